@@ -1,0 +1,28 @@
+"""Multilayer perceptrons in JAX from first principles: every gradient by hand and proven."""
+
+from jaxmlp.activations import Activation as Activation
+from jaxmlp.activations import gelu as gelu
+from jaxmlp.activations import identity as identity
+from jaxmlp.activations import relu as relu
+from jaxmlp.activations import sigmoid as sigmoid
+from jaxmlp.activations import silu as silu
+from jaxmlp.activations import tanh as tanh
+from jaxmlp.backprop import manual_grads as manual_grads
+from jaxmlp.backprop import manual_value_and_grads as manual_value_and_grads
+from jaxmlp.criteria import Criterion as Criterion
+from jaxmlp.criteria import huber_loss as huber_loss
+from jaxmlp.criteria import poisson as poisson
+from jaxmlp.criteria import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
+from jaxmlp.criteria import softmax_cross_entropy as softmax_cross_entropy
+from jaxmlp.criteria import squared_error as squared_error
+from jaxmlp.network import Layer as Layer
+from jaxmlp.network import Params as Params
+from jaxmlp.network import forward as forward
+from jaxmlp.network import init_params as init_params
+from jaxmlp.network import loss as loss
+from jaxmlp.training import train as train
+from jaxmlp.training import train_step as train_step
+from jaxmlp.training import update as update
+from jaxmlp.tutorial import synthetic_regression as synthetic_regression
+
+__version__ = "0.1.0"

@@ -1,0 +1,99 @@
+"""Activations: each a function of the pre-activation, its derivative beside it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation function and its derivative, both of the pre-activation `h` and entry by entry.
+
+    Calling it calls `fn`. It is hashable and static under `jax.jit`: make your own once, at module level,
+    because each new pair of functions is a new program to compile.
+
+    Arguments:
+        fn: `h` of any shape to an array of the same shape and dtype.
+        derivative: `h` to d fn(h) / d h, of the same shape and dtype.
+    """
+
+    fn: Callable[[Array], Array]
+    derivative: Callable[[Array], Array]
+
+    def __call__(self, h: Array) -> Array:
+        """`fn(h)`."""
+        return self.fn(h)
+
+
+def _identity(h: Array) -> Array:
+    return h
+
+
+def _relu(h: Array) -> Array:
+    return jnp.where(h < 0, 0, h)
+
+
+def _relu_derivative(h: Array) -> Array:
+    # 1 at h == 0, as the tutorial (it stops the gradient only where h < 0) and torch's clamp(min=0);
+    # jax.nn.relu has 0 there.
+    return jnp.where(h < 0, jnp.zeros_like(h), 1)
+
+
+def _tanh_derivative(h: Array) -> Array:
+    # (1 - t)(1 + t), not 1 - t²: the square would round away what is left of the slope where t is near ±1.
+    t = jnp.tanh(h)
+    return (1 - t) * (1 + t)
+
+
+def _sigmoid_derivative(h: Array) -> Array:
+    # σ(-h), not 1 - σ(h), for the same reason.
+    return jax.nn.sigmoid(h) * jax.nn.sigmoid(-h)
+
+
+def _normal_cdf(h: Array) -> Array:
+    return 0.5 * lax.erfc(-(0.5**0.5) * h)
+
+
+def _normal_pdf(h: Array) -> Array:
+    return (0.5 / jnp.pi) ** 0.5 * jnp.exp(-0.5 * h**2)
+
+
+def _gelu(h: Array) -> Array:
+    return h * _normal_cdf(h)
+
+
+def _gelu_derivative(h: Array) -> Array:
+    return _normal_cdf(h) + h * _normal_pdf(h)
+
+
+def _silu(h: Array) -> Array:
+    return h * jax.nn.sigmoid(h)
+
+
+def _silu_derivative(h: Array) -> Array:
+    return jax.nn.sigmoid(h) * (1 + h * jax.nn.sigmoid(-h))
+
+
+# f(h) = h;  f' = 1
+identity = Activation(_identity, jnp.ones_like)
+
+# f(h) = max(h, 0);  f' = [h >= 0]
+relu = Activation(_relu, _relu_derivative)
+
+# f(h) = tanh h;  f' = 1 - tanh² h
+tanh = Activation(jnp.tanh, _tanh_derivative)
+
+# f(h) = σ(h) = 1 / (1 + exp(-h));  f' = σ(h) σ(-h)
+sigmoid = Activation(jax.nn.sigmoid, _sigmoid_derivative)
+
+# f(h) = h Φ(h), Φ the standard normal's distribution function and φ its density;  f' = Φ(h) + h φ(h)
+# (Hendrycks and Gimpel 2016, exact: optax's and flax's default is an approximation by tanh)
+gelu = Activation(_gelu, _gelu_derivative)
+
+# f(h) = h σ(h);  f' = σ(h) (1 + h σ(-h))
+silu = Activation(_silu, _silu_derivative)
+
+ACTIVATIONS = {"identity": identity, "relu": relu, "tanh": tanh, "sigmoid": sigmoid, "gelu": gelu, "silu": silu}

@@ -1,0 +1,123 @@
+"""Gradient descent: one step, and all of them as one compiled program."""
+
+from functools import partial
+
+import jax
+from jax import Array, lax
+
+from jaxmlp.activations import Activation, relu
+from jaxmlp.backprop import manual_value_and_grads
+from jaxmlp.checks import checked, checked_count, checked_like, checked_params, checked_scalar
+from jaxmlp.criteria import Criterion, squared_error
+from jaxmlp.network import Params
+
+
+def update(params: Params, grads: Params, learning_rate: float | Array) -> Params:
+    """One step of gradient descent: each parameter p becomes `p - learning_rate * dp`.
+
+    Arguments:
+        params: the network.
+        grads: its gradients, of the same structure, shapes and dtype.
+        learning_rate: a scalar, cast to the dtype of the network.
+
+    Returns:
+        The new network.
+
+    Raises:
+        ValueError: gradients of another structure or shape; a learning rate that is no scalar.
+        TypeError: gradients of another dtype.
+    """
+    params = checked_params(params)
+    grads = checked_like("grads", grads, params)
+    rate = checked_scalar("learning_rate", learning_rate, params[0].w.dtype)
+    return jax.tree.map(lambda p, dp: p - rate * dp, params, grads)
+
+
+def train_step(
+    params: Params,
+    x: Array,
+    y: Array,
+    learning_rate: float | Array = 1e-4,
+    weights: Array | None = None,
+    *,
+    activation: Activation | tuple[Activation, ...] = relu,
+    criterion: Criterion = squared_error,
+) -> tuple[Params, Array]:
+    """One epoch: the gradient of the loss over all rows, and one update. Compiled once for each set of shapes.
+
+    Arguments:
+        params: the network.
+        x: (n, fan_in).
+        y: (n, outputs).
+        learning_rate: a scalar; a new one does not compile anew. The default is the tutorial's and fits its size
+            only.
+        weights: (n,), or None for all ones.
+        activation: one for all hidden layers, or a tuple, one each.
+        criterion: the loss of a row.
+
+    Returns:
+        The new network, and the loss before the update, a scalar.
+
+    Raises:
+        ValueError: a shape that does not fit.
+        TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
+    """
+    params, x, y, weights = checked(params, x, y, weights)
+    rate = checked_scalar("learning_rate", learning_rate, x.dtype)
+    return _train_step(params, x, y, rate, weights, activation=activation, criterion=criterion)
+
+
+def train(
+    params: Params,
+    x: Array,
+    y: Array,
+    learning_rate: float | Array = 1e-4,
+    weights: Array | None = None,
+    *,
+    epochs: int = 200,
+    activation: Activation | tuple[Activation, ...] = relu,
+    criterion: Criterion = squared_error,
+) -> tuple[Params, Array]:
+    """All epochs of `train_step` as one compiled `lax.scan`.
+
+    The default learning rate is the tutorial's and fits its size only: with a loss that is a sum, the step grows
+    with the number of rows. Weights of 1/n make the loss a mean, for which 0.01 to 0.1 is a usual rate. Values are
+    never looked at: where training diverges, infinities flow into `losses`.
+
+    Arguments:
+        params: the network.
+        x: (n, fan_in).
+        y: (n, outputs).
+        learning_rate: a scalar; a new one does not compile anew.
+        weights: (n,), or None for all ones.
+        epochs: how many steps, each over all rows; 0 returns the network as it came.
+        activation: one for all hidden layers, or a tuple, one each.
+        criterion: the loss of a row.
+
+    Returns:
+        The trained network, and the losses (epochs,), each taken before its update.
+
+    Raises:
+        ValueError: a shape that does not fit; a negative number of epochs.
+        TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
+    """
+    params, x, y, weights = checked(params, x, y, weights)
+    rate = checked_scalar("learning_rate", learning_rate, x.dtype)
+    epochs = checked_count("epochs", epochs, at_least=0)
+    return _train(params, x, y, rate, weights, epochs=epochs, activation=activation, criterion=criterion)
+
+
+def _step(params, x, y, rate, weights, *, activation, criterion):
+    value, grads = manual_value_and_grads(params, x, y, weights, activation=activation, criterion=criterion)
+    return update(params, grads, rate), value
+
+
+_train_step = jax.jit(_step, static_argnames=("activation", "criterion"))
+
+
+@partial(jax.jit, static_argnames=("epochs", "activation", "criterion"))
+def _train(params, x, y, rate, weights, *, epochs, activation, criterion):
+    def epoch(params, _):
+        return _step(params, x, y, rate, weights, activation=activation, criterion=criterion)
+
+    return lax.scan(epoch, params, length=epochs)
