@@ -28,6 +28,7 @@ Source: Rumelhart, Hinton and Williams 1986, in the matrix form of the tutorial 
 """
 
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxmlp.activations import Activation, relu
 from jaxmlp.checks import checked, checked_result
@@ -38,9 +39,9 @@ from jaxmlp.products import bias_grad, input_grad, weight_grad
 
 def manual_value_and_grads(
     params: Params,
-    x: Array,
-    y: Array,
-    weights: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
     *,
     activation: Activation | tuple[Activation, ...] = relu,
     criterion: Criterion = squared_error,
@@ -84,9 +85,9 @@ def manual_value_and_grads(
 
 def manual_grads(
     params: Params,
-    x: Array,
-    y: Array,
-    weights: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
     *,
     activation: Activation | tuple[Activation, ...] = relu,
     criterion: Criterion = squared_error,

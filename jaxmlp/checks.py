@@ -5,6 +5,7 @@ dtype of the network. Only shapes and dtypes are looked at, never values, so tha
 tracing, under a user's own `jax.jit`, `jax.vmap` and `jax.grad` too.
 """
 
+import importlib
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,10 @@ from jax import Array, lax
 
 _DTYPES = tuple(np.dtype(d) for d in (jnp.bfloat16, jnp.float32, jnp.float64))
 _TURN_ON_X64 = 'turn it on first: jax.config.update("jax_enable_x64", True), or JAX_ENABLE_X64=1'
+
+
+class MissingDependencyError(ImportError):
+    """An optional dependency is not installed; the message holds the line to run."""
 
 
 def checked(params: Any, x: Any, y: Any, weights: Any) -> tuple[Any, Array, Array, Array | None]:
@@ -130,7 +135,7 @@ def checked_dtype(name: str, dtype: Any) -> np.dtype:
     dtype = np.dtype(dtype)
     if dtype not in _DTYPES:
         raise TypeError(f"{name} must be bfloat16, float32 or float64; got {dtype}")
-    if dtype == np.float64 and not jax.config.read("jax_enable_x64"):
+    if dtype == np.float64 and jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise TypeError(f"{name} must not be float64 while JAX's x64 mode is off; {_TURN_ON_X64}")
     return dtype
 
@@ -170,6 +175,16 @@ def cast(name: str, value: Any, dtype: Any) -> Array:
             # A NumPy array is as good as JAX's under jit, and does not wait for a device.
             return np.asarray(array, dtype)  # type: ignore[return-value]
     raise TypeError(f"{name} must hold real numbers; got {_kind(value)} of dtype {getattr(value, 'dtype', 'object')}")
+
+
+def required(module: str, extra: str) -> Any:
+    """An optional dependency, imported where it is used; where it is missing, the error says what to run."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingDependencyError(
+            f"{module} is needed for this and not installed: pip install 'jaxmlp[{extra}]'"
+        ) from None
 
 
 def _is_layer(layer: Any) -> bool:

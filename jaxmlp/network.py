@@ -1,11 +1,13 @@
 """The network: its parameters, its forward pass, its loss."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxmlp.activations import ACTIVATIONS, Activation, relu
 from jaxmlp.checks import (
@@ -61,11 +63,11 @@ def init_params(
     keys = jax.random.split(key, len(sizes) - 1)
     return tuple(
         Layer(w=w_init(k, (fan_in, fan_out), dtype), b=jnp.zeros((1, fan_out), dtype))
-        for k, fan_in, fan_out in zip(keys, sizes[:-1], sizes[1:], strict=True)
+        for k, (fan_in, fan_out) in zip(keys, itertools.pairwise(sizes), strict=True)
     )
 
 
-def forward(params: Params, x: Array, *, activation: Activation | tuple[Activation, ...] = relu) -> Array:
+def forward(params: Params, x: ArrayLike, *, activation: Activation | tuple[Activation, ...] = relu) -> Array:
     """The network's outputs.
 
     Arguments:
@@ -87,9 +89,9 @@ def forward(params: Params, x: Array, *, activation: Activation | tuple[Activati
 
 def loss(
     params: Params,
-    x: Array,
-    y: Array,
-    weights: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
     *,
     activation: Activation | tuple[Activation, ...] = relu,
     criterion: Criterion = squared_error,
@@ -143,12 +145,13 @@ def forward_pass(
 
 def hidden_activations(activation: Activation | tuple[Activation, ...], hidden: int) -> tuple[Activation, ...]:
     """One activation for each of `hidden` layers, whether one was given for all or one each."""
-    each = activation if isinstance(activation, tuple) else (activation,) * hidden
-    if len(each) != hidden:
-        raise ValueError(f"activation must be one, or a tuple of {hidden}, one for each hidden layer; got {len(each)}")
-    for a in each if isinstance(activation, tuple) else (activation,):
-        checked_choice("activation", a, Activation, ACTIVATIONS)
-    return each
+    if not isinstance(activation, tuple):
+        return (checked_choice("activation", activation, Activation, ACTIVATIONS),) * hidden
+    if len(activation) != hidden:
+        raise ValueError(
+            f"activation must be one, or a tuple of {hidden}, one for each hidden layer; got {len(activation)}"
+        )
+    return tuple(checked_choice("activation", each, Activation, ACTIVATIONS) for each in activation)
 
 
 def weighted_loss(outputs: Array, y: Array, weights: Array | None, criterion: Criterion) -> Array:

@@ -4,15 +4,16 @@ from functools import partial
 
 import jax
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 from jaxmlp.activations import Activation, relu
 from jaxmlp.backprop import manual_value_and_grads
-from jaxmlp.checks import checked, checked_count, checked_like, checked_params, checked_scalar
-from jaxmlp.criteria import Criterion, squared_error
-from jaxmlp.network import Params
+from jaxmlp.checks import checked, checked_choice, checked_count, checked_like, checked_params, checked_scalar
+from jaxmlp.criteria import CRITERIA, Criterion, squared_error
+from jaxmlp.network import Params, hidden_activations
 
 
-def update(params: Params, grads: Params, learning_rate: float | Array) -> Params:
+def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
     """One step of gradient descent: each parameter p becomes `p - learning_rate * dp`.
 
     Arguments:
@@ -35,10 +36,10 @@ def update(params: Params, grads: Params, learning_rate: float | Array) -> Param
 
 def train_step(
     params: Params,
-    x: Array,
-    y: Array,
-    learning_rate: float | Array = 1e-4,
-    weights: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    learning_rate: ArrayLike = 1e-4,
+    weights: ArrayLike | None = None,
     *,
     activation: Activation | tuple[Activation, ...] = relu,
     criterion: Criterion = squared_error,
@@ -62,17 +63,16 @@ def train_step(
         ValueError: a shape that does not fit.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
-    params, x, y, weights = checked(params, x, y, weights)
-    rate = checked_scalar("learning_rate", learning_rate, x.dtype)
-    return _train_step(params, x, y, rate, weights, activation=activation, criterion=criterion)
+    arrays, statics = _checked(params, x, y, learning_rate, weights, activation, criterion)
+    return _train_step(*arrays, **statics)
 
 
 def train(
     params: Params,
-    x: Array,
-    y: Array,
-    learning_rate: float | Array = 1e-4,
-    weights: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    learning_rate: ArrayLike = 1e-4,
+    weights: ArrayLike | None = None,
     *,
     epochs: int = 200,
     activation: Activation | tuple[Activation, ...] = relu,
@@ -101,10 +101,17 @@ def train(
         ValueError: a shape that does not fit; a negative number of epochs.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
+    arrays, statics = _checked(params, x, y, learning_rate, weights, activation, criterion)
+    return _train(*arrays, **statics, epochs=checked_count("epochs", epochs, at_least=0))
+
+
+def _checked(params, x, y, learning_rate, weights, activation, criterion):
+    # Before jit sees them: so that every type of number shares one trace, and an error is ours, not jit's.
     params, x, y, weights = checked(params, x, y, weights)
     rate = checked_scalar("learning_rate", learning_rate, x.dtype)
-    epochs = checked_count("epochs", epochs, at_least=0)
-    return _train(params, x, y, rate, weights, epochs=epochs, activation=activation, criterion=criterion)
+    activations = hidden_activations(activation, len(params) - 1)
+    checked_choice("criterion", criterion, Criterion, CRITERIA)
+    return (params, x, y, rate, weights), {"activation": activations, "criterion": criterion}
 
 
 def _step(params, x, y, rate, weights, *, activation, criterion):

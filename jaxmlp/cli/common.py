@@ -1,0 +1,112 @@
+"""What the subcommands share: how they parse, fail, and print."""
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jax
+
+from jaxmlp.checks import required
+from jaxmlp.plots import save_figure
+
+
+class CommandError(Exception):
+    """A user's mistake or a failed run: one line on stderr, and the exit code."""
+
+    def __init__(self, message: str, code: int = 2):
+        super().__init__(message)
+        self.code = code
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where to look, exit with 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def note(message: str) -> None:
+    """A remark for the person at the terminal, on stderr: results alone go to stdout."""
+    print(message, file=sys.stderr)
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """One JSON object on stdout; numbers that JSON cannot hold become null."""
+    print(json.dumps(_finite(result)))
+
+
+def write_figure(figure: Any, path: str) -> None:
+    """Save a figure, or say why not."""
+    try:
+        save_figure(figure, path)
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error}") from None
+    note(f"Picture: {path}")
+
+
+def checked_plot(path: str | None) -> None:
+    """Refuse before training what could not be drawn after it."""
+    if path is None:
+        return
+    if Path(path).suffix not in (".png", ".svg", ".pdf"):
+        raise CommandError(f"--plot {path}: the name must end in .png, .svg or .pdf")
+    if not Path(path).absolute().parent.is_dir():
+        raise CommandError(f"--plot {path}: no such directory")
+    required("matplotlib", extra="tables")
+
+
+def platform() -> str:
+    """The device and the versions that a figure belongs to."""
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return f"{jax.devices()[0].device_kind}, jax {jax.__version__}, Python {python}"
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    return _number(text, int, 1, "a whole number of at least 1")
+
+
+def not_negative(text: str) -> int:
+    """A whole number of at least 0."""
+    return _number(text, int, 0, "a whole number of at least 0")
+
+
+def rate(text: str) -> float:
+    """A finite number of at least 0."""
+    return _number(text, float, 0, "a number of at least 0")
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Hidden layers as in `32,32`; `0` for none."""
+    if text == "0":
+        return ()
+    try:
+        return tuple(positive(part) for part in text.split(","))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} does not name widths, as in 32,32 (0 for no hidden layer)"
+        ) from None
+
+
+def _number(text: str, kind: type, least: float, wanted: str) -> Any:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not math.isfinite(value) or value < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,24 @@
+"""Strict mode for every test: no silent promotion of dtypes or ranks, and eight devices where a machine has one."""
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_num_cpu_devices", 8)
+
+
+@pytest.fixture
+def x64():
+    """Float64 for one test."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _configuration_is_left_alone():
+    """No function of ours may touch JAX's global configuration."""
+    names = ("jax_enable_x64", "jax_numpy_dtype_promotion", "jax_default_matmul_precision", "jax_debug_nans")
+    before = {name: getattr(jax.config, name) for name in names}
+    yield
+    assert {name: getattr(jax.config, name) for name in names} == before

@@ -1,0 +1,176 @@
+"""The hand-derived gradients against jax.grad, leaf by leaf."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import ALL_ACTIVATIONS, ALL_CRITERIA, assert_close, assert_equal, problem, run
+
+import jaxmlp
+from jaxmlp.activations import ACTIVATIONS
+from jaxmlp.criteria import CRITERIA
+
+pytestmark = pytest.mark.core
+
+SIZES = {1: (3, 2), 2: (3, 5, 2), 4: (3, 5, 4, 5, 2)}
+
+
+def both_gradients(configurations):
+    """(manual, autodiff) for each (activation, criterion, depth, dtype), all in one compiled program."""
+
+    def compute(problems):
+        results = []
+        for (activation, criterion, _, _), (params, x, y, weights) in zip(configurations, problems, strict=True):
+            options = {"activation": _resolve(activation), "criterion": CRITERIA[criterion]}
+            manual = jaxmlp.manual_value_and_grads(params, x, y, weights, **options)
+            results.append((manual, jax.value_and_grad(jaxmlp.loss)(params, x, y, weights, **options)))
+        return results
+
+    problems = [problem(SIZES[depth], criterion=c, dtype=dtype) for _, c, depth, dtype in configurations]
+    return dict(zip(configurations, run(compute, problems), strict=True))
+
+
+def _resolve(activation):
+    return tuple(map(_resolve, activation)) if isinstance(activation, tuple) else ACTIVATIONS[activation]
+
+
+PAIRS = tuple(itertools.product(ALL_ACTIVATIONS, ALL_CRITERIA, [2], ["float32", "float64"]))
+DEPTHS = tuple(itertools.product(["tanh"], ["softmax_cross_entropy"], SIZES, ["bfloat16", "float32", "float64"]))
+MIXED = ((("tanh", "relu", "gelu"), "softmax_cross_entropy", 4, "float64"),)
+FULL = tuple(itertools.product(ALL_ACTIVATIONS, ALL_CRITERIA, SIZES, ["bfloat16", "float32", "float64"]))
+
+
+@functools.cache
+def _computed(configurations):
+    with jax.enable_x64(True):
+        return both_gradients(configurations)
+
+
+@pytest.mark.parametrize("configuration", PAIRS + DEPTHS + MIXED, ids=str)
+def test_manual_gradients_equal_jax_grad_leaf_by_leaf(configuration):
+    (value, grads), (expected_value, expected) = _computed(PAIRS + DEPTHS + MIXED)[configuration]
+    assert_close(grads, expected)
+    assert_close(value, expected_value)
+    assert str(value.dtype) == configuration[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("configuration", FULL, ids=str)
+def test_manual_gradients_equal_jax_grad_in_the_full_product(configuration):
+    (value, grads), (expected_value, expected) = _computed(FULL)[configuration]
+    assert_close(grads, expected)
+    assert_close(value, expected_value)
+
+
+def test_gradients_have_the_type_shapes_and_dtype_of_the_parameters():
+    params, x, y, _ = problem()
+    grads = jaxmlp.manual_grads(params, x, y)
+    assert jax.tree.structure(grads) == jax.tree.structure(params)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), grads) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), params
+    )
+
+
+def kinky_problem():
+    """Zero biases and a row of zeros, so that every hidden pre-activation of that row is exactly 0.
+
+    All numbers are small integers: every sum is exact, in whatever order it is taken.
+    """
+    rng = np.random.default_rng(0)
+    w1, w2, x, y = (rng.integers(-3, 4, size=s).astype(np.float32) for s in ((3, 5), (5, 2), (7, 3), (7, 2)))
+    x[2] = 0
+    b1, b2 = np.zeros((1, 5), np.float32), np.zeros((1, 2), np.float32)
+    return (jaxmlp.Layer(w1, b1), jaxmlp.Layer(w2, b2)), x, y
+
+
+def test_at_the_kink_manual_gradients_equal_jax_grad_exactly():
+    params, x, y = kinky_problem()
+    assert_equal(jax.jit(jaxmlp.manual_grads)(params, x, y), jax.jit(jax.grad(jaxmlp.loss))(params, x, y))
+    only_that_row = np.eye(7)[2]
+    assert jaxmlp.manual_grads(params, x, y, only_that_row)[0].b.any(), "the gradient passes at h == 0"
+
+
+def test_at_the_kink_manual_gradients_equal_torchs_clamp():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    params, x, y = kinky_problem()
+    (w1, b1), (w2, b2) = [[torch.tensor(leaf, requires_grad=True) for leaf in layer] for layer in params]
+    outputs = (torch.tensor(x) @ w1 + b1).clamp(min=0) @ w2 + b2
+    (outputs - torch.tensor(y)).pow(2).sum().backward()
+    expected = (jaxmlp.Layer(w1.grad.numpy(), b1.grad.numpy()), jaxmlp.Layer(w2.grad.numpy(), b2.grad.numpy()))
+    assert_equal(jaxmlp.manual_grads(params, x, y), expected)
+
+
+def test_a_weight_of_zero_removes_a_row(x64):
+    params, x, y, weights = problem(dtype="float64")
+    weights[3] = 0
+    keep = np.arange(7) != 3
+    assert_close(
+        run(jaxmlp.manual_value_and_grads, params, x, y, weights),
+        run(jaxmlp.manual_value_and_grads, params, x[keep], y[keep], weights[keep]),
+    )
+
+
+def test_a_weight_of_two_equals_a_repeated_row(x64):
+    params, x, y, _ = problem(dtype="float64")
+    weights = np.ones(7)
+    weights[3] = 2
+    rows = [0, 1, 2, 3, 3, 4, 5, 6]
+    assert_close(
+        run(jaxmlp.manual_value_and_grads, params, x, y, weights),
+        run(jaxmlp.manual_value_and_grads, params, x[rows], y[rows]),
+    )
+
+
+def test_weights_of_one_over_n_make_the_mean_and_weights_of_one_the_sum(x64):
+    params, x, y, _ = problem(dtype="float64")
+    value_and_grads = run(jaxmlp.manual_value_and_grads, params, x, y)
+    mean = jax.tree.map(lambda leaf: np.asarray(leaf) / 7, value_and_grads)
+    assert_close(run(jaxmlp.manual_value_and_grads, params, x, y, np.full(7, 1 / 7)), mean)
+    assert_close(run(jaxmlp.manual_value_and_grads, params, x, y, np.ones(7)), value_and_grads)
+
+
+def test_permuting_hidden_units_permutes_gradients(x64):
+    params, x, y, weights = problem(sizes=(3, 5, 2), dtype="float64")
+    order = np.array([3, 0, 4, 1, 2])
+    grads = run(jaxmlp.manual_grads, params, x, y, weights)
+    permuted = run(jaxmlp.manual_grads, _permuted(params, order), x, y, weights)
+    assert_close(permuted, _permuted(jax.tree.map(np.asarray, grads), order))
+
+
+def _permuted(params, order):
+    (w1, b1), (w2, b2) = params
+    return (jaxmlp.Layer(w1[:, order], b1[:, order]), jaxmlp.Layer(w2[order], b2))
+
+
+def test_a_users_own_activation_and_criterion_are_differentiated_by_their_own_derivatives(x64):
+    params, x, y, weights = problem(dtype="float64")
+    own = {
+        "activation": jaxmlp.Activation(jnp.sin, jnp.cos),
+        "criterion": jaxmlp.Criterion(lambda o, y: jnp.sum((o - y) ** 4, axis=1), lambda o, y: 4 * (o - y) ** 3),
+    }
+    manual, auto = run(
+        lambda *data: (jaxmlp.manual_grads(*data, **own), jax.grad(jaxmlp.loss)(*data, **own)), params, x, y, weights
+    )
+    assert_close(manual, auto)
+
+
+def test_second_derivatives_flow_through_our_gradients(x64):
+    params, x, y, _ = problem(sizes=(3, 5, 2), dtype="float64")
+
+    def norm(gradient):
+        return lambda params: sum(
+            jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient(params, x, y, activation=jaxmlp.tanh))
+        )
+
+    manual, auto = run(lambda p: [jax.grad(norm(g))(p) for g in (jaxmlp.manual_grads, jax.grad(jaxmlp.loss))], params)
+    assert_close(manual, auto)
+
+
+def test_gradients_of_single_rows_by_vmap_add_up_to_the_whole(x64):
+    params, x, y, weights = problem(sizes=(3, 5, 2), dtype="float64")
+    each = run(jax.vmap(jaxmlp.manual_grads, (None, None, None, 0)), params, x, y, np.diag(weights))
+    total = jax.tree.map(lambda leaf: np.asarray(leaf).sum(0), each)
+    assert_close(total, run(jaxmlp.manual_grads, params, x, y, weights))

@@ -1,0 +1,183 @@
+"""The command, called as a function; one call as a process."""
+
+import json
+import re
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import jaxmlp
+from jaxmlp.cli import main
+
+
+@pytest.fixture
+def command(capsys):
+    """Run the command: (exit code, lines of stdout, lines of stderr)."""
+
+    def command(*words):
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as stopped:
+            code = stopped.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out.splitlines(), err.splitlines()
+
+    return command
+
+
+@pytest.fixture
+def houses(tmp_path):
+    """A table whose price is a smooth function of two columns; a third is constant."""
+    rng = np.random.default_rng(0)
+    rooms, age = rng.uniform(1, 9, size=200), rng.uniform(0, 50, size=200)
+    price = 1000 * (rooms**2 + 40 * np.exp(-age / 10))
+    path = tmp_path / "houses.csv"
+    lines = [f"{r},{a},EU,{p}".replace("EU", "7") for r, a, p in zip(rooms, age, price, strict=True)]
+    path.write_text("\n".join(["rooms,age,zone,price", *lines]))
+    return path
+
+
+def test_the_tutorial_prints_its_twenty_lines_and_the_response_beside_the_truth(command):
+    code, out, err = command("tutorial", "--seed", 0)
+    assert code == 0
+    epochs = [re.fullmatch(r"Epoch: (\d+) Loss: (\d+\.\d+)", line) for line in out[:20]]
+    assert [int(match[1]) for match in epochs] == list(range(10, 201, 10))
+    losses = [float(match[2]) for match in epochs]
+    assert losses[0] > losses[9] > losses[19] > 50
+    assert out[20] == ""
+    rows = [line.split() for line in out[22:]]
+    assert [(name, true) for name, true, _ in rows] == [("x1", "0.2"), ("x2", "-1.3"), ("x3", "-0.5")]
+    assert all(abs(float(mean) - float(true)) < 0.4 for _, true, mean in rows)
+    assert any(line.startswith("Device: cpu") and jax.__version__ in line for line in err)
+    assert any(re.fullmatch(r"Seed: 0; compile \d+\.\d\d s, run \d+\.\d\d ms", line) for line in err)
+    assert err[-1] == "Your own table: jaxmlp train FILE --target COLUMN"
+
+
+def test_json_holds_one_object_and_all_losses(command):
+    code, out, _ = command("tutorial", "--seed", 0, "--epochs", 25, "--json")
+    (line,) = out
+    result = json.loads(line)
+    assert code == 0
+    assert len(result["losses"]) == result["epochs"] == 25
+    assert result["true_coefficients"] == [0.2, -1.3, -0.5]
+    assert {"seed", "hidden", "activation", "mean_response", "platform", "compile_seconds"} <= set(result)
+
+
+def test_options_reach_the_network(command, tmp_path):
+    picture = tmp_path / "run.png"
+    words = ["--hidden", "8,4", "--activation", "tanh", "--epochs", 7, "--every", 3, "--learning-rate", 1e-3]
+    code, out, err = command("tutorial", "--seed", 1, *words, "--plot", picture)
+    assert code == 0
+    assert [line.split()[1] for line in out[:3]] == ["3", "6", "7"]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert f"Picture: {picture}" in err
+    assert any("he_normal" in line for line in err)
+
+
+def test_no_hidden_layer_is_a_linear_model(command):
+    code, out, _ = command("tutorial", "--seed", 1, "--hidden", 0, "--epochs", 7, "--json")
+    assert code == 0
+    assert json.loads(out[0])["hidden"] == []
+
+
+def test_a_run_that_diverges_fails_and_names_the_epoch(command):
+    code, _, err = command("tutorial", "--seed", 0, "--learning-rate", 10, "--epochs", 7)
+    assert code == 1
+    assert re.search(r"the loss is not finite from epoch \d on; try a smaller --learning-rate", err[-1])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tutorial", "--epochs", "-1"], "argument --epochs: '-1' is not a whole number of at least 0"),
+        (["tutorial", "--every", "0"], "argument --every: '0' is not a whole number of at least 1"),
+        (["tutorial", "--learning-rate", "nan"], "argument --learning-rate: 'nan' is not a number of at least 0"),
+        (["tutorial", "--hidden", "32,x"], "argument --hidden: '32,x' does not name widths, as in 32,32"),
+        (["tutorial", "--activation", "step"], "argument --activation: invalid choice: 'step'"),
+        (["tutorial", "--plot", "picture"], "--plot picture: the name must end in .png, .svg or .pdf"),
+        (["tutorial", "--plot", "no/such/run.png"], "--plot no/such/run.png: no such directory"),
+        (["tutorial", "--plot", "run.txt"], "--plot run.txt: the name must end in"),
+        (["tutorial", "--seed", str(2**40)], "--seed must be below 2**32"),
+        (["train", "none.csv", "--target", "price"], "none.csv: no such file"),
+        (["train", "none.csv"], "the following arguments are required: --target"),
+        (["learn"], "invalid choice: 'learn'"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_2(command, words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = command(*words)
+    assert code == 2
+    assert out == []
+    (line,) = err
+    assert line.startswith("jaxmlp")
+    assert message in line
+
+
+def test_train_beats_the_mean_on_rows_it_has_not_seen(command, houses):
+    code, out, err = command("train", houses, "--target", "price")
+    assert code == 0
+    assert [int(line.split()[1]) for line in out[:10]] == list(range(200, 2001, 200))
+    rmse, of_mean = re.fullmatch(
+        r"RMSE of price on the rows kept aside: (\S+); of guessing the mean: (\S+)", out[-1]
+    ).groups()
+    assert float(rmse) < 0.2 * float(of_mean)
+    assert "Column 'zone' is constant and was dropped" in err
+    assert any("180 rows to train on, 20 kept aside (seed 0), 2 features" in line for line in err)
+
+
+def test_train_json_holds_the_errors_in_the_unit_of_the_target(command, houses):
+    code, out, _ = command("train", houses, "--target", "price", "--seed", 3, "--json")
+    (line,) = out
+    result = json.loads(line)
+    assert code == 0
+    assert 100 < result["rmse"] < 0.2 * result["rmse_of_mean"]
+    assert result["rmse_of_mean"] > 10_000
+    assert result["constant"] == ["zone"]
+
+
+def test_a_mistake_in_a_table_names_file_column_and_row(command, houses):
+    houses.write_text(houses.read_text() + "\nlarge,3,7,100\n")
+    code, out, err = command("train", houses, "--target", "price")
+    assert (code, out) == (2, [])
+    assert err == [f"jaxmlp train: {houses}: column 'rooms', row 201: 'large' is not a number"]
+
+
+def test_a_missing_dependency_is_one_line_with_the_line_to_run(command, houses, monkeypatch):
+    monkeypatch.setitem(sys.modules, "polars", None)
+    code, out, err = command("train", houses, "--target", "price")
+    assert (code, out) == (1, [])
+    assert err == ["jaxmlp train: polars is needed for this and not installed: pip install 'jaxmlp[tables]'"]
+
+
+def test_ctrl_c_is_130(command, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jaxmlp.cli.tutorial._draw", interrupted)
+    assert command("tutorial") == (130, [], ["interrupted"])
+
+
+def test_the_version_is_the_packages(command):
+    assert command("--version") == (0, [f"jaxmlp {jaxmlp.__version__}"], [])
+
+
+def test_python_m_jaxmlp_trains_on_fresh_data():
+    done = subprocess.run([sys.executable, "-m", "jaxmlp"], capture_output=True, text=True, check=True, timeout=120)
+    assert [line.split()[1] for line in done.stdout.splitlines()[:20]] == [str(k) for k in range(10, 201, 10)]
+    assert done.stderr.splitlines()[-1] == "Your own table: jaxmlp train FILE --target COLUMN"
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly():
+    script = (
+        "import sys; from jaxmlp.cli import main; sys.exit(main(['tutorial', '--every', '1', '--epochs', '20000']))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    assert b"Traceback" not in process.stderr.read()
+    process.wait()
+    process.stderr.close()

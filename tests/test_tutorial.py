@@ -1,0 +1,49 @@
+"""The tutorial on one page, against its NumPy transcription and against the package."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import assert_close, relative_error
+from reference import numpy_tutorial, tutorial_problem
+
+import jaxmlp
+from jaxmlp.tutorial import tutorial, tutorial_step
+
+pytestmark = pytest.mark.core
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-12)])
+def test_two_hundred_epochs_equal_the_numpy_transcription(dtype, tolerance, x64):
+    weights, x, y = tutorial_problem()
+    expected_losses, expected = numpy_tutorial(*weights, x, y)
+    weights, x, y = jax.tree.map(lambda v: jnp.asarray(v, dtype), (weights, x, y))
+    trained, losses = jax.jit(tutorial)(weights, x, y, jnp.asarray(1e-4, dtype))
+    np.testing.assert_allclose(losses, expected_losses, rtol=tolerance)
+    for leaf, other in zip(trained, expected, strict=True):
+        assert relative_error(leaf, other) < tolerance
+
+
+def test_a_step_equals_train_step():
+    x, y = jaxmlp.synthetic_regression(jax.random.key(0))
+    params = jaxmlp.init_params(jax.random.key(1))
+    weights, loss = tutorial_step((*params[0], *params[1]), x, y)
+    stepped, expected_loss = jaxmlp.train_step(params, x, y)
+    assert_close((jaxmlp.Layer(*weights[:2]), jaxmlp.Layer(*weights[2:])), stepped, 1e-6)
+    assert relative_error(loss, expected_loss) < 1e-6
+
+
+def test_synthetic_regression_has_the_tutorials_shapes_and_coefficients():
+    x, y = jaxmlp.synthetic_regression(jax.random.key(0))
+    assert (x.shape, y.shape, x.dtype, y.dtype) == ((100, 3), (100, 1), jnp.float32, jnp.float32)
+    x, y = (np.asarray(v, np.float64) for v in jaxmlp.synthetic_regression(jax.random.key(0), 20_000))
+    coefficients, residuals, *_ = np.linalg.lstsq(x, y)
+    np.testing.assert_allclose(coefficients[:, 0], [0.2, -1.3, -0.5], atol=0.03)
+    np.testing.assert_allclose(residuals / 20_000, 1, atol=0.03)
+    np.testing.assert_allclose([x.mean(), x.std()], [0, 1], atol=0.03)
+
+
+def test_data_and_noise_come_from_different_keys():
+    x, y = jaxmlp.synthetic_regression(jax.random.key(3))
+    noise = y - x @ jnp.asarray([[0.2], [-1.3], [-0.5]])
+    assert np.abs(np.corrcoef(np.hstack([x, noise]).T) - np.eye(4)).max() < 0.35
