@@ -39,7 +39,7 @@ def _relu(h: Array) -> Array:
 def _relu_derivative(h: Array) -> Array:
     # 1 at h == 0, as the tutorial (it stops the gradient only where h < 0) and torch's clamp(min=0);
     # jax.nn.relu has 0 there.
-    return jnp.where(h < 0, jnp.zeros_like(h), 1)
+    return jnp.where(h < 0, jnp.zeros_like(h), 1.0)
 
 
 def _tanh_derivative(h: Array) -> Array:

@@ -94,8 +94,10 @@ def checked_like(name: str, tree: Any, params: Any) -> Any:
     return tree
 
 
-def checked_scalar(name: str, value: Any, dtype: Any) -> Array:
+def checked_scalar(name: str, value: Any, dtype: np.dtype) -> Any:
     """A number, or an array of shape (), as an array of `dtype`."""
+    if type(value) is float:
+        return dtype.type(value)
     value = cast(name, value, dtype)
     if value.shape != ():
         raise ValueError(f"{name} must be a scalar, of shape (); got {value.shape}")
@@ -158,6 +160,30 @@ def checked_result(name: str, value: Any, shape: tuple[int, ...], dtype: Any) ->
     if value.dtype != dtype:
         raise TypeError(f"{name} must return {dtype}, the dtype of the network; got {value.dtype}")
     return value
+
+
+def network_dtype(params: Any) -> np.dtype:
+    """The dtype of the parameters, as quick as can be: `train` asks before each call.
+
+    NumPy's leaves are looked at closely, because jit would make float64 float32 without a word; JAX's while tracing.
+    """
+    try:
+        for w, b in params:
+            if isinstance(w, np.ndarray) or isinstance(b, np.ndarray):
+                break
+        else:
+            return params[0].w.dtype
+    except (TypeError, IndexError, AttributeError, ValueError):
+        pass
+    return checked_params(params)[0].w.dtype
+
+
+def as_array(name: str, value: Any) -> Any:
+    """JAX's arrays as they are, and what NumPy makes of anything else; jit would take a list for a tree."""
+    if hasattr(value, "aval"):  # as isinstance(value, jax.Array), but quick
+        return value
+    array = np.asarray(value)
+    return cast(name, array, array.dtype)
 
 
 def cast(name: str, value: Any, dtype: Any) -> Array:

@@ -21,7 +21,7 @@ from jaxmlp.checks import (
     checked_sizes,
 )
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
-from jaxmlp.products import dense
+from jaxmlp.products import bias_grad, dense
 
 
 class Layer(NamedTuple):
@@ -158,4 +158,5 @@ def weighted_loss(outputs: Array, y: Array, weights: Array | None, criterion: Cr
     """The one place that sums rows: outputs and y (n, outputs), weights (n,) or None, to a scalar."""
     checked_choice("criterion", criterion, Criterion, CRITERIA)
     row_losses = checked_result("criterion.fn", criterion(outputs, y), outputs.shape[:1], outputs.dtype)
-    return jnp.sum(row_losses if weights is None else weights * row_losses)
+    # The column sum of (n, 1), which products.py knows to write.
+    return bias_grad((row_losses if weights is None else weights * row_losses)[:, None])[0, 0]

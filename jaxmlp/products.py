@@ -1,30 +1,118 @@
-"""The four products of a dense layer `z = x w + b`, and of its gradients."""
+"""The four products of a dense layer `z = x w + b`, each in the form that compiles best for its static shapes.
+
+This is the one module whose job is speed. Every form of a product is the same function; a test holds each against the
+textbook's. Off the CPU, and in bfloat16, the form is always the textbook's. On the CPU, XLA turns a small product or
+sum into kernels of their own, which cost more than their arithmetic; written as elementwise sums they fuse with what
+stands around them. Thresholds were chosen by `bench/scaling.py` and `bench/tutorial.py`, on two x86-64 cores with AVX2.
+"""
+
+from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array, lax
 
+# A product over at most so many inputs is a sum of outer products.
+FEW_INPUTS = 4
+# A sum over so many rows is written out; with fewer or more, XLA's own product is as fast.
+FEW_ROWS = range(16, 129)
+
 
 def dense(x: Array, w: Array, b: Array) -> Array:
     """`x w + b`: (n, fan_in), (fan_in, fan_out), (1, fan_out) to (n, fan_out)."""
-    product = _contract(x, 1, w, 0)
-    return product + jnp.broadcast_to(b, product.shape)
+    if x.shape[1] > FEW_INPUTS:
+        return _dense(x, w, b)
+    return _on_cpu(_dense_few_inputs, _dense, x, w, b)
 
 
 def weight_grad(x: Array, dz: Array) -> Array:
     """`xᵀ dz`: (n, fan_in), (n, fan_out) to (fan_in, fan_out)."""
-    return _contract(x, 0, dz, 0)
+    few_columns = x.shape[1] <= FEW_INPUTS or dz.shape[1] == 1
+    if not (few_columns and x.shape[0] in FEW_ROWS):
+        return _weight_grad(x, dz)
+    return _on_cpu(_weight_grad_few_rows, _weight_grad, x, dz)
 
 
 def bias_grad(dz: Array) -> Array:
     """The column sums of `dz`: (n, fan_out) to (1, fan_out)."""
-    return jnp.sum(dz, axis=0, keepdims=True)
+    few = dz.shape[1] == 1 and dz.shape[0] in FEW_ROWS
+    return _on_cpu(_bias_grad_few_rows if few else _bias_grad_by_ones, _bias_grad, dz)
 
 
 def input_grad(dz: Array, w: Array) -> Array:
     """`dz wᵀ`: (n, fan_out), (fan_in, fan_out) to (n, fan_in)."""
-    return _contract(dz, 1, w, 1)
+    if w.shape[1] > 1:
+        return _input_grad(dz, w)
+    return _on_cpu(_input_grad_one_output, _input_grad, dz, w)
 
 
-def _contract(a: Array, a_axis: int, b: Array, b_axis: int) -> Array:
-    # Named dimensions instead of an explicit transpose, which XLA may carry out.
-    return lax.dot_general(a, b, (((a_axis,), (b_axis,)), ((), ())))
+# The textbook's forms, in named dimensions: an explicit transpose is one that XLA may carry out.
+
+
+def _dense(x: Array, w: Array, b: Array) -> Array:
+    z = lax.dot_general(x, w, (((1,), (0,)), ((), ())))
+    return z + jnp.broadcast_to(b, z.shape)
+
+
+def _weight_grad(x: Array, dz: Array) -> Array:
+    return lax.dot_general(x, dz, (((0,), (0,)), ((), ())))
+
+
+def _bias_grad(dz: Array) -> Array:
+    return jnp.sum(dz, axis=0, keepdims=True)
+
+
+def _input_grad(dz: Array, w: Array) -> Array:
+    return lax.dot_general(dz, w, (((1,), (1,)), ((), ())))
+
+
+# The forms for the CPU.
+
+
+def _dense_few_inputs(x: Array, w: Array, b: Array) -> Array:
+    # b + Σ_p x_p w_p, a column of x times a row of w each.
+    z = jnp.broadcast_to(b, (x.shape[0], w.shape[1]))
+    for p in range(x.shape[1]):
+        z = z + x[:, p : p + 1] * w[p : p + 1]
+    return z
+
+
+def _weight_grad_few_rows(x: Array, dz: Array) -> Array:
+    # Σ_i x_i dz_i, a row of x times a row of dz each.
+    return _row_sum(lambda rows: x[rows, :, None] * dz[rows, None, :], x.shape[0])
+
+
+def _bias_grad_few_rows(dz: Array) -> Array:
+    return _row_sum(lambda rows: dz[rows], dz.shape[0])[None]
+
+
+def _bias_grad_by_ones(dz: Array) -> Array:
+    # XLA's sum over rows takes two steps and does not fill the vector lanes; its product with ones does.
+    return lax.dot_general(jnp.ones((1, dz.shape[0]), dz.dtype), dz, (((1,), (0,)), ((), ())))
+
+
+def _input_grad_one_output(dz: Array, w: Array) -> Array:
+    return dz * w.reshape(1, -1)
+
+
+def _row_sum(term: Callable[[slice], Array], n: int) -> Array:
+    """Σ_i term(i) over n rows, written out: four blocks added entry by entry, then the rows of their sum."""
+    m = n // 4
+    blocks = _pairwise_sum([term(slice(k * m, (k + 1) * m)) for k in range(4)])
+    # Without the barrier XLA would fuse both sums, and compute the blocks once for each of their rows.
+    blocks = lax.optimization_barrier(blocks)
+    rest = term(slice(4 * m, n))
+    return _pairwise_sum([blocks[i] for i in range(m)] + [rest[i] for i in range(n - 4 * m)])
+
+
+def _pairwise_sum(terms: list[Array]) -> Array:
+    while len(terms) > 1:
+        odd = terms[-1:] if len(terms) % 2 else []
+        terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)] + odd
+    return terms[0]
+
+
+def _on_cpu(fast: Callable[..., Array], textbook: Callable[..., Array], *operands: Array) -> Array:
+    # Decided when the program is lowered, so that an export for other platforms gets the textbook's form.
+    if operands[0].dtype == jnp.bfloat16:  # a sum written out would round after each term
+        return textbook(*operands)
+    return lax.platform_dependent(*operands, cpu=fast, default=textbook)

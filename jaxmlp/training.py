@@ -6,11 +6,20 @@ import jax
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from jaxmlp.activations import Activation, relu
+from jaxmlp.activations import ACTIVATIONS, Activation, relu
 from jaxmlp.backprop import manual_value_and_grads
-from jaxmlp.checks import checked, checked_choice, checked_count, checked_like, checked_params, checked_scalar
+from jaxmlp.checks import (
+    as_array,
+    checked,
+    checked_choice,
+    checked_count,
+    checked_like,
+    checked_params,
+    checked_scalar,
+    network_dtype,
+)
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
-from jaxmlp.network import Params, hidden_activations
+from jaxmlp.network import Params
 
 
 def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
@@ -63,8 +72,8 @@ def train_step(
         ValueError: a shape that does not fit.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
-    arrays, statics = _checked(params, x, y, learning_rate, weights, activation, criterion)
-    return _train_step(*arrays, **statics)
+    arrays = _arguments(params, x, y, learning_rate, weights, activation, criterion)
+    return _train_step(*arrays, activation, criterion)
 
 
 def train(
@@ -101,30 +110,35 @@ def train(
         ValueError: a shape that does not fit; a negative number of epochs.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
-    arrays, statics = _checked(params, x, y, learning_rate, weights, activation, criterion)
-    return _train(*arrays, **statics, epochs=checked_count("epochs", epochs, at_least=0))
+    epochs = checked_count("epochs", epochs, at_least=0)
+    arrays = _arguments(params, x, y, learning_rate, weights, activation, criterion)
+    return _train(*arrays, activation, criterion, epochs)
 
 
-def _checked(params, x, y, learning_rate, weights, activation, criterion):
-    # Before jit sees them: so that every type of number shares one trace, and an error is ours, not jit's.
-    params, x, y, weights = checked(params, x, y, weights)
-    rate = checked_scalar("learning_rate", learning_rate, x.dtype)
-    activations = hidden_activations(activation, len(params) - 1)
+def _arguments(params, x, y, learning_rate, weights, activation, criterion):
+    # All that must happen before jit sees them, on each call: every type of number shares one trace, and what jit
+    # would refuse in its own words is refused in ours. The rest is checked while tracing.
+    if not isinstance(activation, tuple):
+        checked_choice("activation", activation, Activation, ACTIVATIONS)
     checked_choice("criterion", criterion, Criterion, CRITERIA)
-    return (params, x, y, rate, weights), {"activation": activations, "criterion": criterion}
+    rate = checked_scalar("learning_rate", learning_rate, network_dtype(params))
+    return params, as_array("x", x), as_array("y", y), rate, None if weights is None else as_array("weights", weights)
 
 
-def _step(params, x, y, rate, weights, *, activation, criterion):
+def _step(params, x, y, rate, weights, activation, criterion):
     value, grads = manual_value_and_grads(params, x, y, weights, activation=activation, criterion=criterion)
     return update(params, grads, rate), value
 
 
-_train_step = jax.jit(_step, static_argnames=("activation", "criterion"))
+# Statics by position: jit finds a cached program faster than by keyword.
+_train_step = jax.jit(_step, static_argnums=(5, 6))
 
 
-@partial(jax.jit, static_argnames=("epochs", "activation", "criterion"))
-def _train(params, x, y, rate, weights, *, epochs, activation, criterion):
+@partial(jax.jit, static_argnums=(5, 6, 7))
+def _train(params, x, y, rate, weights, activation, criterion, epochs):
+    params, x, y, weights = checked(params, x, y, weights)  # casts once, outside the loop
+
     def epoch(params, _):
-        return _step(params, x, y, rate, weights, activation=activation, criterion=criterion)
+        return _step(params, x, y, rate, weights, activation, criterion)
 
     return lax.scan(epoch, params, length=epochs)

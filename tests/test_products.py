@@ -1,22 +1,117 @@
-"""The four products of a dense layer against NumPy."""
+"""The four products of a dense layer: every form against NumPy, and which form a platform gets."""
 
+import itertools
+import re
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import relative_error
+from helpers import problem, relative_error, run
 
-from jaxmlp import products
+import jaxmlp
+from jaxmlp import backprop, network, products
 
 pytestmark = pytest.mark.core
 
+# On both sides of every threshold: rows 15, 16 and 128, 129; inputs 4, 5; outputs 1, 2. 103 rows leave 3 over.
+SHAPES = [(n, i, o) for n, i, o in itertools.product([1, 15, 16, 103, 128, 129], [1, 4, 5], [1, 2])]
 
-@pytest.mark.parametrize(("n", "fan_in", "fan_out"), [(100, 3, 32), (100, 32, 1), (5, 4, 6), (1, 1, 1)])
-def test_products_are_numpys(n, fan_in, fan_out, x64):
+REFERENCE = {
+    "dense": lambda x, w, b, dz: x @ w + b,
+    "weight_grad": lambda x, w, b, dz: x.T @ dz,
+    "bias_grad": lambda x, w, b, dz: dz.sum(0, keepdims=True),
+    "input_grad": lambda x, w, b, dz: dz @ w.T,
+}
+OPERANDS = {"dense": (0, 1, 2), "weight_grad": (0, 3), "bias_grad": (3,), "input_grad": (3, 1)}
+
+# Each private form, and whether it is defined for a shape (n, inputs, outputs).
+FORMS = {
+    "_dense": lambda n, i, o: True,
+    "_dense_few_inputs": lambda n, i, o: True,
+    "_weight_grad": lambda n, i, o: True,
+    "_weight_grad_few_rows": lambda n, i, o: n >= 4,
+    "_bias_grad": lambda n, i, o: True,
+    "_bias_grad_few_rows": lambda n, i, o: n >= 4,
+    "_bias_grad_by_ones": lambda n, i, o: True,
+    "_input_grad": lambda n, i, o: True,
+    "_input_grad_one_output": lambda n, i, o: o == 1,
+}
+
+
+def operands(n, fan_in, fan_out):
     rng = np.random.default_rng(0)
-    x, w = rng.normal(size=(n, fan_in)), rng.normal(size=(fan_in, fan_out))
-    b, dz = rng.normal(size=(1, fan_out)), rng.normal(size=(n, fan_out))
-    jx, jw, jb, jdz = (jnp.asarray(v) for v in (x, w, b, dz))
-    assert relative_error(products.dense(jx, jw, jb), x @ w + b) < 1e-13
-    assert relative_error(products.weight_grad(jx, jdz), x.T @ dz) < 1e-13
-    assert relative_error(products.bias_grad(jdz), dz.sum(0, keepdims=True)) < 1e-13
-    assert relative_error(products.input_grad(jdz, jw), dz @ w.T) < 1e-13
+    return [rng.normal(size=s) for s in ((n, fan_in), (fan_in, fan_out), (1, fan_out), (n, fan_out))]
+
+
+def product_of(form):
+    return next(name for name in REFERENCE if form.lstrip("_").startswith(name))
+
+
+@pytest.mark.parametrize("form", [*REFERENCE, *FORMS])
+def test_every_form_is_numpys_product_for_every_shape(form, x64):
+    product = product_of(form)
+    shapes = [shape for shape in SHAPES if form in REFERENCE or FORMS[form](*shape)]
+    arguments = [[operands(*shape)[k] for k in OPERANDS[product]] for shape in shapes]
+    results = run(lambda all_of_them: [getattr(products, form)(*a) for a in all_of_them], arguments)
+    for shape, result in zip(shapes, results, strict=True):
+        assert relative_error(result, REFERENCE[product](*operands(*shape))) < 1e-13, shape
+
+
+def test_every_form_in_the_module_is_tested():
+    forms = {name for name in vars(products) if re.match("_(dense|weight_grad|bias_grad|input_grad)", name)}
+    assert forms == set(FORMS)
+
+
+@pytest.mark.parametrize("product", REFERENCE)
+def test_bfloat16_rounds_once_not_after_each_term(product):
+    arguments = [jnp.asarray(operands(128, 4, 1)[k], jnp.bfloat16) for k in OPERANDS[product]]
+    exact = REFERENCE[product](*[np.asarray(v, np.float64) for v in operands_as(arguments, product)])
+    # one rounding of the result, and one of the product before a bias is added
+    assert relative_error(getattr(products, product)(*arguments), exact) < 2 * 2**-8
+
+
+def operands_as(arguments, product):
+    filled = [None] * 4
+    for k, value in zip(OPERANDS[product], arguments, strict=True):
+        filled[k] = value
+    return [0.0 if value is None else value for value in filled]
+
+
+def arithmetic(function, arguments, platform):
+    """How many operations that compute there are in the program for a platform, by name."""
+    program = jax.export.export(jax.jit(function), platforms=[platform])(*arguments).mlir_module()
+    names = re.findall(r"stablehlo\.(\w+)", program)
+    plumbing = {"constant", "case", "return", "reshape", "broadcast_in_dim", "transpose", "optimization_barrier"}
+    return {name: names.count(name) for name in set(names) - plumbing}
+
+
+TEXTBOOK = {
+    "dense": lambda x, w, b: x @ w + b,
+    "weight_grad": lambda x, dz: x.T @ dz,
+    "bias_grad": lambda dz: dz.sum(0, keepdims=True),
+    "input_grad": lambda dz, w: dz @ w.T,
+}
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_other_platforms_get_no_more_operations_than_the_textbook(platform, monkeypatch):
+    params, x, y, weights = jax.tree.map(jnp.asarray, problem((3, 32, 1), n=100))
+
+    def step(*arguments):  # anew each time: jit would remember the first
+        value, grads = jaxmlp.manual_value_and_grads(*arguments)
+        return jaxmlp.update(params, grads, 1e-4), value
+
+    ours = arithmetic(lambda *a: step(*a), (params, x, y, weights), platform)
+    for name, product in TEXTBOOK.items():
+        for module in (network, backprop):
+            monkeypatch.setattr(module, name, product, raising=False)
+    textbook = arithmetic(lambda *a: step(*a), (params, x, y, weights), platform)
+    assert textbook["dot_general"] == 5
+    assert ours == textbook
+
+
+def test_the_cpu_gets_its_own_forms():
+    x, dz = jnp.ones((100, 3)), jnp.ones((100, 32))
+    assert "dot_general" not in arithmetic(products.weight_grad, (x, dz), "cpu")
+    assert "dot_general" in arithmetic(products.weight_grad, (x, dz), "tpu")
