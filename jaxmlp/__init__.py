@@ -15,6 +15,9 @@ from jaxmlp.criteria import poisson as poisson
 from jaxmlp.criteria import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
 from jaxmlp.criteria import softmax_cross_entropy as softmax_cross_entropy
 from jaxmlp.criteria import squared_error as squared_error
+from jaxmlp.ensembles import init_ensemble as init_ensemble
+from jaxmlp.ensembles import predict_ensemble as predict_ensemble
+from jaxmlp.ensembles import train_ensemble as train_ensemble
 from jaxmlp.network import Layer as Layer
 from jaxmlp.network import Params as Params
 from jaxmlp.network import forward as forward

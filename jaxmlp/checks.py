@@ -70,6 +70,38 @@ def checked_params(params: Any) -> Any:
     return params
 
 
+def checked_members(params: Any) -> tuple[Any, int]:
+    """An ensemble, and how many members it has: layers whose leaves all have one more axis in front."""
+    if not isinstance(params, tuple) or not params or not all(_is_layer(layer) for layer in params):
+        raise TypeError(f"params must be a tuple of jaxmlp.Layer, as init_ensemble returns; got {_kind(params)}")
+    leading = params[0].w.shape[:1]
+    for k, layer in enumerate(params):
+        for leaf, value in zip("wb", layer, strict=True):
+            if value.ndim != 3 or value.shape[:1] != leading or not leading[0]:
+                raise ValueError(
+                    f"params[{k}].{leaf} must have a leading axis of members and rank 3, as init_ensemble returns; "
+                    f"got {value.shape}"
+                )
+    dtypes = {str(leaf.dtype) for layer in params for leaf in layer}
+    if len(dtypes) > 1:
+        raise TypeError(f"params must have one dtype in all leaves; got {', '.join(sorted(dtypes))}")
+    checked_dtype("params", params[0].w.dtype)
+    return params, leading[0]
+
+
+def checked_member_axis(name: str, value: Any, rank: int, members: int) -> bool:
+    """Whether `value` is given for each member (rank + 1) and not once for all (rank)."""
+    if value.ndim == rank:
+        return False
+    if value.ndim != rank + 1:
+        raise ValueError(f"{name} must have rank {rank} for all members, or {rank + 1} for each; got {value.shape}")
+    if value.shape[0] != members:
+        raise ValueError(
+            f"{name} has rank {rank + 1}, so its leading axis must be members = {members}; got {value.shape}"
+        )
+    return True
+
+
 def checked_inputs(params: Any, x: Any) -> Array:
     """`x` of shape (n, fan_in of the first layer)."""
     w = params[0].w

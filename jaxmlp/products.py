@@ -77,12 +77,21 @@ def _dense_few_inputs(x: Array, w: Array, b: Array) -> Array:
 
 
 def _weight_grad_few_rows(x: Array, dz: Array) -> Array:
-    # Σ_i x_i dz_i, a row of x times a row of dz each.
-    return _row_sum(lambda rows: x[rows, :, None] * dz[rows, None, :], x.shape[0])
+    # Σ_i x_i dz_i, a row of x times a row of dz each: four blocks of rows, added entry by entry, then their rows.
+    def products(rows: slice) -> Array:
+        return x[rows, :, None] * dz[rows, None, :]
+
+    n = x.shape[0]
+    m = n // 4
+    blocks = _pairwise_sum([products(slice(k * m, (k + 1) * m)) for k in range(4)])
+    # Without the barrier XLA would fuse both sums, and compute the blocks once for each of their rows.
+    blocks = lax.optimization_barrier(blocks)
+    rest = products(slice(4 * m, n))
+    return _pairwise_sum([blocks[i] for i in range(m)] + [rest[i] for i in range(n - 4 * m)])
 
 
 def _bias_grad_few_rows(dz: Array) -> Array:
-    return _row_sum(lambda rows: dz[rows], dz.shape[0])[None]
+    return _pairwise_sum([dz[i : i + 1] for i in range(dz.shape[0])])
 
 
 def _bias_grad_by_ones(dz: Array) -> Array:
@@ -92,16 +101,6 @@ def _bias_grad_by_ones(dz: Array) -> Array:
 
 def _input_grad_one_output(dz: Array, w: Array) -> Array:
     return dz * w.reshape(1, -1)
-
-
-def _row_sum(term: Callable[[slice], Array], n: int) -> Array:
-    """Σ_i term(i) over n rows, written out: four blocks added entry by entry, then the rows of their sum."""
-    m = n // 4
-    blocks = _pairwise_sum([term(slice(k * m, (k + 1) * m)) for k in range(4)])
-    # Without the barrier XLA would fuse both sums, and compute the blocks once for each of their rows.
-    blocks = lax.optimization_barrier(blocks)
-    rest = term(slice(4 * m, n))
-    return _pairwise_sum([blocks[i] for i in range(m)] + [rest[i] for i in range(n - 4 * m)])
 
 
 def _pairwise_sum(terms: list[Array]) -> Array:

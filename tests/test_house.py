@@ -12,7 +12,7 @@ pytestmark = pytest.mark.core
 ROOT = pathlib.Path(jaxmlp.__file__).parent
 BASE = {"activations", "criteria", "products", "checks"}
 CORE = BASE | {"network", "backprop", "training", "tutorial"}
-FRONTS = CORE | {"tables", "plots"}
+FRONTS = CORE | {"ensembles", "tables", "plots"}
 
 MAY_IMPORT = {
     "tutorial": set(),
@@ -23,15 +23,16 @@ MAY_IMPORT = {
     "network": BASE,
     "backprop": BASE | {"network"},
     "training": BASE | {"network", "backprop"},
+    "ensembles": CORE - {"tutorial"},
     "tables": CORE - {"tutorial"},
     "plots": FRONTS - {"plots"},
     "cli": FRONTS | {"cli", "jaxmlp"},
     "__main__": {"cli"},
-    "__init__": CORE,
+    "__init__": CORE | {"ensembles"},
 }
 
 # What a module of the foundation may take from outside: the standard library, NumPy and JAX.
-JAX_ONLY = ("tutorial", "activations", "criteria", "products", "checks", "network", "backprop", "training")
+JAX_ONLY = ("tutorial", "activations", "criteria", "products", "checks", "network", "backprop", "training", "ensembles")
 
 MODULES = sorted(ROOT.rglob("*.py"))
 

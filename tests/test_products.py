@@ -32,7 +32,7 @@ FORMS = {
     "_weight_grad": lambda n, i, o: True,
     "_weight_grad_few_rows": lambda n, i, o: n >= 4,
     "_bias_grad": lambda n, i, o: True,
-    "_bias_grad_few_rows": lambda n, i, o: n >= 4,
+    "_bias_grad_few_rows": lambda n, i, o: True,
     "_bias_grad_by_ones": lambda n, i, o: True,
     "_input_grad": lambda n, i, o: True,
     "_input_grad_one_output": lambda n, i, o: o == 1,

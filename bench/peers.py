@@ -1,0 +1,175 @@
+"""The tutorial's training run as others write it: each a function of no arguments that returns the losses (epochs,).
+
+A peer that is not here (no compiler, no torch, no scikit-learn) raises `AbsentError`, which names it.
+"""
+
+import ctypes
+import importlib
+import pathlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+Peer = Callable[[], np.ndarray]
+Weights = Sequence[np.ndarray]  # w1, b1, w2, b2
+
+
+class AbsentError(Exception):
+    """What this machine does not have."""
+
+
+def c_loop(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
+    """`limit.c`, compiled with the machine's own compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise AbsentError("a C compiler")
+    source = pathlib.Path(__file__).with_name("limit.c")
+    with tempfile.TemporaryDirectory() as directory:
+        library_path = pathlib.Path(directory) / "limit.so"
+        flags = ["-O3", "-march=native", "-ffast-math", "-shared", "-fPIC"]
+        subprocess.run([compiler, *flags, str(source), "-o", str(library_path)], check=True)
+        function = ctypes.CDLL(str(library_path)).train
+    rows = 112
+    pad = ((0, 0), (0, rows - len(x)))
+    features = np.ascontiguousarray(np.pad(x.T, pad), np.float32)
+    targets = np.ascontiguousarray(np.pad(y.T, pad)[0], np.float32)
+    mask = (np.arange(rows) < len(x)).astype(np.float32)
+    losses = np.empty(epochs, np.float32)
+    start = [np.ascontiguousarray(w, np.float32) for w in weights]
+    state = [w.copy() for w in start]
+    pointers = [a.ctypes.data_as(ctypes.c_void_p) for a in (features, targets, mask, *state)]
+    tail = (ctypes.c_int(epochs), ctypes.c_float(learning_rate), losses.ctypes.data_as(ctypes.c_void_p))
+
+    def train() -> np.ndarray:
+        for now, first in zip(state, start, strict=True):
+            now[:] = first
+        function(*pointers, *tail)
+        return losses
+
+    return train
+
+
+def numpy_loop(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
+    """The tutorial's lines with NumPy."""
+
+    def train() -> np.ndarray:
+        w1, b1, w2, b2 = weights
+        losses = []
+        for _ in range(epochs):
+            h = x @ w1 + b1
+            h_relu = np.where(h < 0, np.float32(0), h)
+            y_pred = h_relu @ w2 + b2
+            losses.append(((y_pred - y) ** 2).sum())
+            grad_y_pred = 2 * (y_pred - y)
+            grad_w2 = h_relu.T @ grad_y_pred
+            grad_h = grad_y_pred @ w2.T
+            grad_h[h < 0] = 0
+            w1 = w1 - learning_rate * (x.T @ grad_h)
+            b1 = b1 - learning_rate * grad_h.sum(0, keepdims=True)
+            w2 = w2 - learning_rate * grad_w2
+            b2 = b2 - learning_rate * grad_y_pred.sum(0, keepdims=True)
+        return np.array(losses)
+
+    return train
+
+
+def torch_tutorial(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
+    """The tutorial's program: torch tensors, gradients by hand, in place."""
+    torch = _imported("torch")
+    tx, ty = torch.tensor(x), torch.tensor(y)
+
+    def train() -> np.ndarray:
+        w1, b1, w2, b2 = (torch.tensor(w) for w in weights)
+        losses = []
+        for _ in range(epochs):
+            h = tx.mm(w1) + b1
+            h_relu = h.clamp(min=0)
+            y_pred = h_relu.mm(w2) + b2
+            losses.append((y_pred - ty).pow(2).sum().item())
+            grad_y_pred = 2.0 * (y_pred - ty)
+            grad_w2 = h_relu.t().mm(grad_y_pred)
+            grad_h = grad_y_pred.mm(w2.t())
+            grad_h[h < 0] = 0
+            grad_b2 = grad_y_pred.sum(dim=0, keepdim=True)
+            w1 -= learning_rate * tx.t().mm(grad_h)
+            b1 -= learning_rate * grad_h.sum(dim=0, keepdim=True)
+            w2 -= learning_rate * grad_w2
+            b2 -= learning_rate * grad_b2
+        return np.array(losses)
+
+    return train
+
+
+def torch_nn(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
+    """torch.nn modules, autograd and torch.optim.SGD."""
+    torch = _imported("torch")
+    tx, ty = torch.tensor(x), torch.tensor(y)
+    w1, b1, w2, b2 = weights
+
+    def train() -> np.ndarray:
+        model = torch.nn.Sequential(torch.nn.Linear(3, 32), torch.nn.ReLU(), torch.nn.Linear(32, 1))
+        with torch.no_grad():
+            for parameter, value in zip(model.parameters(), (w1.T, b1[0], w2.T, b2[0]), strict=True):
+                parameter.copy_(torch.tensor(value))
+        optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
+        criterion = torch.nn.MSELoss(reduction="sum")
+        losses = []
+        for _ in range(epochs):
+            loss = criterion(model(tx), ty)
+            losses.append(loss.item())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return np.array(losses)
+
+    return train
+
+
+def scikit_learn(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
+    """MLPRegressor, plain gradient descent over all rows; its loss is half the mean, so the rate is 2n times ours."""
+    neural_network = _imported("sklearn.neural_network")
+    w1, b1, w2, b2 = weights
+    n = len(x)
+    options: dict[str, Any] = {"hidden_layer_sizes": (w1.shape[1],), "solver": "sgd", "momentum": 0.0, "alpha": 0.0}
+    options |= {"batch_size": n, "shuffle": False, "learning_rate_init": 2 * n * learning_rate, "max_iter": 1}
+    options |= {"n_iter_no_change": 10 * epochs, "tol": 0.0, "warm_start": True, "random_state": 0}
+    model = neural_network.MLPRegressor(**options)
+    targets = y[:, 0]
+    _quiet(lambda: model.fit(x, targets))
+    model.max_iter = epochs
+
+    def train() -> np.ndarray:
+        model.coefs_, model.intercepts_ = [w1.copy(), w2.copy()], [b1[0].copy(), b2[0].copy()]
+        model.loss_curve_ = []
+        _quiet(lambda: model.fit(x, targets))
+        return 2 * n * np.array(model.loss_curve_[-epochs:])
+
+    return train
+
+
+ALL = {
+    "C loop": c_loop,
+    "NumPy": numpy_loop,
+    "torch, as the tutorial writes it": torch_tutorial,
+    "torch nn, autograd, SGD": torch_nn,
+    "scikit-learn MLPRegressor": scikit_learn,
+}
+
+
+def _imported(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise AbsentError(name.split(".")[0]) from None
+
+
+def _quiet(call: Callable[[], Any]) -> None:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's ConvergenceWarning: the epochs are the ones asked for
+        call()
