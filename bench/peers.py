@@ -104,6 +104,31 @@ def torch_tutorial(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate
     return train
 
 
+def torch_batched(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
+    """The tutorial's lines for many networks at once, with batched products; weights have a leading member axis."""
+    torch = _imported("torch")
+    tx, ty = torch.tensor(x), torch.tensor(y)
+
+    def train() -> np.ndarray:
+        w1, b1, w2, b2 = (torch.tensor(w) for w in weights)
+        losses = []
+        for _ in range(epochs):
+            h = tx @ w1 + b1
+            h_relu = h.clamp(min=0)
+            grad_y_pred = 2.0 * (h_relu @ w2 + b2 - ty)
+            losses.append((grad_y_pred / 2).pow(2).sum(dim=(1, 2)))
+            grad_w2 = h_relu.mT @ grad_y_pred
+            grad_h = grad_y_pred @ w2.mT
+            grad_h[h < 0] = 0
+            w1 -= learning_rate * (tx.mT @ grad_h)
+            b1 -= learning_rate * grad_h.sum(dim=1, keepdim=True)
+            w2 -= learning_rate * grad_w2
+            b2 -= learning_rate * grad_y_pred.sum(dim=1, keepdim=True)
+        return torch.stack(losses, dim=1).numpy()
+
+    return train
+
+
 def torch_nn(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
     """torch.nn modules, autograd and torch.optim.SGD."""
     torch = _imported("torch")

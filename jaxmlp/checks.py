@@ -96,9 +96,7 @@ def checked_member_axis(name: str, value: Any, rank: int, members: int) -> bool:
     if value.ndim != rank + 1:
         raise ValueError(f"{name} must have rank {rank} for all members, or {rank + 1} for each; got {value.shape}")
     if value.shape[0] != members:
-        raise ValueError(
-            f"{name} has rank {rank + 1}, so its leading axis must be members = {members}; got {value.shape}"
-        )
+        raise ValueError(f"{name} of rank {rank + 1} must have members = {members} in front; got {value.shape}")
     return True
 
 

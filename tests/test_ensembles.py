@@ -1,0 +1,196 @@
+"""Many networks as one program; eight CPU devices, so that members are always split and padded."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import assert_close, assert_equal, problem
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import jaxmlp
+from jaxmlp import ensembles, init_ensemble, init_params, predict_ensemble, train, train_ensemble
+
+pytestmark = pytest.mark.core
+
+# A member is compiled inside another program than the same network alone: a few roundings an epoch.
+TOLERANCE = 1e-5
+SIZES = (3, 4, 2)
+_, X, Y, WEIGHTS = problem(SIZES)
+
+
+@functools.cache
+def ensemble(members=3):
+    return jax.jit(lambda key: init_ensemble(key, SIZES, members))(jax.random.key(0))
+
+
+def member(tree, k):
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[k], tree)
+
+
+def test_member_k_is_init_params_of_the_kth_key():
+    keys = jax.random.split(jax.random.key(0), 3)
+    assert_equal(member(ensemble(), 1), jax.jit(lambda key: init_params(key, SIZES))(keys[1]))
+
+
+def test_members_are_drawn_by_the_initializer_and_dtype_asked_for():
+    params = init_ensemble(jax.random.key(0), (3, 1), 2, w_init=jax.nn.initializers.ones, dtype=jnp.bfloat16)
+    assert params[0].w.dtype == jnp.bfloat16
+    assert np.all(np.asarray(params[0].w, np.float32) == 1)
+
+
+@pytest.mark.parametrize("members", [1, 3, 8, 11])
+def test_each_member_equals_the_same_network_alone(members):
+    params, losses = train_ensemble(ensemble(members), X, Y, 1e-2, WEIGHTS, epochs=20)
+    assert losses.shape == (members, 20)
+    for k in {0, members - 1}:
+        alone = train(member(ensemble(members), k), X, Y, 1e-2, WEIGHTS, epochs=20)
+        assert_close(member((params, losses), k), alone, TOLERANCE)
+
+
+def test_data_weights_and_rates_may_be_given_for_each_member():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(3, 7, 3)).astype(np.float32), rng.normal(size=(3, 7, 2)).astype(np.float32)
+    weights, rates = rng.uniform(size=(3, 7)).astype(np.float32), np.array([1e-3, 1e-2, 2e-2], np.float32)
+    params, losses = train_ensemble(ensemble(), x, y, rates, weights, epochs=20)
+    for k in range(3):
+        alone = train(member(ensemble(), k), x[k], y[k], rates[k], weights[k], epochs=20)
+        assert_close(member((params, losses), k), alone, TOLERANCE)
+
+
+@pytest.mark.parametrize("which", ["x", "y", "learning_rate", "weights"])
+def test_each_argument_is_judged_by_its_own_rank(which):
+    arguments = {"x": X, "y": Y, "learning_rate": np.float32(1e-2), "weights": WEIGHTS}
+    arguments[which] = np.stack([arguments[which], 2 * arguments[which], 3 * arguments[which]])
+    _, losses = train_ensemble(ensemble(), **arguments, epochs=5)
+    arguments[which] = arguments[which][2]
+    assert_close(losses[2], train(member(ensemble(), 2), **arguments, epochs=5)[1], TOLERANCE)
+
+
+def test_members_are_split_over_the_devices():
+    params, losses = train_ensemble(ensemble(8), X, Y, epochs=5)
+    for leaf in jax.tree.leaves((params, losses)):
+        assert {shard.data.shape[0] for shard in leaf.addressable_shards} == {1}
+        assert len(leaf.sharding.device_set) == 8
+
+
+def test_training_goes_on_from_a_trained_ensemble():
+    half, first = train_ensemble(ensemble(11), X, Y, 1e-2, epochs=5)
+    whole, second = train_ensemble(half, X, Y, 1e-2, epochs=5)
+    expected, losses = train_ensemble(ensemble(11), X, Y, 1e-2, epochs=10)
+    assert_close(whole, expected, TOLERANCE)
+    assert_close(np.concatenate([first, second], axis=1), np.asarray(losses), TOLERANCE)
+
+
+def test_the_program_on_several_devices_has_no_collective():
+    placed, _ = train_ensemble(ensemble(8), X, Y, epochs=0)
+    mesh = Mesh(np.array(jax.devices()), ("member",))
+    shared = {"x": X, "y": Y, "learning_rate": np.float32(1e-2)}
+    statics = (jaxmlp.relu, jaxmlp.squared_error, 5, 8, mesh)
+    program = ensembles._train_members_on.lower({"params": placed}, shared, *statics).compile().as_text()
+    assert "while" in program
+    assert not re.search("all-reduce|all-gather|collective-permute|all-to-all", program)
+
+
+def test_inputs_on_several_devices_stay_there():
+    mesh = Mesh(np.array(jax.devices()[:2]), ("rows",))
+    x = jax.device_put(X[:6], NamedSharding(mesh, PartitionSpec("rows")))
+    y = jax.device_put(Y[:6], NamedSharding(mesh, PartitionSpec("rows")))
+    params = jax.device_put(ensemble(), NamedSharding(mesh, PartitionSpec()))
+    trained, losses = train_ensemble(params, x, y, 1e-2, epochs=5)
+    assert losses.sharding.device_set == set(jax.devices()[:2])
+    assert_close(member(trained, 1), train(member(ensemble(), 1), X[:6], Y[:6], 1e-2, epochs=5)[0], TOLERANCE)
+
+
+def test_a_second_call_traces_nothing_whatever_the_rate_is():
+    traces = []
+
+    def fn(outputs, y):
+        traces.append(1)
+        return jaxmlp.squared_error.fn(outputs, y)
+
+    criterion = jaxmlp.Criterion(fn, jaxmlp.squared_error.derivative)
+    train_ensemble(ensemble(), X, Y, 1e-2, epochs=2, criterion=criterion)
+    once = len(traces)
+    for rate in (2e-2, np.float64(1e-3), jnp.float32(1e-3), 1):
+        train_ensemble(ensemble(), X, Y, rate, epochs=2, criterion=criterion)
+    assert len(traces) == once > 0
+
+
+def test_ensembles_compose_with_jit_vmap_and_grad():
+    plain = train_ensemble(ensemble(), X, Y, 1e-2, epochs=5)
+    assert_close(jax.jit(lambda p: train_ensemble(p, X, Y, 1e-2, epochs=5))(ensemble()), plain, TOLERANCE)
+    rates = jnp.array([1e-2, 2e-2])
+    many = jax.vmap(lambda rate: train_ensemble(ensemble(), X, Y, rate, epochs=5)[1])(rates)
+    assert_close(many[0], plain[1], TOLERANCE)
+    slopes = jax.grad(lambda rate: train_ensemble(ensemble(), X, Y, rate, epochs=5)[1][:, -1].sum())(1e-2)
+    step = 1e-4
+    ends = [train_ensemble(ensemble(), X, Y, 1e-2 + s, epochs=5)[1][:, -1].sum() for s in (step, -step)]
+    np.testing.assert_allclose(slopes, (ends[0] - ends[1]) / (2 * step), rtol=2e-2)
+
+
+def test_no_epochs_return_the_ensemble_and_empty_histories():
+    params, losses = train_ensemble(ensemble(), X, Y, epochs=0)
+    assert_equal(jax.tree.map(np.asarray, params), jax.tree.map(np.asarray, ensemble()))
+    assert losses.shape == (3, 0)
+
+
+def test_the_prediction_is_mean_and_deviation_of_the_members():
+    outputs = np.stack([jaxmlp.forward(member(ensemble(), k), X) for k in range(3)])
+    mean, std = predict_ensemble(ensemble(), X)
+    assert_close(mean, outputs.mean(0), TOLERANCE)
+    assert_close(std, outputs.std(0), TOLERANCE)
+
+
+def test_probabilities_are_averaged_not_logits():
+    outputs = np.stack([jaxmlp.forward(member(ensemble(), k), X) for k in range(3)])
+    mean, _ = predict_ensemble(ensemble(), X, criterion=jaxmlp.softmax_cross_entropy)
+    assert_close(mean, np.asarray(jax.nn.softmax(outputs, axis=2)).mean(0), TOLERANCE)
+    np.testing.assert_allclose(mean.sum(1), 1, rtol=1e-6)
+
+
+def test_features_may_be_given_for_each_member():
+    x = np.stack([X, 2 * X, 3 * X])
+    mean, _ = predict_ensemble(ensemble(), x)
+    outputs = np.stack([jaxmlp.forward(member(ensemble(), k), x[k]) for k in range(3)])
+    assert_close(mean, outputs.mean(0), TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"params": jax.tree.map(lambda leaf: leaf[0], ensemble())}, "params[0].w must have a leading axis of members"),
+        ({"x": X[0]}, "x must have rank 2 for all members, or 3 for each; got (3,)"),
+        ({"x": np.stack([X, X])}, "x of rank 3 must have members = 3 in front; got (2, 7, 3)"),
+        ({"y": Y[:, 0]}, "y must have rank 2 for all members, or 3 for each; got (7,)"),
+        ({"y": Y[:6]}, "y must have shape (n, outputs) = (7, 2)"),
+        ({"weights": np.ones((2, 7))}, "weights of rank 2 must have members = 3 in front; got (2, 7)"),
+        ({"weights": np.ones(6)}, "weights must have shape (n,) = (7,)"),
+        ({"learning_rate": np.ones(2)}, "learning_rate of rank 1 must have members = 3 in front; got (2,)"),
+        ({"epochs": -1}, "epochs must be a whole number of at least 0; got -1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, message):
+    arguments = {"params": ensemble(), "x": X, "y": Y, "weights": WEIGHTS} | change
+    with pytest.raises(ValueError, match=re.escape(message)):
+        train_ensemble(**arguments)
+
+
+def test_bare_functions_and_mixed_dtypes_are_refused():
+    with pytest.raises(TypeError, match="activation must be a jaxmlp.Activation"):
+        train_ensemble(ensemble(), X, Y, activation=jax.nn.relu)
+    with pytest.raises(TypeError, match="criterion must be a jaxmlp.Criterion"):
+        predict_ensemble(ensemble(), X, criterion=jnp.exp)
+    mixed = (ensemble()[0], jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), ensemble()[1]))
+    with pytest.raises(TypeError, match="params must have one dtype in all leaves; got bfloat16, float32"):
+        train_ensemble(mixed, X, Y)
+    with pytest.raises(TypeError, match="params must be a tuple of jaxmlp.Layer, as init_ensemble returns"):
+        predict_ensemble(list(ensemble()), X)
+
+
+@pytest.mark.parametrize("members", [0, -1])
+def test_no_members_are_refused(members):
+    with pytest.raises(ValueError, match="members must be a whole number of at least 1"):
+        init_ensemble(jax.random.key(0), SIZES, members)
