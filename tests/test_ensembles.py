@@ -179,14 +179,14 @@ def test_what_does_not_fit_is_refused(change, message):
 
 
 def test_bare_functions_and_mixed_dtypes_are_refused():
-    with pytest.raises(TypeError, match="activation must be a jaxmlp.Activation"):
+    with pytest.raises(TypeError, match=r"activation must be a jaxmlp\.Activation"):
         train_ensemble(ensemble(), X, Y, activation=jax.nn.relu)
-    with pytest.raises(TypeError, match="criterion must be a jaxmlp.Criterion"):
+    with pytest.raises(TypeError, match=r"criterion must be a jaxmlp\.Criterion"):
         predict_ensemble(ensemble(), X, criterion=jnp.exp)
     mixed = (ensemble()[0], jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), ensemble()[1]))
     with pytest.raises(TypeError, match="params must have one dtype in all leaves; got bfloat16, float32"):
         train_ensemble(mixed, X, Y)
-    with pytest.raises(TypeError, match="params must be a tuple of jaxmlp.Layer, as init_ensemble returns"):
+    with pytest.raises(TypeError, match=r"params must be a tuple of jaxmlp\.Layer, as init_ensemble returns"):
         predict_ensemble(list(ensemble()), X)
 
 
