@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     sizes, activation = (3, *args.hidden, 1), ACTIVATIONS[args.activation]
 
     start = time.perf_counter()
-    x, y, params = _draw(jax.random.key(seed), sizes)
+    x, y, params = _run_once(partial(_draw, sizes=sizes), np.uint32(seed))
     program = jax.jit(partial(train, epochs=args.epochs, activation=activation))
     program = program.lower(params, x, y, args.learning_rate).compile()
     compiled = time.perf_counter()
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     losses = np.asarray(losses)
     seconds = time.perf_counter() - compiled
 
-    response = np.asarray(_mean_response(params, x, activation=activation))
+    response = np.asarray(_run_once(partial(_mean_response, activation=activation), params, x))
     if args.json:
         result = {"seed": seed, "epochs": args.epochs, "learning_rate": args.learning_rate, "hidden": args.hidden}
         result |= {"activation": args.activation, "losses": losses.tolist()}
@@ -99,17 +99,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-@partial(jax.jit, static_argnums=1)
-def _draw(key: Array, sizes: tuple[int, ...]) -> tuple[Array, Array, Params]:
-    # One program for all draws: compiling them is most of what a short process does.
-    data_key, params_key = jax.random.split(key)
+def _run_once(function: Any, *arguments: Any) -> Any:
+    # Compiling is most of what a short process does: what runs once is not worth optimising.
+    program = jax.jit(function).lower(*arguments)
+    return program.compile({"xla_backend_optimization_level": 0})(*arguments)
+
+
+def _draw(seed: Array, *, sizes: tuple[int, ...]) -> tuple[Array, Array, Params]:
+    """Data and weights from `jax.random.key(seed)`."""
+    data_key, params_key = jax.random.split(jax.random.key(seed))
     x, y = synthetic_regression(data_key)
     if sizes[1:-1] == _HIDDEN:
         return x, y, init_params(params_key, sizes)
     return x, y, init_params(params_key, sizes, w_init=jax.nn.initializers.he_normal())
 
 
-@partial(jax.jit, static_argnames="activation")
 def _mean_response(params: Params, x: Array, *, activation: Activation) -> Array:
     """How much the prediction rises, on average over the rows, when a feature rises by 1; (features,)."""
 
