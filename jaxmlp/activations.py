@@ -23,6 +23,10 @@ class Activation:
     fn: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
 
+    def __post_init__(self) -> None:
+        if not (callable(self.fn) and callable(self.derivative)):
+            raise TypeError("Activation must hold two functions of the pre-activation, fn and its derivative")
+
     def __call__(self, h: Array) -> Array:
         """`fn(h)`."""
         return self.fn(h)
@@ -30,6 +34,10 @@ class Activation:
 
 def _identity(h: Array) -> Array:
     return h
+
+
+def _identity_derivative(h: Array) -> Array:
+    return jnp.ones_like(h)
 
 
 def _relu(h: Array) -> Array:
@@ -42,10 +50,18 @@ def _relu_derivative(h: Array) -> Array:
     return jnp.where(h < 0, jnp.zeros_like(h), 1.0)
 
 
+def _tanh(h: Array) -> Array:
+    return jnp.tanh(h)
+
+
 def _tanh_derivative(h: Array) -> Array:
     # (1 - t)(1 + t), not 1 - t²: the square would round away what is left of the slope where t is near ±1.
     t = jnp.tanh(h)
     return (1 - t) * (1 + t)
+
+
+def _sigmoid(h: Array) -> Array:
+    return jax.nn.sigmoid(h)
 
 
 def _sigmoid_derivative(h: Array) -> Array:
@@ -78,16 +94,16 @@ def _silu_derivative(h: Array) -> Array:
 
 
 # f(h) = h;  f' = 1
-identity = Activation(_identity, jnp.ones_like)
+identity = Activation(_identity, _identity_derivative)
 
 # f(h) = max(h, 0);  f' = [h >= 0]
 relu = Activation(_relu, _relu_derivative)
 
 # f(h) = tanh h;  f' = 1 - tanh² h
-tanh = Activation(jnp.tanh, _tanh_derivative)
+tanh = Activation(_tanh, _tanh_derivative)
 
 # f(h) = σ(h) = 1 / (1 + exp(-h));  f' = σ(h) σ(-h)
-sigmoid = Activation(jax.nn.sigmoid, _sigmoid_derivative)
+sigmoid = Activation(_sigmoid, _sigmoid_derivative)
 
 # f(h) = h Φ(h), Φ the standard normal's distribution function and φ its density;  f' = Φ(h) + h φ(h)
 # (Hendrycks and Gimpel 2016, exact: optax's and flax's default is an approximation by tanh)

@@ -147,7 +147,8 @@ def checked_count(name: str, value: Any, at_least: int) -> int:
 
 def checked_sizes(sizes: Any) -> tuple[int, ...]:
     """The widths of a network from inputs to outputs: at least two, each at least 1."""
-    if isinstance(sizes, str) or not isinstance(sizes, Sequence) or len(sizes) < 2:
+    sizes = tuple(sizes) if isinstance(sizes, Sequence | np.ndarray) and not isinstance(sizes, str | bytes) else sizes
+    if not isinstance(sizes, tuple) or len(sizes) < 2:
         raise ValueError(f"sizes must name at least the inputs and the outputs, as in (3, 32, 1); got {sizes!r}")
     return tuple(checked_count(f"sizes[{k}]", size, at_least=1) for k, size in enumerate(sizes))
 
@@ -184,9 +185,10 @@ def checked_choice(name: str, value: Any, kind: type, ours: dict[str, Any]) -> A
 
 def checked_result(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> Array:
     """What a user's own function returned: an array of the shape and dtype that the chain rule needs."""
-    if not isinstance(value, jax.Array) or value.shape != shape:
-        got = value.shape if hasattr(value, "shape") else _kind(value)
-        raise ValueError(f"{name} must return an array of shape {shape}; got {got}")
+    if not isinstance(value, jax.Array):
+        raise TypeError(f"{name} must return a JAX array, made with jax.numpy; got {_kind(value)}")
+    if value.shape != shape:
+        raise ValueError(f"{name} must return an array of shape {shape}; got {value.shape}")
     if value.dtype != dtype:
         raise TypeError(f"{name} must return {dtype}, the dtype of the network; got {value.dtype}")
     return value
@@ -203,17 +205,16 @@ def network_dtype(params: Any) -> np.dtype:
                 break
         else:
             return params[0].w.dtype
-    except (TypeError, IndexError, AttributeError, ValueError):
+    except (TypeError, LookupError, AttributeError, ValueError):
         pass
     return checked_params(params)[0].w.dtype
 
 
-def as_array(name: str, value: Any) -> Any:
-    """JAX's arrays as they are, and what NumPy makes of anything else; jit would take a list for a tree."""
+def as_array(name: str, value: Any, dtype: np.dtype) -> Any:
+    """JAX's arrays as they are, to be cast while tracing; anything else cast now: jit would wrap large integers."""
     if hasattr(value, "aval"):  # as isinstance(value, jax.Array), but quick
         return value
-    array = np.asarray(value)
-    return cast(name, array, array.dtype)
+    return cast(name, value, dtype)
 
 
 def cast(name: str, value: Any, dtype: Any) -> Array:

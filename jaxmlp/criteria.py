@@ -32,6 +32,10 @@ class Criterion:
     derivative: Callable[[Array, Array], Array]
     predict: Callable[[Array], Array] = _identity
 
+    def __post_init__(self) -> None:
+        if not (callable(self.fn) and callable(self.derivative) and callable(self.predict)):
+            raise TypeError("Criterion must hold functions: fn and derivative of (outputs, y), predict of outputs")
+
     def __call__(self, outputs: Array, y: Array) -> Array:
         """`fn(outputs, y)`."""
         return self.fn(outputs, y)
@@ -79,6 +83,14 @@ def _softmax(logits: Array) -> Array:
     return jax.nn.softmax(logits, axis=1)
 
 
+def _sigmoid(logits: Array) -> Array:
+    return jax.nn.sigmoid(logits)
+
+
+def _exp(log_rate: Array) -> Array:
+    return jnp.exp(log_rate)
+
+
 def _poisson(log_rate: Array, y: Array) -> Array:
     return jnp.sum(jnp.exp(log_rate) - y * log_rate, axis=1)
 
@@ -95,14 +107,14 @@ squared_error = Criterion(_squared_error, _squared_error_derivative)
 huber_loss = Criterion(_huber, _huber_derivative)
 
 # l = Σ_k -y_k log σ(o_k) - (1 - y_k) log(1 - σ(o_k));  dl/do_k = σ(o_k) - y_k.  Outputs are logits, labels 0 to 1.
-sigmoid_binary_cross_entropy = Criterion(_sigmoid_cross_entropy, _sigmoid_cross_entropy_derivative, jax.nn.sigmoid)
+sigmoid_binary_cross_entropy = Criterion(_sigmoid_cross_entropy, _sigmoid_cross_entropy_derivative, _sigmoid)
 
 # l = -Σ_k y_k log softmax(o)_k;  dl/do_k = softmax(o)_k Σ_j y_j - y_k.  Outputs are logits, targets non-negative.
 softmax_cross_entropy = Criterion(_softmax_cross_entropy, _softmax_cross_entropy_derivative, _softmax)
 
 # l = Σ_k exp(o_k) - y_k o_k, the negative log-likelihood less log(y_k!);  dl/do_k = exp(o_k) - y_k.
 # Outputs are logarithms of rates, targets counts (optax's poisson_nll_loss with log_input, summed).
-poisson = Criterion(_poisson, _poisson_derivative, jnp.exp)
+poisson = Criterion(_poisson, _poisson_derivative, _exp)
 
 CRITERIA = {
     "squared_error": squared_error,

@@ -99,11 +99,12 @@ def train_ensemble(
     checked_choice("criterion", criterion, Criterion, CRITERIA)
     epochs = checked_count("epochs", epochs, at_least=0)
     params, members = checked_members(params)
-    rate = cast("learning_rate", learning_rate, params[0].w.dtype)
-    data = {"x": as_array("x", x), "y": as_array("y", y), "learning_rate": rate}
+    dtype = params[0].w.dtype
+    data = {"x": as_array("x", x, dtype), "y": as_array("y", y, dtype)}
+    data["learning_rate"] = cast("learning_rate", learning_rate, dtype)
     ranks = {"x": 2, "y": 2, "learning_rate": 0, "weights": 1}
     if weights is not None:
-        data["weights"] = as_array("weights", weights)
+        data["weights"] = as_array("weights", weights, dtype)
     each, shared = {"params": params}, {}
     for name, value in data.items():
         (each if checked_member_axis(name, value, ranks[name], members) else shared)[name] = value
@@ -142,7 +143,7 @@ def predict_ensemble(
     """
     checked_choice("criterion", criterion, Criterion, CRITERIA)
     params, members = checked_members(params)
-    x = as_array("x", x)
+    x = as_array("x", x, params[0].w.dtype)
     axis = 0 if checked_member_axis("x", x, 2, members) else None
     outputs = jax.vmap(partial(forward, activation=activation), (0, axis))(params, x)
     predictions = jax.vmap(criterion.predict)(outputs)

@@ -56,13 +56,16 @@ def init_params(
         A tuple of `Layer`, one for each pair of neighbouring sizes.
 
     Raises:
-        ValueError: fewer than two sizes, or one below 1.
-        TypeError: not a key; another dtype; float64 while x64 is off.
+        ValueError: fewer than two sizes, or one below 1; an initializer that returns another shape.
+        TypeError: not a key; another dtype; float64 while x64 is off; an initializer that returns no array.
     """
     key, sizes, dtype = checked_key(key), checked_sizes(sizes), checked_dtype("dtype", dtype)
     keys = jax.random.split(key, len(sizes) - 1)
     return tuple(
-        Layer(w=w_init(k, (fan_in, fan_out), dtype), b=jnp.zeros((1, fan_out), dtype))
+        Layer(
+            w=checked_result("w_init", w_init(k, (fan_in, fan_out), dtype), (fan_in, fan_out), dtype),
+            b=jnp.zeros((1, fan_out), dtype),
+        )
         for k, (fan_in, fan_out) in zip(keys, itertools.pairwise(sizes), strict=True)
     )
 

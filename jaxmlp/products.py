@@ -7,9 +7,14 @@ stands around them. Thresholds were chosen by `bench/scaling.py` and `bench/tuto
 """
 
 from collections.abc import Callable
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
+
+# Called outside jit, a product is one program and not one for each term; inside, it dissolves into the caller's.
+_one_program = partial(jax.jit, inline=True)
 
 # A product over at most so many inputs is a sum of outer products.
 FEW_INPUTS = 4
@@ -17,6 +22,7 @@ FEW_INPUTS = 4
 FEW_ROWS = range(16, 129)
 
 
+@_one_program
 def dense(x: Array, w: Array, b: Array) -> Array:
     """`x w + b`: (n, fan_in), (fan_in, fan_out), (1, fan_out) to (n, fan_out)."""
     if x.shape[1] > FEW_INPUTS:
@@ -24,6 +30,7 @@ def dense(x: Array, w: Array, b: Array) -> Array:
     return _on_cpu(_dense_few_inputs, _dense, x, w, b)
 
 
+@_one_program
 def weight_grad(x: Array, dz: Array) -> Array:
     """`xᵀ dz`: (n, fan_in), (n, fan_out) to (fan_in, fan_out)."""
     few_columns = x.shape[1] <= FEW_INPUTS or dz.shape[1] == 1
@@ -32,12 +39,14 @@ def weight_grad(x: Array, dz: Array) -> Array:
     return _on_cpu(_weight_grad_few_rows, _weight_grad, x, dz)
 
 
+@_one_program
 def bias_grad(dz: Array) -> Array:
     """The column sums of `dz`: (n, fan_out) to (1, fan_out)."""
     few = dz.shape[1] == 1 and dz.shape[0] in FEW_ROWS
     return _on_cpu(_bias_grad_few_rows if few else _bias_grad_by_ones, _bias_grad, dz)
 
 
+@_one_program
 def input_grad(dz: Array, w: Array) -> Array:
     """`dz wᵀ`: (n, fan_out), (fan_in, fan_out) to (n, fan_in)."""
     if w.shape[1] > 1:

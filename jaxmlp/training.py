@@ -121,8 +121,10 @@ def _arguments(params, x, y, learning_rate, weights, activation, criterion):
     if not isinstance(activation, tuple):
         checked_choice("activation", activation, Activation, ACTIVATIONS)
     checked_choice("criterion", criterion, Criterion, CRITERIA)
-    rate = checked_scalar("learning_rate", learning_rate, network_dtype(params))
-    return params, as_array("x", x), as_array("y", y), rate, None if weights is None else as_array("weights", weights)
+    dtype = network_dtype(params)
+    rate = checked_scalar("learning_rate", learning_rate, dtype)
+    weights = None if weights is None else as_array("weights", weights, dtype)
+    return params, as_array("x", x, dtype), as_array("y", y, dtype), rate, weights
 
 
 def _step(params, x, y, rate, weights, activation, criterion):

@@ -1,5 +1,7 @@
 """Activations and their derivatives, against SciPy's formulas and against jax.grad."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,6 +64,11 @@ def test_an_activation_is_hashable_and_equal_by_its_functions():
     assert Activation(jnp.sin, jnp.cos) == Activation(jnp.sin, jnp.cos)
     assert len({Activation(jnp.sin, jnp.cos), Activation(jnp.sin, jnp.cos)}) == 1
     assert Activation(jnp.sin, jnp.cos) != Activation(jnp.sin, jnp.sin)
+
+
+def test_ours_can_be_pickled():
+    for activation in ACTIVATIONS.values():
+        assert pickle.loads(pickle.dumps(activation)) == activation
 
 
 def test_calling_an_activation_calls_its_function():

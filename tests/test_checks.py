@@ -222,6 +222,31 @@ def test_sizes_that_are_no_widths():
         jaxmlp.init_params(jax.random.key(0), (3.0, 1))
 
 
+def test_sizes_may_be_a_numpy_array():
+    assert jaxmlp.init_params(jax.random.key(0), np.array([3, 1]))[0].w.shape == (3, 1)
+
+
+def test_an_initializer_that_returns_something_else():
+    with refuses(TypeError, "w_init must return a JAX array", "got"):
+        jaxmlp.init_params(jax.random.key(0), (3, 1), w_init=lambda *_: jax.nn.relu)
+    with refuses(ValueError, "w_init must return an array of shape (3, 1); got (1, 3)"):
+        jaxmlp.init_params(jax.random.key(0), (3, 1), w_init=lambda key, shape, dtype: jnp.ones(shape[::-1], dtype))
+    with refuses(TypeError, "w_init must return float32", "got bfloat16"):
+        jaxmlp.init_params(jax.random.key(0), (3, 1), w_init=lambda key, shape, dtype: jnp.ones(shape, jnp.bfloat16))
+
+
+def test_a_pair_that_holds_no_functions():
+    with refuses(TypeError, "Activation must hold two functions"):
+        jaxmlp.Activation(jnp.sin, None)
+    with refuses(TypeError, "Criterion must hold functions"):
+        jaxmlp.Criterion("mse", jnp.sin)
+
+
+def test_an_activation_that_leaves_jax():
+    with refuses(TypeError, "activation.fn must return a JAX array, made with jax.numpy; got ndarray"):
+        jaxmlp.forward(PARAMS, X, activation=jaxmlp.Activation(lambda h: np.sin(np.asarray(h)), jnp.cos))
+
+
 def test_what_is_no_single_key():
     with refuses(TypeError, "key must be a single key, as jax.random.key(0) returns; got int"):
         jaxmlp.init_params(0)  # type: ignore[arg-type]

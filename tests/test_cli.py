@@ -1,6 +1,7 @@
 """The command, called as a function; one call as a process."""
 
 import json
+import pathlib
 import re
 import subprocess
 import sys
@@ -78,6 +79,28 @@ def test_options_reach_the_network(command, tmp_path):
     assert any("he_normal" in line for line in err)
 
 
+def test_members_are_trained_together_and_their_spread_is_printed_and_drawn(command, tmp_path):
+    picture = tmp_path / "run.svg"
+    words = ["tutorial", "--seed", 0, "--members", 20, "--epochs", 50, "--every", 25]
+    code, out, _ = command(*words, "--plot", picture)
+    assert code == 0
+    line = re.fullmatch(r"Epoch: 50 Loss: (\S+) \(9 of 10 networks: (\S+) to (\S+)\)", out[1])
+    middle, low, high = (float(number) for number in line.groups())
+    assert low < middle < high
+    assert all(re.search(r"-?\d\.\d\d ± \d\.\d\d$", row) for row in out[-3:])
+    assert "9 of 10 networks" in picture.read_text()
+    _, (json_line,), _ = command(*words, "--json")
+    losses = np.array(json.loads(json_line)["losses"])
+    assert losses.shape == (20, 50)
+    np.testing.assert_allclose(np.quantile(losses[:, -1], 0.5), middle, rtol=1e-4)
+
+
+def test_no_epochs_leave_the_network_as_it_was_drawn(command):
+    code, out, _ = command("tutorial", "--seed", 0, "--epochs", 0)
+    assert code == 0
+    assert len(out) == 5
+
+
 def test_no_hidden_layer_is_a_linear_model(command):
     code, out, _ = command("tutorial", "--seed", 1, "--hidden", 0, "--epochs", 7, "--json")
     assert code == 0
@@ -93,16 +116,20 @@ def test_a_run_that_diverges_fails_and_names_the_epoch(command):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["tutorial", "--epochs", "-1"], "argument --epochs: '-1' is not a whole number of at least 0"),
-        (["tutorial", "--every", "0"], "argument --every: '0' is not a whole number of at least 1"),
+        (["tutorial", "--epochs", "-1"], "argument --epochs: '-1' is not a whole number from 0 to 10000000"),
+        (["tutorial", "--every", "0"], "argument --every: '0' is not a whole number from 1 to 10000000"),
         (["tutorial", "--learning-rate", "nan"], "argument --learning-rate: 'nan' is not a number of at least 0"),
         (["tutorial", "--hidden", "32,x"], "argument --hidden: '32,x' does not name widths, as in 32,32"),
         (["tutorial", "--activation", "step"], "argument --activation: invalid choice: 'step'"),
         (["tutorial", "--plot", "picture"], "--plot picture: the name must end in .png, .svg or .pdf"),
         (["tutorial", "--plot", "no/such/run.png"], "--plot no/such/run.png: no such directory"),
         (["tutorial", "--plot", "run.txt"], "--plot run.txt: the name must end in"),
-        (["tutorial", "--seed", str(2**40)], "--seed must be below 2**32"),
+        (["tutorial", "--seed", str(2**40)], "is not a whole number from 0 to 2**32 - 1"),
         (["train", "none.csv", "--target", "price"], "none.csv: no such file"),
+        (["train", "none.csv", "--target", "price", "--seed", str(2**63)], "is not a whole number from 0 to 2**32 - 1"),
+        (["tutorial", "--epochs", "1" + "0" * 400], "is not a whole number from 0 to 10000000"),
+        (["tutorial", "--see", "3"], "unrecognized arguments: --see 3"),
+        (["train", "x" * 5000, "--target", "price"], "cannot be read: File name too long"),
         (["train", "none.csv"], "the following arguments are required: --target"),
         (["learn"], "invalid choice: 'learn'"),
     ],
@@ -120,7 +147,7 @@ def test_a_users_mistake_is_one_line_and_exit_2(command, words, message, tmp_pat
 def test_train_beats_the_mean_on_rows_it_has_not_seen(command, houses):
     code, out, err = command("train", houses, "--target", "price")
     assert code == 0
-    assert [int(line.split()[1]) for line in out[:10]] == list(range(200, 2001, 200))
+    assert [int(line.split()[1]) for line in out[:10]] == list(range(500, 5001, 500))
     rmse, of_mean = re.fullmatch(
         r"RMSE of price on the rows kept aside: (\S+); of guessing the mean: (\S+)", out[-1]
     ).groups()
@@ -153,8 +180,37 @@ def test_a_missing_dependency_is_one_line_with_the_line_to_run(command, houses, 
     assert err == ["jaxmlp train: polars is needed for this and not installed: pip install 'jaxmlp[tables]'"]
 
 
+def test_a_table_without_a_pattern_is_said_to_be_no_better_than_guessing(command, tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "noise.csv"
+    path.write_text("\n".join(["a,b,y", *(f"{a},{b},{y}" for a, b, y in rng.normal(size=(60, 3)))]))
+    code, _, err = command("train", path, "--target", "y", "--seed", 1)
+    assert code == 0
+    assert "That is no better than guessing: these columns may not tell the target" in err
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_feature_that_tells_the_target_is_enough(command, tmp_path, seed):
+    area = np.random.default_rng(0).uniform(20, 200, size=60)
+    path = tmp_path / "areas.csv"
+    path.write_text("\n".join(["area,price", *(f"{a},{5 + 3 * a}" for a in area)]))
+    _, out, _ = command("train", path, "--target", "price", "--seed", seed, "--json")
+    result = json.loads(out[0])
+    assert result["rmse"] < 0.1 * result["rmse_of_mean"]
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    if not pathlib.Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-m", "jaxmlp", "tutorial", "--epochs", "10"]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "jaxmlp tutorial: cannot write the output: No space left on device"
+
+
 def test_ctrl_c_is_130(command, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("jaxmlp.cli.tutorial._draw", interrupted)

@@ -1,5 +1,7 @@
 """Criteria and their derivatives, against NumPy's formulas and against jax.grad."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,6 +95,11 @@ def test_huber_is_smooth_at_its_edges(edge):
     assert huber_loss(o, y) == 0.5
     assert huber_loss.derivative(o, y) == edge
     assert jax.grad(lambda o: huber_loss(o, y).sum())(o) == edge
+
+
+def test_ours_can_be_pickled():
+    for criterion in CRITERIA.values():
+        assert pickle.loads(pickle.dumps(criterion)) == criterion
 
 
 def test_a_criterion_is_hashable_and_predicts_its_outputs_unless_told_otherwise():

@@ -39,15 +39,21 @@ def test_csv_and_parquet_give_the_same_numbers(write, tmp_path):
         (b"1,2\n3,4\n5,6\n", "no header; the first line must name the columns"),
         (b"rooms,prize\n1,2\n3,4\n", "no column 'price'; the columns are 'rooms', 'prize'"),
         (b"price\n1\n2\n", "'price' is the only column; there is nothing to predict it from"),
-        (b"rooms,price\n", "no rows below the header; at least 2 are needed"),
-        (b"rooms,price\n1,2\n", "1 row below the header; at least 2 are needed"),
+        (b"rooms,price\n", "no rows below the header; at least 3 are needed"),
+        (b"rooms,price\n1,2\n", "1 row below the header; at least 3 are needed"),
+        (b"rooms,price\n1,2\n3,4\n", "2 rows below the header; at least 3 are needed"),
+        (b"rooms,price,price\n1,2,3\n3,4,5\n5,6,7\n", "two columns have the name 'price'"),
+        (b"rooms;price\n1;2\n3;4\n5;6\n", "one column only; columns must be separated by commas"),
+        (b"rooms,price\n1,2\n\n3,4\nmany,5\n", "column 'rooms', row 4: 'many' is not a number"),
+        (b"rooms,price\n1,2\n3,1e200\n5,6\n", "column 'price', row 2: 1e200 is too large; numbers must be below 1e+30"),
+        (b"rooms,price\n,2\n,4\n,6\n", "column 'rooms' is empty"),
         (b"rooms,price\n1,2\n3,4\nmany,5\n", "column 'rooms', row 3: 'many' is not a number"),
         (b"rooms,price\n1,2\n,4\n3,5\n", "column 'rooms', row 2: the value is missing"),
         (b"rooms,price\n1,2\n3,4\n3,NaN\n", "column 'price', row 3: the value is missing"),
         (b"rooms,price\n1,2\ninf,4\n3,5\n", "column 'rooms', row 2: inf is not finite"),
         (b"city,price\nRome,2\nOslo,4\n7,5\n", "column 'city' holds text; only columns of numbers can be used"),
-        (b"rooms,price\n1,2\n3,4,5\n", "cannot be read as a table"),
-        (b"rooms,price\n\xff\xfe,2\n3,4\n", "cannot be read as a table"),
+        (b"rooms,price\n1,2\n3,4,5\n", "row 2 has 3 fields, the header 2"),
+        (b"rooms,price\n\xff\xfe,2\n3,4\n5,6\n", "cannot be read as a table"),
     ],
 )
 def test_what_a_csv_file_can_get_wrong(write, text, message):
@@ -55,6 +61,11 @@ def test_what_a_csv_file_can_get_wrong(write, text, message):
     with pytest.raises(TableError, match=re.escape(f"{path}: {message}")) as caught:
         load_table(path, "price")
     assert "\n" not in str(caught.value)
+
+
+def test_blank_lines_are_skipped_and_names_with_stars_are_names(write):
+    table = load_table(write("rooms,price\n1,2\n\n3,4\n5,6\n\n", "x*[1].csv"), "price")
+    np.testing.assert_array_equal(table.x[:, 0], [1, 3, 5])
 
 
 def test_no_such_file_and_a_directory(tmp_path):
@@ -68,10 +79,10 @@ def test_what_a_parquet_file_can_get_wrong(write, tmp_path):
     with pytest.raises(TableError, match=r"houses\.parquet: cannot be read as a table"):
         load_table(write(b"not parquet at all", "houses.parquet"), "price")
     path = tmp_path / "dates.parquet"
-    polars.DataFrame({"day": polars.Series([1, 2]).cast(polars.Date), "price": [1.0, 2.0]}).write_parquet(path)
+    polars.DataFrame({"day": polars.Series([1, 2, 3]).cast(polars.Date), "price": [1.0, 2.0, 3.0]}).write_parquet(path)
     with pytest.raises(TableError, match="column 'day' holds Date, not numbers"):
         load_table(path, "price")
-    polars.DataFrame({"rooms": [1.0, None], "price": [1.0, 2.0]}).write_parquet(path)
+    polars.DataFrame({"rooms": [1.0, None, 2.0], "price": [1.0, 2.0, 3.0]}).write_parquet(path)
     with pytest.raises(TableError, match="column 'rooms', row 2: the value is missing"):
         load_table(path, "price")
 
@@ -120,5 +131,8 @@ def test_nothing_to_learn_is_refused():
     data = table()
     with pytest.raises(TableError, match=r"t\.csv: no feature varies over the training rows"):
         split_table(data._replace(x=np.ones((50, 2))), seed=0)
+    tiny = np.array([[1e-200]] * 49 + [[2e-200]])  # varies by less than a square can show
+    with pytest.raises(TableError, match=r"t\.csv: the target is the same"):
+        split_table(data._replace(y=tiny), seed=0)
     with pytest.raises(TableError, match=r"t\.csv: the target is the same in all training rows"):
         split_table(data._replace(y=np.ones((50, 1))), seed=0)

@@ -117,6 +117,13 @@ def test_a_learning_rate_means_the_same_in_every_type():
         assert_equal(train(params, x, y, rate, weights, epochs=3), expected)
 
 
+def test_large_integers_are_numbers_like_any_other():
+    params = (jaxmlp.Layer(jnp.full((2, 1), 1e-9), jnp.zeros((1, 1))),)
+    x = np.array([[3_000_000_000, 1]] * 4)
+    for data in (x, x.tolist(), x.astype(np.float64)):
+        assert train(params, data, np.zeros((4, 1), int), 0.0, epochs=1)[1][0] == pytest.approx(36)
+
+
 def test_a_float64_learning_rate_does_not_pass_through_float32(x64):
     params = (jaxmlp.Layer(jnp.ones((1, 1), jnp.float64), jnp.zeros((1, 1), jnp.float64)),)
     assert update(params, params, 0.1)[0].w[0, 0] == 1 - np.float64(0.1)

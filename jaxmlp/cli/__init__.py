@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+import jax
+
 import jaxmlp
 from jaxmlp.checks import MissingDependencyError
 from jaxmlp.cli import train, tutorial
@@ -22,9 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when all went well, 1 for a failed run, 2 for a mistake in the call, 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv) or ["tutorial"]
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no failure
     try:
         args = _parser().parse_args(words)
-        return args.run(args)
+        code = args.run(args)
+        sys.stdout.flush()  # here, where a reader that is gone or a full disk can still be answered
+        return code
     except CommandError as error:
         print(f"jaxmlp {words[0]}: {error}", file=sys.stderr)
         return error.code
@@ -36,8 +42,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output (`| head`) is gone; nothing is left to say, also not at interpreter exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         return 1
+    except OSError as error:
+        _discard_stdout()
+        print(f"jaxmlp {words[0]}: cannot write the output: {error.strerror}", file=sys.stderr)
+        return 1
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        print(f"jaxmlp {words[0]}: failed: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 1
+
+
+def _discard_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> Parser:

@@ -22,7 +22,10 @@ class CommandError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, and which does not guess at options cut short."""
+
+    def __init__(self, **options: Any):
+        super().__init__(**options, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where to look, exit with 2."""
@@ -65,14 +68,19 @@ def platform() -> str:
     return f"{jax.devices()[0].device_kind}, jax {jax.__version__}, Python {python}"
 
 
+def key_seed(text: str) -> int:
+    """A whole number from 0 to 2**32 - 1."""
+    return _number(text, int, 0, "a whole number from 0 to 2**32 - 1", most=2**32 - 1)
+
+
 def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    return _number(text, int, 1, "a whole number of at least 1")
+    """A whole number of at least 1; beyond ten million no one waits for the end."""
+    return _number(text, int, 1, "a whole number from 1 to 10000000", most=10**7)
 
 
 def not_negative(text: str) -> int:
-    """A whole number of at least 0."""
-    return _number(text, int, 0, "a whole number of at least 0")
+    """A whole number of at least 0, and no more than ten million."""
+    return _number(text, int, 0, "a whole number from 0 to 10000000", most=10**7)
 
 
 def rate(text: str) -> float:
@@ -92,12 +100,12 @@ def widths(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def _number(text: str, kind: type, least: float, wanted: str) -> Any:
+def _number(text: str, kind: type, least: float, wanted: str, most: float = math.inf) -> Any:
     try:
         value = kind(text)
     except ValueError:
         value = None
-    if value is None or not math.isfinite(value) or value < least:
+    if value is None or not least <= value <= most or value == math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
     return value
 

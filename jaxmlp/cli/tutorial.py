@@ -4,7 +4,7 @@ import argparse
 import secrets
 import time
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.cli.common import (
     CommandError,
     checked_plot,
+    key_seed,
     not_negative,
     note,
     platform,
@@ -25,6 +26,7 @@ from jaxmlp.cli.common import (
     widths,
     write_figure,
 )
+from jaxmlp.ensembles import init_ensemble, train_ensemble
 from jaxmlp.network import Params, forward, init_params
 from jaxmlp.training import train
 from jaxmlp.tutorial import synthetic_regression
@@ -39,64 +41,99 @@ def add_parser(commands: Any) -> None:
         "tutorial",
         help="train the tutorial's network on fresh data and watch the loss fall",
         description="Train the tutorial's network: 100 rows, 3 features, a hidden layer of 32, sum of squared errors.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--seed", type=not_negative, help="of data and weights; drawn afresh if not given")
-    parser.add_argument("--epochs", type=not_negative, default=200, help="gradient steps, each over all rows")
-    parser.add_argument("--learning-rate", type=rate, default=1e-4, metavar="RATE", help="size of a step")
+    parser.add_argument("--seed", type=key_seed, help="of data and weights; drawn afresh if not given")
+    parser.add_argument("--epochs", type=not_negative, default=200, help="gradient steps, each over all rows (200)")
+    parser.add_argument("--learning-rate", type=rate, default=1e-4, metavar="RATE", help="size of a step (1e-4)")
     parser.add_argument(
-        "--hidden", type=widths, default=_HIDDEN, metavar="32,32", help="widths of the hidden layers; 0 for none"
+        "--hidden", type=widths, default=_HIDDEN, metavar="32,32", help="widths of the hidden layers; 0 for none (32)"
     )
-    parser.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="of the hidden layers")
-    parser.add_argument("--every", type=positive, default=10, metavar="EPOCHS", help="between two lines of loss")
+    parser.add_argument(
+        "--members", type=positive, metavar="K", help="train K networks at once, from other weights each"
+    )
+    parser.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="of the hidden layers (relu)")
+    parser.add_argument("--every", type=positive, default=10, metavar="EPOCHS", help="between two lines of loss (10)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
     parser.add_argument("--plot", metavar="FILE", help="draw loss and predictions to FILE (.png, .svg, .pdf)")
     parser.set_defaults(run=run)
+
+
+class _Run(NamedTuple):
+    """What was trained: one network, or many; then each has its spread, and losses a leading member axis."""
+
+    losses: np.ndarray
+    response: np.ndarray
+    predictions: np.ndarray
+    response_spread: np.ndarray | None
+    predictions_spread: np.ndarray | None
+    compile_seconds: float
+    run_seconds: float
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, print, draw."""
     checked_plot(args.plot)
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
-    if seed >= 2**32:
-        raise CommandError("--seed must be below 2**32")
-    sizes, activation = (3, *args.hidden, 1), ACTIVATIONS[args.activation]
-
+    sizes = (3, *args.hidden, 1)
     start = time.perf_counter()
-    x, y, params = _run_once(partial(_draw, sizes=sizes), np.uint32(seed))
+    x, y, params = _run_once(partial(_draw, sizes=sizes, members=args.members), np.uint32(seed))
+    trained = (_train_one if args.members is None else _train_many)(args, params, x, y, start)
+
+    if args.json:
+        result = {"seed": seed, "epochs": args.epochs, "learning_rate": args.learning_rate, "hidden": args.hidden}
+        result |= {"activation": args.activation, "members": args.members, "losses": trained.losses.tolist()}
+        result |= {"true_coefficients": _TRUE_COEFFICIENTS, "mean_response": trained.response.tolist()}
+        if trained.response_spread is not None:
+            result["response_spread"] = trained.response_spread.tolist()
+        result |= {"platform": platform(), "compile_seconds": trained.compile_seconds}
+        print_json(result | {"run_seconds": trained.run_seconds})
+    else:
+        _print_losses(trained.losses, args.every)
+        _print_responses(trained.response, trained.response_spread)
+    if args.plot:
+        title = "-".join(str(size) for size in sizes) + f", {args.epochs} epochs, seed {seed}"
+        title += "" if args.members is None else f", {args.members} networks"
+        figure = plots.training_figure(trained.losses, y, trained.predictions, trained.predictions_spread, title=title)
+        write_figure(figure, args.plot)
+
+    if args.hidden != _HIDDEN:
+        note("Weights: he_normal; the tutorial's standard normal weights fit its one layer of 32 only")
+    note(f"Device: {platform()}")
+    note(f"Seed: {seed}; compile {trained.compile_seconds:.2f} s, run {trained.run_seconds * 1e3:.2f} ms")
+    finite = np.isfinite(np.atleast_2d(trained.losses)).all(axis=0)
+    if not finite.all():
+        epoch = int(np.argmin(finite)) + 1
+        raise CommandError(f"the loss is not finite from epoch {epoch} on; try a smaller --learning-rate", code=1)
+    note("Your own table: jaxmlp train FILE --target COLUMN")
+    return 0
+
+
+def _train_one(args: argparse.Namespace, params: Params, x: Array, y: Array, start: float) -> _Run:
+    activation = ACTIVATIONS[args.activation]
     program = jax.jit(partial(train, epochs=args.epochs, activation=activation))
     program = program.lower(params, x, y, args.learning_rate).compile()
     compiled = time.perf_counter()
     params, losses = program(params, x, y, args.learning_rate)
     losses = np.asarray(losses)
-    seconds = time.perf_counter() - compiled
+    done = time.perf_counter()
 
-    response = np.asarray(_run_once(partial(_mean_response, activation=activation), params, x))
-    if args.json:
-        result = {"seed": seed, "epochs": args.epochs, "learning_rate": args.learning_rate, "hidden": args.hidden}
-        result |= {"activation": args.activation, "losses": losses.tolist()}
-        result |= {"true_coefficients": _TRUE_COEFFICIENTS, "mean_response": response.tolist()}
-        result |= {"platform": platform(), "compile_seconds": compiled - start, "run_seconds": seconds}
-        print_json(result)
-    else:
-        _print_losses(losses, args.every)
-        print("\nFeature  True coefficient  Mean response of the network")
-        for name, true, mean in zip(("x1", "x2", "x3"), _TRUE_COEFFICIENTS, response, strict=True):
-            print(f"{name:7}  {true:16.1f}  {mean:28.2f}")
+    response, predictions = _run_once(partial(_response_and_predictions, activation=activation), params, x)
+    return _Run(losses, np.asarray(response), np.asarray(predictions), None, None, compiled - start, done - compiled)
 
-    if args.plot:
-        predictions = forward(params, x, activation=activation)
-        title = "-".join(str(size) for size in sizes) + f", {args.epochs} epochs, seed {seed}"
-        write_figure(plots.training_figure(losses, y, predictions, title=title), args.plot)
-    if args.hidden != _HIDDEN:
-        note("Weights: he_normal; the tutorial's standard normal weights fit its one layer of 32 only")
-    note(f"Device: {platform()}")
-    note(f"Seed: {seed}; compile {compiled - start:.2f} s, run {seconds * 1e3:.2f} ms")
-    if not np.isfinite(losses).all():
-        epoch = int(np.argmin(np.isfinite(losses))) + 1
-        raise CommandError(f"the loss is not finite from epoch {epoch} on; try a smaller --learning-rate", code=1)
-    note("Your own table: jaxmlp train FILE --target COLUMN")
-    return 0
+
+def _train_many(args: argparse.Namespace, params: Params, x: Array, y: Array, start: float) -> _Run:
+    activation = ACTIVATIONS[args.activation]
+    program = partial(train_ensemble, epochs=args.epochs, activation=activation)
+    jax.block_until_ready(program(params, x, y, args.learning_rate))  # it finds its devices, and compiles, by a call
+    compiled = time.perf_counter()
+    params, losses = program(params, x, y, args.learning_rate)
+    losses = np.asarray(losses)
+    done = time.perf_counter()
+
+    each = jax.vmap(partial(_response_and_predictions, activation=activation), (0, None))
+    responses, predictions = (np.asarray(v) for v in _run_once(each, jax.tree.map(np.asarray, params), x))
+    spreads = (responses.std(0), predictions.std(0))
+    return _Run(losses, responses.mean(0), predictions.mean(0), *spreads, compiled - start, done - compiled)
 
 
 def _run_once(function: Any, *arguments: Any) -> Any:
@@ -105,26 +142,43 @@ def _run_once(function: Any, *arguments: Any) -> Any:
     return program.compile({"xla_backend_optimization_level": 0})(*arguments)
 
 
-def _draw(seed: Array, *, sizes: tuple[int, ...]) -> tuple[Array, Array, Params]:
-    """Data and weights from `jax.random.key(seed)`."""
+def _draw(seed: Array, *, sizes: tuple[int, ...], members: int | None) -> tuple[Array, Array, Params]:
+    """Data and weights from `jax.random.key(seed)`: of one network, or of an ensemble."""
     data_key, params_key = jax.random.split(jax.random.key(seed))
     x, y = synthetic_regression(data_key)
-    if sizes[1:-1] == _HIDDEN:
-        return x, y, init_params(params_key, sizes)
-    return x, y, init_params(params_key, sizes, w_init=jax.nn.initializers.he_normal())
+    tutorials = sizes[1:-1] == _HIDDEN
+    w_init = jax.nn.initializers.normal(1.0) if tutorials else jax.nn.initializers.he_normal()
+    if members is None:
+        return x, y, init_params(params_key, sizes, w_init=w_init)
+    return x, y, init_ensemble(params_key, sizes, members, w_init=w_init)
 
 
-def _mean_response(params: Params, x: Array, *, activation: Activation) -> Array:
-    """How much the prediction rises, on average over the rows, when a feature rises by 1; (features,)."""
+def _response_and_predictions(params: Params, x: Array, *, activation: Activation) -> tuple[Array, Array]:
+    """How much the prediction rises, on average over the rows, when a feature rises by 1, (features,); and (n, 1)."""
 
     def response(step: Array) -> Array:
         upper, lower = (forward(params, x + side * step[None, :], activation=activation) for side in (0.5, -0.5))
         return jnp.mean(upper - lower)
 
-    return jax.vmap(response)(jnp.eye(x.shape[1], dtype=x.dtype))
+    return jax.vmap(response)(jnp.eye(x.shape[1], dtype=x.dtype)), forward(params, x, activation=activation)
 
 
 def _print_losses(losses: np.ndarray, every: int) -> None:
-    for epoch in range(1, len(losses) + 1):
-        if epoch % every == 0 or epoch == len(losses):
-            print(f"Epoch: {epoch} Loss: {losses[epoch - 1]!s}")
+    epochs = losses.shape[-1]
+    for epoch in range(1, epochs + 1):
+        if epoch % every == 0 or epoch == epochs:
+            now = losses[..., epoch - 1]
+            if now.ndim == 0:
+                print(f"Epoch: {epoch} Loss: {now!s}")
+            else:
+                low, middle, high = np.quantile(now, (0.05, 0.5, 0.95))
+                print(f"Epoch: {epoch} Loss: {middle:.4f} (9 of 10 networks: {low:.4f} to {high:.4f})")
+
+
+def _print_responses(response: np.ndarray, spread: np.ndarray | None) -> None:
+    print(
+        "\nFeature  True coefficient  Mean response of the network"
+        + ("s, ± their spread" if spread is not None else "")
+    )
+    for k, (name, true) in enumerate(zip(("x1", "x2", "x3"), _TRUE_COEFFICIENTS, strict=True)):
+        print(f"{name:7}  {true:16.1f}  {response[k]:28.2f}" + (f" ± {spread[k]:.2f}" if spread is not None else ""))
