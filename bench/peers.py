@@ -154,6 +154,22 @@ def torch_nn(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: floa
     return train
 
 
+def torch_gradients(weights: Weights, x: np.ndarray, y: np.ndarray) -> Peer:
+    """The loss of a ReLU network of any depth (w, b, w, b, …) and its gradients by torch's autograd."""
+    torch = _imported("torch")
+    tx, ty = torch.tensor(x), torch.tensor(y)
+    parameters = [torch.tensor(w, requires_grad=True) for w in weights]
+
+    def value_and_grads() -> Any:
+        *hidden, w, b = parameters
+        a = tx
+        for v, c in zip(hidden[::2], hidden[1::2], strict=True):
+            a = torch.addmm(c, a, v).relu()
+        return torch.autograd.grad((torch.addmm(b, a, w) - ty).pow(2).sum(), parameters)
+
+    return value_and_grads
+
+
 def scikit_learn(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
     """MLPRegressor, plain gradient descent over all rows; its loss is half the mean, so the rate is 2n times ours."""
     neural_network = _imported("sklearn.neural_network")

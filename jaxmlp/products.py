@@ -16,42 +16,43 @@ from jax import Array, lax
 # Called outside jit, a product is one program and not one for each term; inside, it dissolves into the caller's.
 _one_program = partial(jax.jit, inline=True)
 
-# A product over at most so many inputs is a sum of outer products.
-FEW_INPUTS = 4
-# A sum over so many rows is written out; with fewer or more, XLA's own product is as fast.
+# Above any of these the form is the textbook's, which is as fast there, and threads can share it.
 FEW_ROWS = range(16, 129)
+FEW_INPUTS = 4
+FEW_WEIGHTS = 256
 
 
 @_one_program
 def dense(x: Array, w: Array, b: Array) -> Array:
     """`x w + b`: (n, fan_in), (fan_in, fan_out), (1, fan_out) to (n, fan_out)."""
-    if x.shape[1] > FEW_INPUTS:
-        return _dense(x, w, b)
-    return _on_cpu(_dense_few_inputs, _dense, x, w, b)
+    fast = _dense_few_inputs if x.shape[1] <= FEW_INPUTS and _small(x.shape[0], w.size) else None
+    return _on_cpu(fast, _dense, x, w, b)
 
 
 @_one_program
 def weight_grad(x: Array, dz: Array) -> Array:
     """`xᵀ dz`: (n, fan_in), (n, fan_out) to (fan_in, fan_out)."""
-    few_columns = x.shape[1] <= FEW_INPUTS or dz.shape[1] == 1
-    if not (few_columns and x.shape[0] in FEW_ROWS):
-        return _weight_grad(x, dz)
-    return _on_cpu(_weight_grad_few_rows, _weight_grad, x, dz)
+    few = x.shape[1] <= FEW_INPUTS or dz.shape[1] == 1
+    fast = _weight_grad_few_rows if few and _small(x.shape[0], x.shape[1] * dz.shape[1]) else None
+    return _on_cpu(fast, _weight_grad, x, dz)
 
 
 @_one_program
 def bias_grad(dz: Array) -> Array:
     """The column sums of `dz`: (n, fan_out) to (1, fan_out)."""
-    few = dz.shape[1] == 1 and dz.shape[0] in FEW_ROWS
-    return _on_cpu(_bias_grad_few_rows if few else _bias_grad_by_ones, _bias_grad, dz)
+    fast = _bias_grad_few_rows if dz.shape[1] == 1 else _bias_grad_by_ones
+    return _on_cpu(fast if _small(*dz.shape) else None, _bias_grad, dz)
 
 
 @_one_program
 def input_grad(dz: Array, w: Array) -> Array:
     """`dz wᵀ`: (n, fan_out), (fan_in, fan_out) to (n, fan_in)."""
-    if w.shape[1] > 1:
-        return _input_grad(dz, w)
-    return _on_cpu(_input_grad_one_output, _input_grad, dz, w)
+    fast = _input_grad_one_output if w.shape[1] == 1 and _small(dz.shape[0], w.size) else None
+    return _on_cpu(fast, _input_grad, dz, w)
+
+
+def _small(rows: int, weights: int) -> bool:
+    return rows in FEW_ROWS and weights <= FEW_WEIGHTS
 
 
 # The textbook's forms, in named dimensions: an explicit transpose is one that XLA may carry out.
@@ -119,8 +120,8 @@ def _pairwise_sum(terms: list[Array]) -> Array:
     return terms[0]
 
 
-def _on_cpu(fast: Callable[..., Array], textbook: Callable[..., Array], *operands: Array) -> Array:
+def _on_cpu(fast: Callable[..., Array] | None, textbook: Callable[..., Array], *operands: Array) -> Array:
     # Decided when the program is lowered, so that an export for other platforms gets the textbook's form.
-    if operands[0].dtype == jnp.bfloat16:  # a sum written out would round after each term
+    if fast is None or operands[0].dtype == jnp.bfloat16:  # in bfloat16 a sum written out would round after each term
         return textbook(*operands)
     return lax.platform_dependent(*operands, cpu=fast, default=textbook)

@@ -14,8 +14,9 @@ from jaxmlp import backprop, network, products
 
 pytestmark = pytest.mark.core
 
-# On both sides of every threshold: rows 15, 16 and 128, 129; inputs 4, 5; outputs 1, 2. 103 rows leave 3 over.
+# On both sides of every threshold: rows 15, 16 and 128, 129; inputs 4, 5; weights 256, 260. 103 rows leave 3 over.
 SHAPES = [(n, i, o) for n, i, o in itertools.product([1, 15, 16, 103, 128, 129], [1, 4, 5], [1, 2])]
+SHAPES += [(16, 4, 64), (16, 4, 65), (16, 256, 1), (16, 257, 1)]
 
 REFERENCE = {
     "dense": lambda x, w, b, dz: x @ w + b,

@@ -1,5 +1,6 @@
 """The command `jaxmlp`: one file for each subcommand, and here the door to them all."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when all went well, 1 for a failed run, 2 for a mistake in the call, 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv) or ["tutorial"]
-    if hasattr(sys.stdout, "reconfigure"):
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no failure
     try:
         args = _parser().parse_args(words)

@@ -138,8 +138,8 @@ def _train_many(args: argparse.Namespace, params: Params, x: Array, y: Array, st
 
 def _run_once(function: Any, *arguments: Any) -> Any:
     # Compiling is most of what a short process does: what runs once is not worth optimising.
-    program = jax.jit(function).lower(*arguments)
-    return program.compile({"xla_backend_optimization_level": 0})(*arguments)
+    options: Any = {"xla_backend_optimization_level": 0}
+    return jax.jit(function).lower(*arguments).compile(options)(*arguments)
 
 
 def _draw(seed: Array, *, sizes: tuple[int, ...], members: int | None) -> tuple[Array, Array, Params]:

@@ -1,0 +1,157 @@
+"""Claim: gradients by hand cost no more than autodiff's, in time or memory, from tiny networks to large ones.
+
+    python bench/scaling.py                       (all parts; --part grid, large or middle for one)
+
+grid    `manual_value_and_grads` beside `jax.value_and_grad` of our own loss and of the loss as a textbook writes it:
+        100 to 8192 rows, 32 to 1024 units, one and three hidden layers, 1 and 10 outputs; with temporary memory.
+large   one gradient step of 8192 rows through 256-1024-1024-10 beside this run's own peak of matrix products (the best
+        median of a jitted float32 (8192 x 1024)(1024 x 1024)), and beside torch. Work is the layer products needed.
+middle  an epoch of `train`, 1000 rows through 10-64-64-1 (50 in a call), on one core and on two: each in a process of
+        its own, the two taking turns.
+A call is timed until its results are complete.
+"""
+
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from common import alternate, arguments, configured, ratio, report, summary
+from peers import AbsentError, torch_gradients
+
+import jaxmlp
+
+GRID = [(n, (8, *[width] * depth, outputs)) for n, width, depth, outputs in [
+    (100, 32, 1, 1), (100, 256, 1, 1), (100, 1024, 1, 1), (1000, 32, 1, 1), (1000, 256, 1, 1), (1000, 1024, 1, 1),
+    (8192, 32, 1, 1), (8192, 256, 1, 1), (8192, 1024, 1, 1),
+    (100, 32, 3, 10), (100, 256, 3, 10), (1000, 32, 3, 10), (1000, 256, 3, 10), (8192, 32, 3, 10), (8192, 256, 3, 10),
+    (8192, 1024, 3, 10),
+]]  # fmt: skip
+GRID += [(n, (3, 32, 1)) for n in (100, 128, 129, 1000, 8192)] + [(8192, (3, 1024, 1))]
+
+
+def main():
+    parser = arguments(__doc__)
+    parser.add_argument("--part", choices=("grid", "large", "middle", "worker"))
+    args = configured(parser)
+    if args.part == "worker":
+        worker()
+        return
+    for name, part in {"middle": middle, "grid": grid, "large": large}.items():
+        if args.part in (None, name):
+            part(args.rounds)
+
+
+def data(n, sizes):
+    """Parameters, inputs and targets, the same whenever they are asked for."""
+    rng = np.random.default_rng(0)
+    params = jax.jit(lambda key: jaxmlp.init_params(key, sizes, w_init=jax.nn.initializers.he_normal()))(
+        jax.random.key(0)
+    )
+    x, y = rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
+    return params, jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)
+
+
+def textbook_loss(params, x, y):
+    """The loss as a textbook writes it."""
+    *hidden, (w, b) = params
+    for v, c in hidden:
+        x = jnp.maximum(x @ v + c, 0)
+    return ((x @ w + b - y) ** 2).sum()
+
+
+def grid(rounds):
+    rows = []
+    for n, sizes in GRID:
+        operands = data(n, sizes)
+        functions = {
+            "jaxmlp.manual_value_and_grads": jaxmlp.manual_value_and_grads,
+            "jax.value_and_grad(jaxmlp.loss)": jax.value_and_grad(jaxmlp.loss),
+            "jax.value_and_grad(textbook)": jax.value_and_grad(textbook_loss),
+        }
+        programs = {name: jax.jit(f).lower(*operands).compile() for name, f in functions.items()}
+        (_, expected), *others = [program(*operands) for program in programs.values()]
+        for _, grads in others:
+            for leaf, other in zip(jax.tree.leaves(grads), jax.tree.leaves(expected), strict=True):
+                np.testing.assert_allclose(leaf, other, rtol=1e-3, atol=1e-3 * float(np.abs(other).max()))
+        calls = {name: lambda p=p, o=operands: jax.block_until_ready(p(*o)) for name, p in programs.items()}
+        seconds = alternate(calls, rounds, calls=max(1, min(20, int(1e9 / (n * sum(np.square(sizes)) * 6)))))
+        ours = seconds["jaxmlp.manual_value_and_grads"]
+        memory = {name: getattr(p.memory_analysis(), "temp_size_in_bytes", np.nan) for name, p in programs.items()}
+        for name in programs:
+            row = {"rows": n, "sizes": "-".join(map(str, sizes)), "system": name}
+            row |= {"ours_to_it": ratio(ours, seconds[name]), "temp_KiB": memory[name] / 1024}
+            rows.append(row | summary(seconds[name]))
+    report("scaling grid", "hand-derived gradients beside autodiff", rows)
+
+
+def large(rounds):
+    n, sizes = 8192, (256, 1024, 1024, 10)
+    params, x, y = data(n, sizes)
+    weights = sum(i * o for i, o in itertools.pairwise(sizes))
+    # forward and weight gradients through every layer; input gradients through all but the first
+    work = 2 * n * (3 * weights - sizes[0] * sizes[1])
+    step = jax.jit(jaxmlp.manual_value_and_grads)
+    a, b = jnp.ones((8192, 1024)), jnp.ones((1024, 1024))
+    product = jax.jit(jnp.matmul)
+    calls = {
+        "matrix product, 8192 x 1024 x 1024": lambda: jax.block_until_ready(product(a, b)),
+        "jaxmlp.manual_value_and_grads": lambda: jax.block_until_ready(step(params, x, y)),
+    }
+    flops = {"matrix product, 8192 x 1024 x 1024": 2 * 8192 * 1024 * 1024}
+    try:
+        calls["torch, autograd"] = torch_gradients(
+            [np.asarray(v) for v in jax.tree.leaves(params)], np.asarray(x), np.asarray(y)
+        )
+    except AbsentError as what:
+        print(f"skipped: torch ({what} is not here)")
+    seconds = alternate(calls, rounds)
+    speed = {name: flops.get(name, work) / statistics.median(seconds[name]) for name in calls}
+    peak = speed["matrix product, 8192 x 1024 x 1024"]
+    rows = [
+        {"system": name, "gflops": speed[name] / 1e9, "of_peak": speed[name] / peak} | summary(seconds[name])
+        for name in calls
+    ]
+    report("scaling large", "8192 rows through 256-1024-1024-10", rows)
+
+
+def middle(rounds):
+    if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
+        print("skipped: middle (it needs two cores, and a system that can bind a process to one)")
+        return
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    workers = {}
+    for name, allowed in {"one core": cores[1:], "two cores": cores}.items():
+        os.sched_setaffinity(0, allowed)  # which a child inherits
+        command = [sys.executable, __file__, "--part", "worker"]
+        workers[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    os.sched_setaffinity(0, cores)
+    seconds = {name: [] for name in workers}
+    for _ in range(rounds):
+        for name, process in workers.items():
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            seconds[name].append(json.loads(process.stdout.readline()))
+    for process in workers.values():
+        process.stdin.close()
+        process.wait()
+    rows = [{"system": k, "times_one_core": ratio(v, seconds["one core"])} | summary(v) for k, v in seconds.items()]
+    report("scaling middle", "1000 rows through 10-64-64-1", rows)
+
+
+def worker():
+    """Answer each line on stdin with the seconds of an epoch."""
+    params, x, y = data(1000, (10, 64, 64, 1))
+    weights = np.full(1000, 1 / 1000, np.float32)
+    for _ in sys.stdin:
+        call = {"train": lambda: np.asarray(jaxmlp.train(params, x, y, 1e-2, weights, epochs=50)[1])}
+        print(json.dumps(alternate(call, rounds=1, calls=4)["train"][0] / 50), flush=True)
+
+
+if __name__ == "__main__":
+    main()
