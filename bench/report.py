@@ -1,0 +1,85 @@
+"""Turn the JSON lines of the benchmarks into the README's tables, and a picture.
+
+    python bench/tutorial.py > results.txt; python bench/ensembles.py --devices 2 >> results.txt; …
+    python bench/report.py results.txt [--picture bench/pictures/peers.png]
+
+Prints a Markdown table for each benchmark, what loses too; lines that are no JSON are skipped.
+"""
+
+import argparse
+import json
+import pathlib
+
+HIDDEN = {"bench", "commit", "device", "devices", "processor", "cores", "jax", "python", "seconds"}
+HEADINGS = {
+    "times_c": "times the C loop",
+    "times_jaxmlp": "times jaxmlp",
+    "median_us": "median, µs",
+    "minimum_us": "minimum, µs",
+    "first_call_s": "first call, s",
+    "temp_KiB": "temporary memory, KiB",
+    "ours_to_it": "ours to it",
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__ or "", formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", type=pathlib.Path)
+    parser.add_argument("--picture", type=pathlib.Path, help="draw the tutorial's systems to this file")
+    args = parser.parse_args()
+    runs: dict[tuple, list[dict]] = {}
+    for path in args.files:
+        for line in path.read_text().splitlines():
+            if line.startswith("{"):
+                row = json.loads(line)
+                runs.setdefault((row["bench"], row["jax"], row["python"]), []).append(row)
+    for (bench, _, _), rows in runs.items():
+        print(f"\n{bench}: {where(rows[0])}\n")
+        print(table(rows))
+    if args.picture:
+        newest = [rows for (bench, _, _), rows in runs.items() if bench == "tutorial"][-1]
+        draw(newest, args.picture)
+
+
+def where(row: dict) -> str:
+    """What the figures belong to, in one line."""
+    cores = "1 core" if row["cores"] == 1 else f"{row['cores']} cores"
+    return f"{row['processor']}, {cores}, {row['device']}, jax {row['jax']}, Python {row['python']}, {row['commit']}"
+
+
+def table(rows: list[dict]) -> str:
+    """A Markdown table with a column for each figure."""
+    columns = [key for key in rows[0] if key not in HIDDEN]
+    lines = ["| " + " | ".join(HEADINGS.get(column, column) for column in columns) + " |", "|---" * len(columns) + "|"]
+    for row in rows:
+        lines.append("| " + " | ".join(cell(row.get(column)) for column in columns) + " |")
+    return "\n".join(lines)
+
+
+def cell(value: object) -> str:
+    """Three significant digits, no exponents."""
+    if value is None:
+        return "–"
+    return f"{float(f'{value:.3g}'):g}" if isinstance(value, float) and value < 1e6 else str(value)
+
+
+def draw(rows: list[dict], path: pathlib.Path) -> None:
+    """Median times as bars on a logarithmic axis, ours in colour."""
+    from matplotlib.figure import Figure
+
+    rows = sorted(rows, key=lambda row: -row["median_us"])
+    figure = Figure(figsize=(9, 0.45 * len(rows) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    colours = ["#1f4e79" if row["system"] == "jaxmlp.train" else "#b8c4d0" for row in rows]
+    bars = axes.barh([row["system"] for row in rows], [row["median_us"] for row in rows], color=colours)
+    axes.bar_label(bars, [f"{row['median_us'] / 1e3:.2f} ms" for row in rows], padding=4)
+    axes.set_xscale("log")
+    axes.set_xlim(right=axes.get_xlim()[1] * 2)
+    axes.set(xlabel="microseconds for the tutorial's 200 epochs, median (logarithmic)", title=where(rows[0]))
+    axes.title.set_fontsize(9)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()
