@@ -9,6 +9,7 @@ Prints a Markdown table for each benchmark, what loses too; lines that are no JS
 import argparse
 import json
 import pathlib
+from typing import Any
 
 HIDDEN = {"bench", "commit", "device", "devices", "processor", "cores", "jax", "python", "seconds"}
 HEADINGS = {
@@ -27,7 +28,7 @@ def main():
     parser.add_argument("files", nargs="+", type=pathlib.Path)
     parser.add_argument("--picture", type=pathlib.Path, help="draw the tutorial's systems to this file")
     args = parser.parse_args()
-    runs: dict[tuple, list[dict]] = {}
+    runs: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for path in args.files:
         for line in path.read_text().splitlines():
             if line.startswith("{"):
@@ -41,13 +42,13 @@ def main():
         draw(newest, args.picture)
 
 
-def where(row: dict) -> str:
+def where(row: dict[str, Any]) -> str:
     """What the figures belong to, in one line."""
     cores = "1 core" if row["cores"] == 1 else f"{row['cores']} cores"
     return f"{row['processor']}, {cores}, {row['device']}, jax {row['jax']}, Python {row['python']}, {row['commit']}"
 
 
-def table(rows: list[dict]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """A Markdown table with a column for each figure."""
     columns = [key for key in rows[0] if key not in HIDDEN]
     lines = ["| " + " | ".join(HEADINGS.get(column, column) for column in columns) + " |", "|---" * len(columns) + "|"]
@@ -63,7 +64,7 @@ def cell(value: object) -> str:
     return f"{float(f'{value:.3g}'):g}" if isinstance(value, float) and value < 1e6 else str(value)
 
 
-def draw(rows: list[dict], path: pathlib.Path) -> None:
+def draw(rows: list[dict[str, Any]], path: pathlib.Path) -> None:
     """Median times as bars on a logarithmic axis, ours in colour."""
     from matplotlib.figure import Figure
 
