@@ -58,12 +58,10 @@ def run(args: argparse.Namespace) -> int:
     """Train, print, draw."""
     checked_plot(args.plot)
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
-    if seed >= 2**32:
-        raise CommandError("--seed must be below 2**32")
     sizes, activation = (3, *args.hidden, 1), ACTIVATIONS[args.activation]
 
     start = time.perf_counter()
-    x, y, params = _draw(jax.random.key(seed), sizes)
+    x, y, params = draw(seed, sizes)
     program = jax.jit(partial(train, epochs=args.epochs, activation=activation))
     program = program.lower(params, x, y, args.learning_rate).compile()
     compiled = time.perf_counter()
@@ -97,6 +95,13 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"the loss is not finite from epoch {epoch} on; try a smaller --learning-rate", code=1)
     note("Your own table: jaxmlp train FILE --target COLUMN")
     return 0
+
+
+def draw(seed: int, sizes: tuple[int, ...]) -> tuple[Array, Array, Params]:
+    """The data and the network that belong to a seed."""
+    if seed >= 2**32:
+        raise CommandError("--seed must be below 2**32")
+    return _draw(jax.random.key(seed), sizes)
 
 
 @partial(jax.jit, static_argnums=1)
