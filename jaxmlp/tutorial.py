@@ -4,6 +4,8 @@ Read this first. It is what the tutorial writes with torch tensors, line by line
 the package says the same for any depth (`network.py`, `backprop.py`, `training.py`) and is tested against it.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -27,7 +29,7 @@ def synthetic_regression(key: Array, n: int = 100) -> tuple[Array, Array]:
     return x, 0.2 * x1 - 1.3 * x2 - 0.5 * x3 + noise
 
 
-def tutorial_step(weights, x: Array, y: Array, learning_rate: float | Array = 1e-4):
+def tutorial_epoch(weights, x: Array, y: Array, learning_rate: float | Array = 1e-4) -> "Epoch":
     """One epoch: forward, loss, backward, update.
 
     Arguments:
@@ -38,7 +40,7 @@ def tutorial_step(weights, x: Array, y: Array, learning_rate: float | Array = 1e
         learning_rate: a scalar.
 
     Returns:
-        The new weights, and the loss before the update, a scalar.
+        Every number on the way, to look at: `tutorial_epoch(weights, x, y).grad_h[17]`.
     """
     w1, b1, w2, b2 = weights
 
@@ -62,11 +64,19 @@ def tutorial_step(weights, x: Array, y: Array, learning_rate: float | Array = 1e
     b1 = b1 - learning_rate * grad_b1
     w2 = w2 - learning_rate * grad_w2
     b2 = b2 - learning_rate * grad_b2
-    return (w1, b1, w2, b2), loss
+    return Epoch(
+        h, h_relu, y_pred, loss, grad_y_pred, grad_w2, grad_h_relu, grad_h, grad_b2, grad_w1, grad_b1, w1, b1, w2, b2
+    )
+
+
+def tutorial_step(weights, x: Array, y: Array, learning_rate: float | Array = 1e-4):
+    """The new weights, and the loss before the update; arguments as in `tutorial_epoch`."""
+    epoch = tutorial_epoch(weights, x, y, learning_rate)
+    return (epoch.w1, epoch.b1, epoch.w2, epoch.b2), epoch.loss
 
 
 def tutorial(weights, x: Array, y: Array, learning_rate: float | Array = 1e-4, epochs: int = 200):
-    """All epochs, one after another; arguments as in `tutorial_step`.
+    """All epochs, one after another; arguments as in `tutorial_epoch`.
 
     Returns:
         The trained weights, and the losses (epochs,), each taken before its update.
@@ -76,3 +86,23 @@ def tutorial(weights, x: Array, y: Array, learning_rate: float | Array = 1e-4, e
         return tutorial_step(weights, x, y, learning_rate)
 
     return jax.lax.scan(epoch, weights, length=epochs)
+
+
+class Epoch(NamedTuple):
+    """What `tutorial_epoch` returns: each name of the page; `w1` to `b2` are the new weights."""
+
+    h: Array
+    h_relu: Array
+    y_pred: Array
+    loss: Array
+    grad_y_pred: Array
+    grad_w2: Array
+    grad_h_relu: Array
+    grad_h: Array
+    grad_b2: Array
+    grad_w1: Array
+    grad_b1: Array
+    w1: Array
+    b1: Array
+    w2: Array
+    b2: Array

@@ -50,7 +50,12 @@ def run(function, *args):
 
     For tests of the mathematics. What users run is optimised; tests of exactness and of speed call that.
     """
-    return jax.jit(function).lower(*args).compile({"xla_backend_optimization_level": 0})(*args)
+    return program(function, *args)(*args)
+
+
+def program(function, *args):
+    """What `run` runs, for any arguments like these."""
+    return jax.jit(function).lower(*args).compile({"xla_backend_optimization_level": 0})
 
 
 def targets(criterion_name: str, shape, seed: int = 0) -> np.ndarray:

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import assert_close, relative_error
-from reference import numpy_tutorial, tutorial_problem
+from reference import numpy_epoch, numpy_tutorial, tutorial_problem
 
 import jaxmlp
-from jaxmlp.tutorial import tutorial, tutorial_step
+from jaxmlp.tutorial import tutorial, tutorial_epoch, tutorial_step
 
 pytestmark = pytest.mark.core
 
@@ -22,6 +22,14 @@ def test_two_hundred_epochs_equal_the_numpy_transcription(dtype, tolerance, x64)
     np.testing.assert_allclose(losses, expected_losses, rtol=tolerance)
     for leaf, other in zip(trained, expected, strict=True):
         assert relative_error(leaf, other) < tolerance
+
+
+def test_an_epoch_holds_every_number_by_its_name(x64):
+    weights, x, y = tutorial_problem()
+    epoch, expected = jax.jit(tutorial_epoch)(weights, x, y), numpy_epoch(*weights, x, y)
+    assert epoch._fields == tuple(expected)
+    for name, value in expected.items():
+        assert relative_error(getattr(epoch, name), value) < 1e-13, name
 
 
 def test_a_step_equals_train_step():

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     sizes = (3, *args.hidden, 1)
     start = time.perf_counter()
-    x, y, params = _run_once(partial(_draw, sizes=sizes, members=args.members), np.uint32(seed))
+    x, y, params = draw(seed, sizes, args.members)
     trained = (_train_one if args.members is None else _train_many)(args, params, x, y, start)
 
     if args.json:
@@ -142,8 +142,12 @@ def _run_once(function: Any, *arguments: Any) -> Any:
     return jax.jit(function).lower(*arguments).compile(options)(*arguments)
 
 
+def draw(seed: int, sizes: tuple[int, ...], members: int | None = None) -> tuple[Array, Array, Params]:
+    """The data, and the network or the ensemble, that belong to a seed."""
+    return _run_once(partial(_draw, sizes=sizes, members=members), np.uint32(seed))
+
+
 def _draw(seed: Array, *, sizes: tuple[int, ...], members: int | None) -> tuple[Array, Array, Params]:
-    """Data and weights from `jax.random.key(seed)`: of one network, or of an ensemble."""
     data_key, params_key = jax.random.split(jax.random.key(seed))
     x, y = synthetic_regression(data_key)
     tutorials = sizes[1:-1] == _HIDDEN

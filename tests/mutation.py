@@ -1,0 +1,325 @@
+"""Change any term of the core, and a test must fail: `python tests/mutation.py`, under an hour on two cores.
+
+Each mutant is one change to one expression. It is written into a copy of the package, and the tests that mirror its
+module run on the copy until one fails (or hangs, or cannot import: killed too). A mutant that no test notices is a
+line the suite does not hold, unless it computes the same function; those are listed in EQUIVALENT with the reason.
+
+Exit code: 0 if every mutant is killed or listed; 1 if one survives, or a listed one is killed or no longer there;
+2 if the tests fail without any mutant.
+"""
+
+import argparse
+import ast
+import copy
+import multiprocessing
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+# The tests of a module, its mirror first: most mutants go no further.
+TESTS = {
+    "activations": ["test_activations", "test_backprop"],
+    "criteria": ["test_criteria", "test_backprop"],
+    "backprop": ["test_backprop", "test_training"],
+    "network": ["test_network", "test_backprop", "test_checks"],
+    "training": ["test_training", "test_checks"],
+    "products": ["test_products", "test_backprop"],
+}
+
+# These choose a form by shape. All forms are the same function, so no test can or should tell the choices apart.
+CHOICES = {"dense", "weight_grad", "bias_grad", "input_grad"}
+THRESHOLDS = {"FEW_INPUTS", "FEW_ROWS"}
+TYPES = {"Params"}
+
+# (module, the line before, the line after, why it is the same function)
+EQUIVALENT: list[tuple[str, str, str, str]] = []
+
+SECONDS = 150  # of computing, after which a mutant counts as hanging; the slowest set of tests takes a fifth of it
+
+OPERATORS = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.FloorDiv,
+    ast.MatMult: ast.Mult,
+}
+COMPARISONS = {
+    ast.Lt: (ast.LtE, ast.Gt),
+    ast.LtE: (ast.Lt, ast.GtE),
+    ast.Gt: (ast.GtE, ast.Lt),
+    ast.GtE: (ast.Gt, ast.LtE),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+}
+
+
+class Mutant(NamedTuple):
+    """A module with one change."""
+
+    module: str
+    line: int
+    before: str  # the lines of the change, stripped
+    after: str
+    source: str
+
+
+def mutants(module: str, source: str) -> Iterator[Mutant]:
+    """Every mutant of a module, from top to bottom."""
+    encoded = source.encode()  # ast counts columns in bytes
+    starts = [0]
+    for line in encoded.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    seen = {ast.dump(ast.parse(source))}
+    for node in _expressions(ast.parse(source)):
+        if isinstance(node, ast.If | ast.While | ast.IfExp):
+            node = node.test  # comparisons of two outcomes are negated as such
+            two = isinstance(node, ast.UnaryOp) or (
+                isinstance(node, ast.Compare) and len(COMPARISONS[type(node.ops[0])]) == 1
+            )
+            changes = [] if two else [ast.UnaryOp(ast.Not(), node)]
+        else:
+            changes = _changes(node)
+        begin, end = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
+        first, last = starts[node.lineno - 1], starts[node.end_lineno]
+        for changed in changes:
+            text = ast.unparse(ast.fix_missing_locations(changed)).encode()
+            if b":" in text and isinstance(changed, ast.Tuple):
+                text = text[1:-1]  # of slices, as in [:, None]: it must not have the brackets of a tuple
+            elif isinstance(changed, ast.BinOp | ast.BoolOp | ast.Compare | ast.UnaryOp | ast.IfExp):
+                text = b"(" + text + b")"
+            mutated = (encoded[:begin] + text + encoded[end:]).decode()
+            dump = ast.dump(ast.parse(mutated))
+            if dump not in seen:  # two rules may say the same
+                seen.add(dump)
+                before, after = (
+                    s.decode().strip() for s in (encoded[first:last], encoded[first:begin] + text + encoded[end:last])
+                )
+                yield Mutant(module, node.lineno, before, after, mutated)
+
+
+def _expressions(tree: ast.AST, choosing: bool = False) -> Iterator[ast.AST]:
+    """The nodes that compute: not docstrings, annotations, imports, error messages, names, thresholds, choices."""
+    for name, field in ast.iter_fields(tree):
+        if name in ("annotation", "returns") or (choosing and name == "test"):
+            continue
+        for node in field if isinstance(field, list) else [field]:
+            if not isinstance(node, ast.AST) or isinstance(
+                node, ast.Raise | ast.Import | ast.ImportFrom | ast.JoinedStr
+            ):
+                continue
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                continue  # a docstring
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                target = node.targets[0].id
+                if target in THRESHOLDS | TYPES or (choosing and target.startswith("few")):
+                    continue
+            if isinstance(node, ast.keyword) and node.arg == "strict":
+                continue  # zip(strict=True): the lengths agree, it says so
+            yield from [node] if isinstance(node, ast.expr | ast.stmt) else []
+            yield from _expressions(node, choosing or getattr(node, "name", None) in CHOICES)
+
+
+def _changes(node: ast.AST) -> Iterator[ast.AST]:
+    def with_(**fields) -> ast.AST:
+        changed = copy.copy(node)
+        for name, value in fields.items():
+            setattr(changed, name, value)
+        return changed
+
+    match node:
+        case ast.BinOp():
+            if type(node.op) in OPERATORS:
+                yield with_(op=OPERATORS[type(node.op)]())
+            yield from (node.left, node.right)
+        case ast.UnaryOp():
+            yield node.operand
+        case ast.Constant(value=bool()):
+            yield ast.Constant(not node.value)
+        case ast.Constant(value=int()):
+            yield ast.Constant(node.value + 1)
+            if node.value:
+                yield ast.Constant(node.value - 1)
+        case ast.Constant(value=float()):
+            yield ast.Constant(node.value + 1)
+        case ast.Compare(ops=[op]):
+            yield from (with_(ops=[other()]) for other in COMPARISONS[type(op)])
+        case ast.BoolOp():
+            yield with_(op=ast.Or() if isinstance(node.op, ast.And) else ast.And())
+            yield from node.values
+        case ast.Expr():
+            yield ast.Pass()
+        case ast.Tuple() | ast.List():
+            yield from (with_(elts=elements) for elements in _swaps(node.elts))
+        case ast.Call(func=ast.Name(id="reversed"), args=[argument]):
+            yield argument
+        case ast.Call():
+            if not any(isinstance(argument, ast.Starred) for argument in node.args):
+                yield from (with_(args=arguments) for arguments in _swaps(node.args))
+            for values in _swaps([keyword.value for keyword in node.keywords]):
+                names = [keyword.arg for keyword in node.keywords]
+                yield with_(keywords=[ast.keyword(name, value) for name, value in zip(names, values, strict=True)])
+
+
+def _swaps(items: list[ast.expr]) -> Iterator[list[ast.expr]]:
+    """The list with two neighbours exchanged; the names that error messages begin with stay where they are."""
+    for k in range(len(items) - 1):
+        pair = items[k : k + 2]
+        if not any(isinstance(item, ast.Constant) and isinstance(item.value, str) for item in pair):
+            yield [*items[:k], *reversed(pair), *items[k + 2 :]]
+
+
+def test_copy(package: pathlib.Path, tests: list[str], log: pathlib.Path) -> None:
+    """In a process of its own: run the tests on the copy of the package; exit with pytest's code."""
+    import pytest
+
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.path.insert(0, str(package.parent))
+    os.chdir(ROOT)
+    files = [f"tests/{name}.py" for name in tests]
+    code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=line", *files])
+    assert "jaxmlp" not in sys.modules or sys.modules["jaxmlp"].__file__ == str(package / "__init__.py")
+    sys.stdout.flush()
+    os._exit(int(code))
+
+
+class Run:
+    """The tests of a module on one copy, from the start to the verdict."""
+
+    def __init__(self, work: pathlib.Path, number: int, module: str, mutant: Mutant | None):
+        self.mutant = mutant
+        self.directory = work / str(number)
+        package = self.directory / "jaxmlp"
+        shutil.copytree(ROOT / "jaxmlp", package, ignore=shutil.ignore_patterns("__pycache__"))
+        if mutant:
+            (package / f"{module}.py").write_text(mutant.source, encoding="utf-8")
+        self.log = self.directory / "log"
+        # A fork of this process, which has imported what takes long and does not change.
+        self.process = multiprocessing.get_context("fork").Process(
+            target=test_copy, args=(package, TESTS[module], self.log)
+        )
+        self.process.start()
+
+    def verdict(self) -> str | None:
+        """Whether it survived, or what killed the mutant; None while it runs."""
+        if self.process.is_alive():
+            return None
+        self.process.join()
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        shutil.rmtree(self.directory)
+        if self.process.exitcode == 0:
+            return "survived"
+        if self.process.exitcode == 1 and (failed := re.search(r"^FAILED tests/(\S+)", text, re.MULTILINE)):
+            return failed[1]
+        if re.search(r"^ERROR tests/", text, re.MULTILINE):
+            return "does not import"
+        if self.process.exitcode in (-signal.SIGXCPU, -signal.SIGKILL):
+            return "hangs"
+        return f"exit {self.process.exitcode}: {text.strip().splitlines()[-1:]}"
+
+
+def run_all(
+    jobs: int, work: pathlib.Path, tasks: list[tuple[str, Mutant | None]]
+) -> Iterator[tuple[Mutant | None, str]]:
+    """The verdicts, in the order in which they are reached."""
+    waiting, running = list(enumerate(tasks)), []
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            number, (module, mutant) = waiting.pop(0)
+            running.append(Run(work, number, module, mutant))
+        time.sleep(0.02)
+        for run in list(running):
+            verdict = run.verdict()
+            if verdict is not None:
+                running.remove(run)
+                yield run.mutant, verdict
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=TESTS, help="this module; may be given several times")
+    parser.add_argument("--match", default="", metavar="TEXT", help="mutants with this text before or after")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
+    parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
+    args = parser.parse_args()
+
+    modules = args.only or list(TESTS)
+    chosen = []
+    for module in modules:
+        source = (ROOT / "jaxmlp" / f"{module}.py").read_text(encoding="utf-8")
+        chosen += [m for m in mutants(module, source) if args.match in m.before or args.match in m.after]
+    if args.list:
+        for mutant in chosen:
+            print(described(mutant))
+        print(f"{len(chosen)} mutants")
+        return 0
+
+    start, listed, killed, survived, wrong = time.monotonic(), [], 0, [], []
+    reasons = {(m, before, after): reason for m, before, after, reason in EQUIVALENT}
+    with tempfile.TemporaryDirectory() as directory:
+        work = pathlib.Path(directory)
+        # What a mutant leaves as it was is compiled once for all of them.
+        os.environ |= {"JAX_COMPILATION_CACHE_DIR": str(work / "compiled"), "JAX_PLATFORMS": "cpu"}
+        os.environ |= {
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
+        import jax.numpy  # noqa: F401
+        import scipy.special
+        import scipy.stats  # noqa: F401
+
+        for _, verdict in run_all(args.jobs, work, [(module, None) for module in modules]):
+            if verdict != "survived":
+                print(f"the tests fail without any mutant: {verdict}")
+                return 2
+        for mutant, verdict in run_all(args.jobs, work, [(mutant.module, mutant) for mutant in chosen]):
+            reason = reasons.get((mutant.module, mutant.before, mutant.after))
+            if verdict != "survived":
+                killed += 1
+                wrong += [mutant] if reason else []
+                print(f"killed    {described(mutant)}  [{verdict}]", flush=True)
+            elif reason:
+                listed.append(mutant)
+                print(f"listed    {described(mutant)}  ({reason})", flush=True)
+            else:
+                survived.append(mutant)
+                print(f"SURVIVED  {described(mutant)}", flush=True)
+
+    print(f"\n{killed} killed, {len(listed)} listed as the same function, {len(survived)} survived; ", end="")
+    print(f"{(time.monotonic() - start) / 60:.0f} minutes")
+    for mutant in survived:
+        print(f"survived: {described(mutant)}")
+    for mutant in wrong:
+        print(f"listed as the same function, but killed: {described(mutant)}")
+    met = {(m.module, m.before, m.after) for m in chosen}
+    gone = [entry for entry in reasons if entry[0] in modules and not args.match and entry not in met]
+    for module, before, after in gone:
+        print(f"listed, but no mutant any more: {module}.py  {before}  →  {after}")
+    return 1 if survived or wrong or gone else 0
+
+
+def described(mutant: Mutant) -> str:
+    return f"{mutant.module}.py:{mutant.line}  {mutant.before}  →  {mutant.after}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

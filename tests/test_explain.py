@@ -1,0 +1,153 @@
+"""`jaxmlp explain`, as text and as JSON, each number against NumPy's."""
+
+import functools
+import io
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+from reference import numpy_epoch, numpy_tutorial
+
+from jaxmlp.cli import explain, main
+from jaxmlp.cli.tutorial import draw
+from jaxmlp.tutorial import Epoch, tutorial_epoch
+
+EPOCH, ROW, UNIT, SEED = 57, 17, 4, 3
+WORDS = ["--epoch", EPOCH, "--row", ROW, "--unit", UNIT, "--seed", SEED]
+GRADIENTS = [name for name in Epoch._fields if name.startswith("grad_")]
+
+# The indices that belong to row 17 and unit 4; a gradient has those of what it belongs to.
+ENTRIES = {"x": [(17, 0), (17, 1), (17, 2)], "y": [(17, 0)], "h": [(17, 4)], "h_relu": [(17, 4)], "y_pred": [(17, 0)]}
+ENTRIES |= {"loss": [()], "w1": [(0, 4), (1, 4), (2, 4)], "b1": [(0, 4)], "w2": [(4, 0)], "b2": [(0, 0)]}
+
+
+def explained(capsys, *words):
+    """(exit code, stdout, stderr) of a call."""
+    code = main(["explain", *map(str, words)])
+    return code, *capsys.readouterr()
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """(what the epoch starts from, every number of it), by NumPy in float64."""
+    x, y, ((w1, b1), (w2, b2)) = draw(SEED, (3, 32, 1))
+    x, y, *weights = (np.asarray(v, np.float64) for v in (x, y, w1, b1, w2, b2))
+    _, weights = numpy_tutorial(*weights, x, y, epochs=EPOCH - 1)
+    given = dict(zip(("w1", "b1", "w2", "b2"), weights, strict=True))
+    return {"x": x, "y": y, **given}, numpy_epoch(*weights, x, y)
+
+
+def numbers(name, array):
+    return [float(array[entry]) for entry in ENTRIES[name.removeprefix("grad_")]]
+
+
+@pytest.fixture
+def table(capsys):
+    """The lines of the screen."""
+    code, out, err = explained(capsys, *WORDS)
+    assert (code, err) == (0, "")
+    return out.splitlines()
+
+
+def test_the_screen_shows_each_line_with_its_shape_and_numpys_numbers(table, expected):
+    number = r"-?\d+\.\d+(?:e[-+]\d+)?"
+    row = re.compile(rf"(?:  (\w+) = .*?(\((?:\d+, \d+)?\)))?.*?(?:\[(\d+), (\d+)\])? +({number})(?: +({number})  ✓)?")
+    found, name = {}, None
+    for line in filter(lambda line: line.startswith("  "), table[table.index("Forward pass") :]):
+        match = row.fullmatch(line)
+        if match is None:
+            continue
+        if match[1]:
+            name = match[1]
+            found[name] = (match[2], [], [], [])
+        _, entries, values, autodiff = found[name]
+        entries.append(() if match[3] is None else (int(match[3]), int(match[4])))
+        values.append(float(match[5]))
+        autodiff.append(None if match[6] is None else float(match[6]))
+    assert tuple(found) == Epoch._fields
+    for name, (shape, entries, values, autodiff) in found.items():
+        array = expected[1][name]
+        assert shape == str(array.shape)
+        assert entries == ENTRIES[name.removeprefix("grad_")]
+        np.testing.assert_allclose(values, numbers(name, array), rtol=1e-5, err_msg=name)
+        if name in GRADIENTS:
+            np.testing.assert_allclose(autodiff, numbers(name, array), rtol=1e-5, err_msg=name)
+        else:
+            assert set(autodiff) == {None}
+
+
+def test_the_screen_shows_what_the_epoch_starts_from(table, expected):
+    shown = dict(re.findall(r"(\w+)\[[^]]*\] = ((?:-?\d\S*  ?)*-?\d\S*)", "\n".join(table[2:5])))
+    assert list(shown) == ["x", "y", "w1", "b1", "w2", "b2"]
+    for name, values in shown.items():
+        np.testing.assert_allclose(np.array(values.split(), float), numbers(name, expected[0][name]), rtol=1e-5)
+    assert table[0] == "Epoch 57 of the tutorial's network, seed 3: row 17, hidden unit 4"
+    assert "  w1[:, 4] = " in table[3]
+
+
+def test_the_screen_is_plain_text_of_100_columns_with_a_tick_for_each_number_of_autodiffs(table):
+    assert max(map(len, table)) <= 100
+    assert len(table) <= 45
+    assert sum(line.endswith("  ✓") for line in table) == len(GRADIENTS) + 2  # grad_w1 has three numbers
+    assert "✗" not in "".join(table)
+
+
+def test_every_line_of_the_page_but_the_updates_has_its_meaning():
+    assert set(explain._MEANINGS) == set(Epoch._fields) - {"w1", "b1", "w2", "b2"}
+
+
+def test_the_loss_is_that_of_the_tutorial_at_the_same_epoch_and_seed(table, capsys):
+    assert main(["tutorial", "--seed", str(SEED), "--every", str(EPOCH), "--epochs", str(EPOCH)]) == 0
+    logged = re.match(r"Epoch: 57 Loss: (\S+)\n", capsys.readouterr().out)[1]
+    (line,) = (line for line in table if line.startswith("  loss = "))
+    np.testing.assert_allclose(float(line.split()[-1]), float(logged), rtol=1e-4)
+
+
+def test_json_holds_the_same_numbers_in_full(capsys, expected):
+    code, out, err = explained(capsys, *WORDS, "--json")
+    result = json.loads(out)
+    assert (code, err) == (0, "")
+    assert [result[name] for name in ("epoch", "row", "unit", "seed")] == [EPOCH, ROW, UNIT, SEED]
+    assert result["wrong"] == []
+    for name, values in result["given"].items():
+        np.testing.assert_allclose(values, numbers(name, expected[0][name]), rtol=1e-10)
+    assert [line["name"] for line in result["lines"]] == list(Epoch._fields)
+    for line in result["lines"]:
+        name, array = line["name"], expected[1][line["name"]]
+        assert line["code"].startswith(f"{name} = ")
+        assert line["shape"] == list(array.shape)
+        np.testing.assert_allclose(line["values"], numbers(name, array), rtol=1e-10)
+        if name in GRADIENTS:
+            np.testing.assert_allclose(line["jax_grad"], numbers(name, array), rtol=1e-10)
+            assert line["worst"] < 1e-12
+        else:
+            assert line["jax_grad"] is line["worst"] is None
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_a_wrong_gradient_gets_a_cross_and_exit_1(name, capsys, monkeypatch):
+    @functools.wraps(tutorial_epoch)
+    def wrong(*args):
+        epoch = tutorial_epoch(*args)
+        return epoch._replace(**{name: 1.001 * getattr(epoch, name)})
+
+    monkeypatch.setattr(explain, "tutorial_epoch", wrong)
+    code, out, err = explained(capsys, "--row", 1)
+    crossed = [line.split()[0] for line in out.splitlines() if line.endswith("✗") and " = " in line]
+    assert (code, crossed) == (1, [name])
+    assert err == f"jaxmlp explain: not the gradient that jax.grad gives: {name}\n"
+
+
+def test_a_loss_that_is_not_finite_is_said(capsys, monkeypatch):
+    x, y, params = draw(0, (3, 32, 1))
+    monkeypatch.setattr(explain, "draw", lambda *_: (1e200 * np.asarray(x, np.float64), y, params))
+    code, out, err = explained(capsys)
+    assert (code, out) == (1, "")
+    assert err == "jaxmlp explain: the loss is not finite at epoch 1; try another --seed\n"
+
+
+def test_marks_are_words_where_stdout_has_no_tick(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert explain._marks() == ("ok", "WRONG")
