@@ -41,7 +41,7 @@ def test_members_are_drawn_by_the_initializer_and_dtype_asked_for():
     assert np.all(np.asarray(params[0].w, np.float32) == 1)
 
 
-@pytest.mark.parametrize("members", [1, 3, 8, 11])
+@pytest.mark.parametrize("members", [1, 11])
 def test_each_member_equals_the_same_network_alone(members):
     params, losses = train_ensemble(ensemble(members), X, Y, 1e-2, WEIGHTS, epochs=20)
     assert losses.shape == (members, 20)
