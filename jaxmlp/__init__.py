@@ -27,5 +27,8 @@ from jaxmlp.training import train as train
 from jaxmlp.training import train_step as train_step
 from jaxmlp.training import update as update
 from jaxmlp.tutorial import synthetic_regression as synthetic_regression
+from jaxmlp.verification import GradientError as GradientError
+from jaxmlp.verification import GradientReport as GradientReport
+from jaxmlp.verification import check_gradients as check_gradients
 
 __version__ = "0.1.0"

@@ -9,10 +9,10 @@ import jax
 
 import jaxmlp
 from jaxmlp.checks import MissingDependencyError
-from jaxmlp.cli import explain, train, tutorial
+from jaxmlp.cli import check, explain, train, tutorial
 from jaxmlp.cli.common import CommandError, Parser
 
-_COMMANDS = (tutorial, explain, train)
+_COMMANDS = (tutorial, explain, train, check)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,224 @@
+"""check_gradients: what is right passes, what is wrong is caught and named."""
+
+import itertools
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import ALL_ACTIVATIONS, ALL_CRITERIA, problem
+
+import jaxmlp
+from jaxmlp.activations import ACTIVATIONS
+from jaxmlp.criteria import CRITERIA
+from jaxmlp.verification import Problem, check_many, oracles
+from jaxmlp.verification.report import _finding
+
+pytestmark = pytest.mark.core
+
+SIN = jaxmlp.Activation(jnp.sin, jnp.cos)
+QUARTIC = jaxmlp.Criterion(lambda o, y: jnp.sum((o - y) ** 4, axis=1), lambda o, y: 4 * (o - y) ** 3)
+ORACLES = {"jax.grad", "central differences", "adjoint identity"}
+
+
+def wrong_names(report):
+    return {finding.name for finding in report.wrong}
+
+
+def test_right_gradients_pass_in_each_dtype_and_every_leaf_is_judged_by_every_oracle():
+    with jax.enable_x64(True):
+        problems = [
+            Problem(*problem((3, 5, 4, 2), dtype=dtype), activation=(SIN, jaxmlp.tanh), criterion=QUARTIC)
+            for dtype in ("bfloat16", "float32", "float64")
+        ]
+        reports = check_many(problems, quick=True)
+    for report, dtype in zip(reports, ("bfloat16", "float32", "float64"), strict=True):
+        report.raise_if_wrong()
+        assert report.ok
+        assert (report.dtype, report.sizes, report.rows) == (dtype, (3, 5, 4, 2), 7)
+        judged = {(finding.name, finding.oracle) for finding in report.findings}
+        leaves = [f"params[{k}].{leaf}" for k in range(3) for leaf in "wb"]
+        oracles = ORACLES | (set() if dtype == "float64" else {"jax.grad in float64"})
+        derivatives = ["activation[0].derivative", "activation[1].derivative", "criterion.derivative"]
+        assert judged == set(itertools.product(leaves, oracles)) | set(
+            itertools.product(derivatives, ["jax.grad", "central differences"])
+        )
+        assert all(finding.checked for finding in report.findings)
+        assert not any(finding.undecided for finding in report.findings)
+        entries = {f.name: f.checked for f in report.findings if f.oracle == "central differences"}
+        assert entries["params[1].w"] == 20, "each entry of a small network"
+        assert str(report).endswith("All right")
+    rounding = [report.rounding for report in reports]
+    assert 0.1 > rounding[0] > 1e-4 > 1e-5 > rounding[1] > 1e-9 > rounding[2]
+
+
+def mutate(monkeypatch, factor=1.001):
+    """The leaf whose number stands in x[0, 0] is wrong by a factor; none if that number is negative."""
+
+    def mutant(params, x, *rest, **options):
+        leaves, structure = jax.tree.flatten(jaxmlp.manual_grads(params, x, *rest, **options))
+        scaled = [jnp.where(x[0, 0] == k, jnp.asarray(factor, leaf.dtype), 1) * leaf for k, leaf in enumerate(leaves)]
+        return jax.tree.unflatten(structure, scaled)
+
+    monkeypatch.setattr(oracles, "manual_grads", mutant)
+
+
+def mutants(activations, criteria, depths):
+    """(the leaf to mutate, a problem): each leaf of each configuration, and none of it."""
+    for activation, criterion, depth in itertools.product(activations, criteria, depths):
+        for k in range(-1, 2 * depth):
+            params, x, y, weights = problem((3, *(4,) * (depth - 1), 2), criterion=criterion, dtype="float64")
+            x[0, 0] = k
+            yield k, Problem(params, x, y, weights, ACTIVATIONS[activation], CRITERIA[criterion])
+
+
+def assert_all_are_caught(chosen):
+    with jax.enable_x64(True):
+        reports = check_many([each for _, each in chosen], quick=True)
+    for (k, _), report in zip(chosen, reports, strict=True):
+        found = {(finding.name, finding.oracle) for finding in report.wrong}
+        name = f"params[{k // 2}].{'wb'[k % 2]}"
+        assert found == (set() if k < 0 else {(name, oracle) for oracle in ORACLES})
+    return reports
+
+
+def test_one_leaf_times_1_001_is_caught_by_each_oracle_and_no_other_leaf_is_blamed(monkeypatch):
+    mutate(monkeypatch)
+    assert_all_are_caught(list(mutants(["relu", "tanh"], ["softmax_cross_entropy"], [3])))
+
+
+@pytest.mark.slow
+def test_one_leaf_times_1_001_is_caught_in_every_configuration_of_the_grid(monkeypatch):
+    mutate(monkeypatch)
+    assert_all_are_caught(list(mutants(ALL_ACTIVATIONS, ALL_CRITERIA, [1, 2, 4])))
+
+
+def test_along_random_directions_of_a_larger_network_too(monkeypatch):
+    mutate(monkeypatch)
+    monkeypatch.setattr(oracles, "_SMALL", 0)
+    reports = assert_all_are_caught(list(mutants(["tanh"], ["squared_error"], [2])))
+    (finding,) = (finding for finding in reports[1].wrong if finding.oracle == "central differences")
+    assert (finding.where, finding.checked) == (None, 32)
+    assert "along a random direction" in str(finding)
+
+
+def test_the_report_says_which_derivative_is_wrong_by_how_much_and_where():
+    wrong_activation = jaxmlp.Activation(jnp.tanh, lambda h: 1 - jnp.tanh(h) ** 2 + jnp.where(h > 0.5, 0.1, 0))
+    wrong_criterion = jaxmlp.Criterion(QUARTIC.fn, lambda o, y: 3.9 * (o - y) ** 3)
+    params, x, y, weights = problem((3, 4, 4, 2))
+    first, second = check_many(
+        [
+            Problem(params, x, y, weights, (jaxmlp.tanh, wrong_activation), QUARTIC),
+            Problem(params, x, y, weights, (jaxmlp.tanh, jaxmlp.tanh), wrong_criterion),
+        ],
+        quick=True,
+    )
+    below = {f"params[{k}].{leaf}" for k in range(2) for leaf in "wb"}
+    assert wrong_names(first) == {"activation[1].derivative"} | below
+    finding = first.wrong[0]
+    assert finding.name == "activation[1].derivative"
+    assert finding.at > 0.5
+    assert finding.actual - finding.expected == pytest.approx(0.1)
+    assert str(finding).startswith(f"activation[1].derivative: wrong by 0.1 at h = {finding.at:.6g}, entry ")
+    with pytest.raises(jaxmlp.GradientError, match=r"activation\[1\].derivative: wrong by 0.1 at h = "):
+        first.raise_if_wrong()
+    assert "WRONG activation[1].derivative" in str(first)
+
+    assert wrong_names(second) == {"criterion.derivative"} | below | {"params[2].w", "params[2].b"}
+    assert str(second.wrong[0]).startswith("criterion.derivative: wrong by ")
+    assert issubclass(jaxmlp.GradientError, AssertionError)
+
+
+def test_kinks_are_recognised_and_said_and_hide_nothing(monkeypatch):
+    mutate(monkeypatch)
+
+    def kinky(k, offset):
+        params, x, y, _ = problem((3, 4, 2))
+        x[0], x[2] = (k, 0, 0), 0  # row 2: every pre-activation is the bias
+        return Problem((jaxmlp.Layer(params[0].w, np.full((1, 4), offset, np.float32)), params[1]), x, y)
+
+    at, near, mutant_w, mutant_b = check_many([kinky(-1, 0), kinky(-1, 1e-7), kinky(0, 0), kinky(1, 0)], quick=True)
+    for report in (at, near):
+        report.raise_if_wrong()
+        undecided = {finding.name: finding.undecided for finding in report.findings if finding.undecided}
+        assert undecided == {"activation[0].derivative": 4, "params[0].b": 4}
+        assert "params[0].b: 4 of 4 are closer to a kink than the step" in str(report)
+    assert {(f.name, f.oracle) for f in mutant_w.wrong} == set(
+        itertools.product(["params[0].w"], [*ORACLES, "jax.grad in float64"])
+    )
+    assert {(f.name, f.oracle) for f in mutant_b.wrong} == set(
+        itertools.product(["params[0].b"], ["jax.grad", "adjoint identity", "jax.grad in float64"])
+    )
+
+
+def test_a_central_difference_doubts_itself_at_least_twice_as_much_as_a_kink_misleads_it():
+    places = np.concatenate([[0.0], *(sign * np.geomspace(1e-8, 1e-2, 601) for sign in (1, -1))])
+    steps = np.asarray([0, *oracles._STEPS, *-oracles._STEPS])
+    slope, doubt = oracles.central_difference(np.abs(steps[:, None] - places[None]))
+    error = np.abs(slope - np.where(places < 0, 1, -1))
+    assert (error <= doubt / 2 + 1e-9).all()
+    assert doubt[0] >= 1
+    decided = doubt < 1e-7
+    assert decided[np.abs(places) > 1e-5].all(), "shorter steps than the distance are found"
+    assert not decided[np.abs(places) < 1e-7].any()
+
+
+def test_at_a_minimum_where_the_rows_cancel_there_is_no_false_alarm():
+    _, x, y, _ = problem((3, 2), n=12, dtype="float64")
+    solution = np.linalg.lstsq(np.column_stack([x, np.ones(12)]), y)[0]
+    with jax.enable_x64(True):
+        (report,) = check_many([Problem((jaxmlp.Layer(solution[:3], solution[3:]),), x, y)], quick=True)
+    report.raise_if_wrong()
+    assert all(
+        abs(finding.actual) < 1e-12
+        for finding in report.findings
+        if finding.oracle == "jax.grad" and "params" in finding.name
+    )
+
+
+def test_configuration_is_the_threads_own_and_left_as_it_was_and_the_default_precisions_cost_is_said(monkeypatch):
+    def configuration(seen):
+        seen.append((str(jnp.result_type(float)), jax.config.jax_default_matmul_precision))
+
+    def spy(*args, **options):
+        configuration(here)
+        thread = threading.Thread(target=configuration, args=[elsewhere])
+        thread.start()
+        thread.join()
+        # As a device that rounds would: the gradient is a little off, by default.
+        scale = 1.001 if here[-1][1] == "default" else 1
+        return jax.tree.map(lambda leaf: scale * leaf, jaxmlp.manual_grads(*args, **options))
+
+    here, elsewhere, before = [], [], []
+    configuration(before)
+    monkeypatch.setattr(oracles, "manual_grads", spy)
+    report = jaxmlp.check_gradients(*problem((3, 2)))
+    assert set(here) == {("float64", "highest"), ("float32", "highest"), ("float32", "default")}
+    assert set(elsewhere) == set(before) == {("float32", None)}
+    configuration(here)
+    assert here[-1] == before[0]
+
+    report.raise_if_wrong()  # the cost is information
+    assert 1e-4 < report.default_precision < 2e-3
+    assert f"The default precision of matrix products costs {report.default_precision:.1e} on this device" in str(
+        report
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_wrong_even_if_both_sides_agree(bad):
+    for by_hand, expected in itertools.product([bad, 1.0], repeat=2):
+        finding = _finding("params[0].b", "jax.grad", np.array([1.0, by_hand]), np.array([1.0, expected]), 1.0, 1e-12)
+        assert finding.ok == (by_hand == expected == 1)
+        assert finding.ok or finding.where == (1,)
+
+
+def test_mistakes_in_the_call_are_refused_as_elsewhere():
+    params, x, y, weights = problem()
+    with pytest.raises(TypeError, match=r"activation must be a jaxmlp\.Activation"):
+        jaxmlp.check_gradients(params, x, y, activation=jax.nn.relu)
+    with pytest.raises(TypeError, match=r"criterion must be a jaxmlp\.Criterion"):
+        jaxmlp.check_gradients(params, x, y, criterion=jnp.square)
+    with pytest.raises(ValueError, match="y must have shape"):
+        jaxmlp.check_gradients(params, x, y[:, 0], weights)
