@@ -18,6 +18,14 @@ from jaxmlp.criteria import squared_error as squared_error
 from jaxmlp.ensembles import init_ensemble as init_ensemble
 from jaxmlp.ensembles import predict_ensemble as predict_ensemble
 from jaxmlp.ensembles import train_ensemble as train_ensemble
+from jaxmlp.fitting import FitResult as FitResult
+from jaxmlp.fitting import FitState as FitState
+from jaxmlp.fitting import History as History
+from jaxmlp.fitting import adam as adam
+from jaxmlp.fitting import fit as fit
+from jaxmlp.fitting import fit_epochs as fit_epochs
+from jaxmlp.fitting import init_fit as init_fit
+from jaxmlp.fitting import sgd as sgd
 from jaxmlp.network import Layer as Layer
 from jaxmlp.network import Params as Params
 from jaxmlp.network import forward as forward

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.core
 ROOT = pathlib.Path(jaxmlp.__file__).parent
 BASE = {"activations", "criteria", "products", "checks"}
 CORE = BASE | {"network", "backprop", "training", "tutorial"}
-FRONTS = CORE | {"ensembles", "verification", "tables", "plots"}
+FRONTS = CORE | {"ensembles", "fitting", "verification", "storage", "tables", "plots"}
 
 MAY_IMPORT = {
     "tutorial": set(),
@@ -25,11 +25,13 @@ MAY_IMPORT = {
     "training": BASE | {"network", "backprop"},
     "ensembles": CORE - {"tutorial"},
     "verification": (CORE - {"tutorial"}) | {"verification"},
+    "storage": {"checks"},
+    "fitting": (CORE - {"tutorial"}) | {"fitting", "storage"},
     "tables": CORE - {"tutorial"},
     "plots": FRONTS - {"plots"},
     "cli": FRONTS | {"cli", "jaxmlp"},
     "__main__": {"cli"},
-    "__init__": CORE | {"ensembles", "verification"},
+    "__init__": CORE | {"ensembles", "fitting", "verification"},
 }
 
 # What a module of the foundation may take from outside: the standard library, NumPy and JAX.

@@ -1,0 +1,134 @@
+"""One epoch of mini-batches, and the measure of what it brought."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxmlp.activations import Activation
+from jaxmlp.backprop import manual_value_and_grads
+from jaxmlp.criteria import Criterion
+from jaxmlp.fitting.metrics import Metric
+from jaxmlp.fitting.optimizers import optimizer_step
+from jaxmlp.network import Params, forward
+
+# Validation rows go through the network in blocks of so many, for the memory of their hidden units.
+_BLOCK = 2**16
+
+
+def train_epoch(
+    params: Params,
+    opt_state: Any,
+    key: Array,
+    x: Array,
+    y: Array,
+    weights: Array | None,
+    *,
+    optimizer: Any,
+    batch_size: int | None,
+    activation: Activation | tuple[Activation, ...],
+    criterion: Criterion,
+) -> tuple[Params, Any, Array]:
+    """Every row once: a step of the optimizer for each batch, along the gradient of the batch's weighted mean loss.
+
+    Arguments:
+        params: the network.
+        opt_state: the optimizer's state.
+        key: draws the order of the rows.
+        x: (n, fan_in).
+        y: (n, outputs).
+        weights: (n,), or None for all ones.
+        optimizer: a pair of functions `init` and `update`.
+        batch_size: rows a step; None for all of them in their own order.
+        activation: one for all hidden layers, or a tuple, one each.
+        criterion: the loss of a row.
+
+    Returns:
+        The network, the optimizer's state, and the mean loss of all rows, each taken before its batch's step.
+    """
+
+    def step(carry, batch):
+        params, opt_state = carry
+        x, y, c = batch
+        total = jnp.sum(c, dtype=_wide(c.dtype))
+        mean = c / jnp.where(total > 0, total, 1).astype(c.dtype)
+        value, grads = manual_value_and_grads(params, x, y, mean, activation=activation, criterion=criterion)
+        stepped = optimizer_step(optimizer, params, grads, opt_state)
+        if weights is not None:  # without weights no batch is empty
+            stepped = where(total > 0, stepped, carry)
+        return stepped, (value.astype(total.dtype) * total, total)
+
+    def gathered_step(carry, rows):
+        indices, real = rows
+        c = real.astype(x.dtype) if weights is None else jnp.where(real, weights[indices], 0)
+        return step(carry, (x[indices], y[indices], c))
+
+    carry = params, opt_state
+    if batch_size is None or batch_size >= x.shape[0]:
+        c = jnp.ones(x.shape[:1], x.dtype) if weights is None else weights
+        (params, opt_state), (losses, totals) = step(carry, (x, y, c))
+    else:
+        rows = _shuffled(key, x.shape[0], weights, batch_size)
+        (params, opt_state), (losses, totals) = lax.scan(gathered_step, carry, rows)
+    return params, opt_state, (jnp.sum(losses) / jnp.sum(totals)).astype(x.dtype)
+
+
+def evaluate(
+    params: Params,
+    x: Array,
+    y: Array,
+    weights: Array,
+    *,
+    activation: Activation | tuple[Activation, ...],
+    criterion: Criterion,
+    metric: Metric,
+) -> tuple[Array, Array]:
+    """The weighted mean loss and the metric of rows x (n, fan_in), y (n, outputs), weights (n,): two scalars."""
+    outputs = _outputs(params, x, activation)
+    wide = _wide(x.dtype)
+    total = jnp.sum(weights, dtype=wide)
+    # A row of weight 0 may be one that was never seen: what is infinite there does not count.
+    losses = jnp.where(weights > 0, criterion(outputs, y), 0)
+    mean_loss = jnp.sum(weights * losses, dtype=wide) / total
+    return mean_loss.astype(x.dtype), metric(criterion.predict(outputs), y, weights).astype(x.dtype)
+
+
+def where(condition: Array, new: Any, old: Any) -> Any:
+    """Leaf by leaf, `new` if the scalar `condition` holds, else `old`."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+
+def _shuffled(key: Array, n: int, weights: Array | None, batch_size: int) -> tuple[Array, Array]:
+    """Indices of rows and whether they are real, both (batches, batch_size): all rows in an order drawn from key.
+
+    Rows of weight 0 come last. The number drawn for a row depends on the key and its place alone (JAX's random bits
+    are a function of both), so that rows of weight 0 in the end of a table leave the order of the others as it is.
+    """
+    order = jax.random.bits(key, (n,), jnp.uint32) >> 1
+    if weights is not None:
+        order = jnp.where(weights > 0, order, order | jnp.uint32(1 << 31))
+    _, indices = lax.sort((order, lax.iota(jnp.int32, n)), num_keys=1)
+    padding = -n % batch_size
+    indices = jnp.concatenate([indices, jnp.zeros((padding,), jnp.int32)])
+    real = lax.iota(jnp.int32, n + padding) < n
+    return indices.reshape(-1, batch_size), real.reshape(-1, batch_size)
+
+
+def _outputs(params: Params, x: Array, activation: Activation | tuple[Activation, ...]) -> Array:
+    n = x.shape[0]
+    if n <= _BLOCK:
+        return forward(params, x, activation=activation)
+
+    def block(k, outputs):
+        # The last block reaches back into the one before rather than beyond the end.
+        start = jnp.minimum(k * _BLOCK, n - _BLOCK)
+        rows = lax.dynamic_slice_in_dim(x, start, _BLOCK)
+        return lax.dynamic_update_slice_in_dim(outputs, forward(params, rows, activation=activation), start, 0)
+
+    return lax.fori_loop(0, -(-n // _BLOCK), block, jnp.zeros((n, params[-1].w.shape[1]), x.dtype))
+
+
+def _wide(dtype: Any) -> Any:
+    """The dtype in which rows are counted: bfloat16 loses count at 256."""
+    return jnp.promote_types(dtype, jnp.float32)

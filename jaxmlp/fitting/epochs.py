@@ -1,0 +1,204 @@
+"""Epochs of mini-batches as one pure, compiled function: jit it, vmap it, shard it.
+
+All that a run is stands in its `FitState`, so that epochs can be run in chunks of any length, stopped, saved and taken
+up again, to the same bits. An ensemble of fits is `vmap(fit_epochs)`: a member that stopped no longer changes.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from jaxmlp.activations import ACTIVATIONS, Activation, relu
+from jaxmlp.checks import (
+    as_array,
+    checked,
+    checked_choice,
+    checked_count,
+    checked_key,
+    checked_params,
+    network_dtype,
+)
+from jaxmlp.criteria import CRITERIA, Criterion, squared_error
+from jaxmlp.fitting.batches import evaluate, train_epoch, where
+from jaxmlp.fitting.metrics import Metric, metric_of
+from jaxmlp.fitting.optimizers import checked_optimizer
+from jaxmlp.network import Params
+
+
+class FitState(NamedTuple):
+    """All of a run between two epochs; a checkpoint is a saved one."""
+
+    params: Params
+    opt_state: Any  # whatever the optimizer keeps
+    key: Array  # epoch k shuffles by fold_in(key, k)
+    epoch: Array  # epochs done, an int32 scalar
+    best_params: Params  # those of the lowest validation loss; without validation, the last
+    best_loss: Array  # that loss, infinity before the first; a scalar
+    best_epoch: Array  # and its epoch, an int32 scalar
+    diverged: Array  # whether the next epoch's loss or parameters were not finite, a bool scalar
+
+
+class History(NamedTuple):
+    """What was measured in each epoch; NaN in epochs after a run has stopped."""
+
+    loss: Array  # (epochs,), the mean over training rows, each batch before its update; infinite where it diverged
+    validation_loss: Array | None  # (epochs,), the mean over validation rows, after the epoch
+    metric: Array | None  # (epochs,), over validation rows, after the epoch
+
+
+def init_fit(params: Params, *, key: Array, optimizer: Any) -> FitState:
+    """The state before the first epoch.
+
+    Arguments:
+        params: the network.
+        key: a key of `jax.random.key`, from which every epoch draws its order of the rows.
+        optimizer: a pair of functions `init` and `update`: one of `jaxmlp.fitting.optimizers`, or of optax.
+
+    Returns:
+        A state for `fit_epochs`.
+
+    Raises:
+        TypeError: not a key; an optimizer that needs more than gradients, state and parameters.
+    """
+    params = checked_params(params)
+    opt_state = checked_optimizer(optimizer, params)
+    zero = jnp.zeros((), jnp.int32)
+    lowest = jnp.full((), jnp.inf, params[0].w.dtype)
+    return FitState(params, opt_state, checked_key(key), zero, params, lowest, zero, jnp.zeros((), bool))
+
+
+def fit_epochs(
+    state: FitState,
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
+    validation_weights: ArrayLike | None = None,
+    *,
+    optimizer: Any,
+    epochs: int,
+    batch_size: int | None = None,
+    patience: int | None = None,
+    activation: Activation | tuple[Activation, ...] = relu,
+    criterion: Criterion = squared_error,
+    metric: Metric | None = None,
+) -> tuple[FitState, History]:
+    """Run epochs of mini-batches, each over all rows once in an order of its own.
+
+    A batch's loss is the weighted mean over its rows. Rows of weight 0 do not train: they come after all others, and a
+    batch of nothing else changes nothing, the optimizer's state included; padding with such rows changes no batch. A
+    run stops, and its state stays as it is, once the validation loss has not fallen for `patience` epochs, or before
+    an epoch whose loss or parameters are not finite.
+
+    Arguments:
+        state: of `init_fit`, or of earlier epochs.
+        x: (n, fan_in).
+        y: (n, outputs).
+        weights: (n,), or None for all ones.
+        validation_weights: (n,), the weights of the same rows in the validation loss and the metric; None for neither.
+        optimizer: the one that `state` was made with; static, so build it once.
+        epochs: at most how many more to run.
+        batch_size: rows a step; None for all of them, in their own order.
+        patience: epochs without a lower validation loss after which to stop; None for never.
+        activation: one for all hidden layers, or a tuple, one each.
+        criterion: the loss of a row.
+        metric: predictions, targets (n, outputs) and weights (n,) to a scalar; None for the criterion's usual one.
+
+    Returns:
+        The state after the last epoch, and the `History` of these epochs.
+
+    Raises:
+        ValueError: a shape that does not fit; patience without validation weights.
+        TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
+    """
+    epochs = checked_count("epochs", epochs, at_least=0)
+    if patience is not None and validation_weights is None:
+        raise ValueError("patience must be None without validation_weights: it waits for the validation loss")
+    dtype = network_dtype(state.params)
+    x, y = as_array("x", x, dtype), as_array("y", y, dtype)
+    validation = None
+    if validation_weights is not None:
+        validation = (x, y, as_array("validation_weights", validation_weights, dtype))
+    return run_epochs(
+        state, x, y, weights, validation, epochs, optimizer=optimizer, capacity=epochs, batch_size=batch_size,
+        patience=patience, activation=activation, criterion=criterion, metric=metric,
+    )  # fmt: skip
+
+
+def run_epochs(
+    state: FitState,
+    x: Any,
+    y: Any,
+    weights: ArrayLike | None,
+    validation: tuple[Any, Any, Any] | None,
+    epochs: int,
+    *,
+    optimizer: Any,
+    capacity: int,
+    batch_size: int | None,
+    patience: int | None,
+    activation: Activation | tuple[Activation, ...],
+    criterion: Criterion,
+    metric: Metric | None,
+) -> tuple[FitState, History]:
+    """`fit_epochs` with validation rows (x, y, weights) of their own, and one program for up to `capacity` epochs."""
+    if not isinstance(activation, tuple):
+        checked_choice("activation", activation, Activation, ACTIVATIONS)
+    checked_choice("criterion", criterion, Criterion, CRITERIA)
+    batch_size = None if batch_size is None else checked_count("batch_size", batch_size, at_least=1)
+    patience = np.iinfo(np.int32).max if patience is None else checked_count("patience", patience, at_least=1)
+    weights = None if weights is None else as_array("weights", weights, network_dtype(state.params))
+    return _run(
+        state, x, y, weights, validation, np.int32(epochs), np.int32(patience), optimizer, capacity, batch_size,
+        activation, criterion, metric or metric_of(criterion),
+    )  # fmt: skip
+
+
+@partial(jax.jit, static_argnums=(7, 8, 9, 10, 11, 12))
+def _run(
+    state, x, y, weights, validation, epochs, patience, optimizer, capacity, batch_size, activation, criterion, metric
+):
+    _, x, y, weights = checked(state.params, x, y, weights)
+    valid: Any = None if validation is None else checked(state.params, *validation)[1:]
+    first = state.epoch
+
+    def running(carry):
+        state, _ = carry
+        return (state.epoch - first < epochs) & ~state.diverged & (state.epoch - state.best_epoch < patience)
+
+    def epoch(carry):
+        state, history = carry
+        key, number = jax.random.fold_in(state.key, state.epoch), state.epoch + 1
+        params, opt_state, loss = train_epoch(
+            state.params, state.opt_state, key, x, y, weights,
+            optimizer=optimizer, batch_size=batch_size, activation=activation, criterion=criterion,
+        )  # fmt: skip
+        finite = jnp.isfinite(loss) & _all_finite(params)
+        best, validation_loss, reached = (params, state.best_loss, number), None, None
+        if valid is not None:
+            validation_loss, reached = evaluate(
+                params, *valid, activation=activation, criterion=criterion, metric=metric
+            )
+            so_far = state.best_params, state.best_loss, state.best_epoch
+            best = where(validation_loss < state.best_loss, (params, validation_loss, number), so_far)
+        after = FitState(params, opt_state, state.key, number, best[0], best[1], best[2], state.diverged)
+        after = where(finite, after._replace(key=None), state._replace(key=None, diverged=~state.diverged))
+        measured = History(jnp.where(finite, loss, jnp.inf), validation_loss, reached)
+        history = jax.tree.map(lambda all, new: all.at[state.epoch - first].set(new), history, measured)
+        return after._replace(key=state.key), history
+
+    unknown = jnp.full((capacity,), jnp.nan, x.dtype)
+    history = History(unknown, *((None, None) if valid is None else (unknown, unknown)))
+    if capacity == 0:
+        return state, history
+    # A while loop and no scan: the compiler cannot know its length, and so rounds one epoch as it rounds many; under
+    # vmap it ends with the last member that runs, while those that stopped stay as they are.
+    return lax.while_loop(running, epoch, (state, history))
+
+
+def _all_finite(params: Params) -> Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]))

@@ -1,0 +1,205 @@
+"""The Python around `fit_epochs`: chunks of epochs, and between them progress, checkpoints, and a way out."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from os import PathLike
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxmlp.activations import Activation, relu
+from jaxmlp.checks import checked, checked_count, network_dtype, required
+from jaxmlp.criteria import Criterion, squared_error
+from jaxmlp.fitting.checkpoints import Checkpoint
+from jaxmlp.fitting.epochs import FitState, History, init_fit, run_epochs
+from jaxmlp.fitting.metrics import Metric
+from jaxmlp.network import Params
+
+# A chunk has as many epochs as fit in so many seconds, so that progress moves and Ctrl-C is heard; the program holds
+# the history of at most so many epochs, whatever their number: another number of epochs compiles nothing anew.
+_SECONDS, _CAPACITY = 0.25, 128
+
+# Drawn from with a number that no epoch has, for the rows that are put aside.
+_ASIDE = 2**32 - 1
+
+
+class FitResult(NamedTuple):
+    """What `fit` returns."""
+
+    params: Params  # those of the lowest validation loss; without validation, the last
+    history: History  # of the epochs that were run, as NumPy arrays (epochs run,)
+    best_epoch: int  # the epoch of params, 0 for none
+    stopped: str  # why it ended: "epochs", "patience", "not finite" or "interrupted"
+    state: FitState  # from which `fit_epochs` goes on
+
+
+def fit(
+    params: Params,
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    key: Array,
+    optimizer: Any,
+    epochs: int,
+    batch_size: int | None = None,
+    validation: float | tuple[ArrayLike, ...] | None = None,
+    patience: int | None = None,
+    activation: Activation | tuple[Activation, ...] = relu,
+    criterion: Criterion = squared_error,
+    metric: Metric | None = None,
+    progress: bool = False,
+    checkpoint: str | PathLike[str] | None = None,
+    resume: bool = False,
+    callback: Callable[[FitState, History], None] | None = None,
+) -> FitResult:
+    """Train on a table: mini-batches, any optimizer, validation, early stopping, checkpoints.
+
+    The same key gives the same bits on CPU, however the epochs are cut into chunks, stopped and resumed. Training ends
+    at a loss that is no longer finite: `stopped` is then "not finite", the parameters are the last (or best) finite
+    ones, and the epoch that failed is the last of the history, with an infinite loss.
+
+    Arguments:
+        params: the network to start from, as `init_params` draws it.
+        x: (n, fan_in); standardise the columns.
+        y: (n, outputs).
+        weights: (n,), or None for all ones.
+        key: a key of `jax.random.key`: the order of the rows in each epoch, and which are put aside for validation.
+        optimizer: `jaxmlp.adam()`, or another of `jaxmlp.fitting.optimizers` or of optax.
+        epochs: at most how many to run.
+        batch_size: rows a step; None for all of them.
+        validation: the share of rows to put aside, between 0 and 1; or rows of their own, (x, y) or (x, y, weights).
+        patience: epochs without a lower validation loss after which to stop; None for never.
+        activation: one for all hidden layers, or a tuple, one each.
+        criterion: the loss of a row.
+        metric: of `jaxmlp.fitting.metrics`, or your own; None for the criterion's usual one.
+        progress: show a bar on stderr, where that is a terminal.
+        checkpoint: a file to save the state in between chunks, at most once a second and in the end.
+        resume: go on from the checkpoint, if there is one.
+        callback: called with the state and the history so far after each chunk. Ctrl-C between and within chunks ends
+            the run as an epoch limit would, with `stopped` "interrupted".
+
+    Returns:
+        The parameters, the history, the best epoch, why it stopped, and the state.
+
+    Raises:
+        ValueError: a shape that does not fit; patience without validation; a share that leaves no row.
+        TypeError: not a key; an optimizer that needs more than gradients, state and parameters.
+        CheckpointError: a checkpoint that cannot be read or belongs to another run.
+        MissingDependencyError: tqdm or safetensors is needed and not installed.
+    """
+    epochs = checked_count("epochs", epochs, at_least=0)
+    if patience is not None and validation is None:
+        raise ValueError("patience must be None without validation: it waits for the validation loss")
+    if resume and checkpoint is None:
+        raise ValueError("resume must be False without a checkpoint to resume from")
+    state = init_fit(params, key=key, optimizer=optimizer)
+    _, x, y, weights = checked(state.params, x, y, weights)
+    data = (x, y, weights, None) if validation is None else _put_aside(state, x, y, weights, validation)
+    x, y, weights, aside = jax.tree.map(jnp.asarray, data)
+    run = partial(
+        run_epochs, x=x, y=y, weights=weights, validation=aside, optimizer=optimizer, capacity=_CAPACITY,
+        batch_size=batch_size, patience=patience, activation=activation, criterion=criterion, metric=metric,
+    )  # fmt: skip
+
+    none: Any = np.empty(0, network_dtype(params))
+    history = History(none, None, None) if validation is None else History(none, none, none)
+    saver = None
+    if checkpoint is not None:
+        saver = Checkpoint(checkpoint, about={"batch_size": batch_size}, data=(x, y, weights, aside, state.key))
+        if resume and saver.exists():
+            state, history = saver.load(state, history)
+    with _progress(epochs, shown=progress) as show:
+        try:
+            for now, measured in _chunks(run, state, epochs, patience):
+                state = now
+                history = jax.tree.map(lambda old, new: np.concatenate([old, new]), history, measured)
+                if saver is not None:
+                    saver.save(state, history)
+                if callback is not None:
+                    callback(state, history)
+                show(state, history)
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+        else:
+            stopped = _reason(state, epochs, patience)
+    if saver is not None:
+        saver.save(state, history, now=True)
+    return FitResult(state.best_params, history, int(state.best_epoch), stopped, state)
+
+
+def _chunks(
+    run: Callable[..., tuple[FitState, History]], state: FitState, epochs: int, patience: int | None
+) -> Iterator[tuple[FitState, History]]:
+    """Run until something ends it; after each chunk, the state and what was measured."""
+    length, done = 1, int(state.epoch)
+    while not _reason(state, epochs, patience):
+        start = time.perf_counter()
+        state, measured = run(state, epochs=min(length, epochs - done))
+        _wait(measured.loss)
+        seconds = time.perf_counter() - start
+        ran, done = int(state.epoch) - done + bool(state.diverged), int(state.epoch)
+        yield state, jax.tree.map(lambda values: np.asarray(values)[:ran], measured)  # noqa: B023 (called at once)
+        if seconds < _SECONDS / 2:
+            length = min(2 * length, _CAPACITY)
+        elif seconds > _SECONDS:
+            length = max(length // 2, 1)
+
+
+def _reason(state: FitState, epochs: int, patience: int | None) -> str:
+    """Why a run ends here; the empty string if it goes on."""
+    if state.diverged:
+        return "not finite"
+    if patience is not None and int(state.epoch) - int(state.best_epoch) >= patience:
+        return "patience"
+    return "epochs" if int(state.epoch) >= epochs else ""
+
+
+def _wait(array: Any) -> None:
+    """Wait for a result with Python awake, so that Ctrl-C is answered at once and not when the chunk is done."""
+    pause = 1e-5
+    while not array.is_ready():
+        time.sleep(pause)
+        pause = min(2 * pause, 0.01)
+    array.block_until_ready()
+
+
+def _put_aside(state: FitState, x: Any, y: Any, weights: Any, validation: Any) -> tuple[Any, Any, Any, Any]:
+    """The rows to train on and those to validate with, both (x, y, weights)."""
+    if isinstance(validation, tuple):
+        if len(validation) not in (2, 3):
+            raise ValueError(f"validation must hold x, y and perhaps weights; got {len(validation)} arrays")
+        _, x_valid, y_valid, c = checked(state.params, *validation, *(None,) * (3 - len(validation)))
+        return x, y, weights, (x_valid, y_valid, np.ones(x_valid.shape[0], x.dtype) if c is None else c)
+    n = x.shape[0]
+    aside = round(n * validation)
+    if not (0 < validation < 1 and 0 < aside < n):
+        raise ValueError(
+            f"validation must be a share of the rows that leaves some on both sides; got {validation} of {n}"
+        )
+    order = np.asarray(jax.random.permutation(jax.random.fold_in(state.key, _ASIDE), n))
+    valid, train = np.sort(order[:aside]), np.sort(order[aside:])
+    c = np.ones(n, x.dtype) if weights is None else weights
+    return x[train], y[train], None if weights is None else weights[train], (x[valid], y[valid], c[valid])
+
+
+@contextmanager
+def _progress(epochs: int, *, shown: bool) -> Iterator[Callable[[FitState, History], None]]:
+    """A function that shows how far a run is: on stderr, where that is a terminal."""
+    if not shown:
+        yield lambda state, history: None
+        return
+    with required("tqdm", extra="tables").tqdm(total=epochs, unit="epoch", disable=None) as bar:
+
+        def show(state, history):
+            measured = {name: f"{values[-1]:.4g}" for name, values in history._asdict().items() if values is not None}
+            bar.set_postfix(measured, refresh=False)
+            bar.update(int(state.epoch) - bar.n)
+
+        yield show

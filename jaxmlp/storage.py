@@ -1,0 +1,70 @@
+"""Arrays on disk: safetensors, written whole or not at all, read without running anything."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jaxmlp.checks import required
+
+
+class StorageError(ValueError):
+    """A file that cannot be written or read; the message is one line that names it."""
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Put arrays and text into a file that appears complete, or stays as it was, whatever happens.
+
+    Arguments:
+        path: the file; its directory must exist.
+        arrays: by name, of any dtype of the format (bfloat16 too).
+        metadata: text by name.
+
+    Raises:
+        StorageError: the disk is full, the directory is missing or may not be written.
+        MissingDependencyError: safetensors is not installed.
+    """
+    content = required("safetensors.numpy", extra="tables").save(
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()}, dict(metadata)
+    )
+    # In the same directory, so that the last step is a rename; under a name of its own, so that two never share it.
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and the text of a file.
+
+    Arguments:
+        path: the file.
+
+    Returns:
+        Arrays by name, and metadata by name.
+
+    Raises:
+        StorageError: there is no such file, or it is damaged, cut short, or of another format.
+        MissingDependencyError: safetensors is not installed.
+    """
+    safetensors = required("safetensors", extra="tables")
+    try:
+        with open(path, "rb"):  # for the system's own words where it is missing or forbidden
+            pass
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or error}") from None
+    except Exception as error:  # the library's own errors have no common class
+        raise StorageError(f"{path} is damaged, or no safetensors file: {str(error).splitlines()[0]}") from None
