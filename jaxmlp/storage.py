@@ -28,7 +28,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
         MissingDependencyError: safetensors is not installed.
     """
     content = required("safetensors.numpy", extra="tables").save(
-        {name: np.ascontiguousarray(array) for name, array in arrays.items()}, dict(metadata)
+        {name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(metadata)
     )
     # In the same directory, so that the last step is a rename; under a name of its own, so that two never share it.
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")

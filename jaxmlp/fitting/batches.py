@@ -131,4 +131,4 @@ def _outputs(params: Params, x: Array, activation: Activation | tuple[Activation
 
 def _wide(dtype: Any) -> Any:
     """The dtype in which rows are counted: bfloat16 loses count at 256."""
-    return jnp.promote_types(dtype, jnp.float32)
+    return jnp.float32 if dtype == jnp.bfloat16 else dtype

@@ -29,6 +29,8 @@ from jaxmlp.fitting.metrics import Metric, metric_of
 from jaxmlp.fitting.optimizers import checked_optimizer
 from jaxmlp.network import Params
 
+CAPACITY = 128
+
 
 class FitState(NamedTuple):
     """All of a run between two epochs; a checkpoint is a saved one."""
@@ -123,10 +125,11 @@ def fit_epochs(
     validation = None
     if validation_weights is not None:
         validation = (x, y, as_array("validation_weights", validation_weights, dtype))
-    return run_epochs(
-        state, x, y, weights, validation, epochs, optimizer=optimizer, capacity=epochs, batch_size=batch_size,
-        patience=patience, activation=activation, criterion=criterion, metric=metric,
+    state, history = run_epochs(
+        state, x, y, weights, validation, epochs, optimizer=optimizer, batch_size=batch_size, patience=patience,
+        activation=activation, criterion=criterion, metric=metric,
     )  # fmt: skip
+    return state, jax.tree.map(lambda values: values[:epochs], history)
 
 
 def run_epochs(
@@ -138,14 +141,17 @@ def run_epochs(
     epochs: int,
     *,
     optimizer: Any,
-    capacity: int,
     batch_size: int | None,
     patience: int | None,
     activation: Activation | tuple[Activation, ...],
     criterion: Criterion,
     metric: Metric | None,
 ) -> tuple[FitState, History]:
-    """`fit_epochs` with validation rows (x, y, weights) of their own, and one program for up to `capacity` epochs."""
+    """`fit_epochs` with validation rows (x, y, weights) of their own, and a history of at least `CAPACITY` epochs.
+
+    One program serves all numbers of epochs up to that, and another all up to the next power of two.
+    """
+    capacity = max(CAPACITY, 1 << (epochs - 1).bit_length())
     if not isinstance(activation, tuple):
         checked_choice("activation", activation, Activation, ACTIVATIONS)
     checked_choice("criterion", criterion, Criterion, CRITERIA)
@@ -193,8 +199,6 @@ def _run(
 
     unknown = jnp.full((capacity,), jnp.nan, x.dtype)
     history = History(unknown, *((None, None) if valid is None else (unknown, unknown)))
-    if capacity == 0:
-        return state, history
     # A while loop and no scan: the compiler cannot know its length, and so rounds one epoch as it rounds many; under
     # vmap it ends with the last member that runs, while those that stopped stay as they are.
     return lax.while_loop(running, epoch, (state, history))

@@ -17,13 +17,12 @@ from jaxmlp.activations import Activation, relu
 from jaxmlp.checks import checked, checked_count, network_dtype, required
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.fitting.checkpoints import Checkpoint
-from jaxmlp.fitting.epochs import FitState, History, init_fit, run_epochs
+from jaxmlp.fitting.epochs import CAPACITY, FitState, History, init_fit, run_epochs
 from jaxmlp.fitting.metrics import Metric
 from jaxmlp.network import Params
 
-# A chunk has as many epochs as fit in so many seconds, so that progress moves and Ctrl-C is heard; the program holds
-# the history of at most so many epochs, whatever their number: another number of epochs compiles nothing anew.
-_SECONDS, _CAPACITY = 0.25, 128
+# A chunk has as many epochs as fit in so many seconds, so that progress moves and Ctrl-C is heard.
+_SECONDS = 0.25
 
 # Drawn from with a number that no epoch has, for the rows that are put aside.
 _ASIDE = 2**32 - 1
@@ -104,7 +103,7 @@ def fit(
     data = (x, y, weights, None) if validation is None else _put_aside(state, x, y, weights, validation)
     x, y, weights, aside = jax.tree.map(jnp.asarray, data)
     run = partial(
-        run_epochs, x=x, y=y, weights=weights, validation=aside, optimizer=optimizer, capacity=_CAPACITY,
+        run_epochs, x=x, y=y, weights=weights, validation=aside, optimizer=optimizer,
         batch_size=batch_size, patience=patience, activation=activation, criterion=criterion, metric=metric,
     )  # fmt: skip
 
@@ -147,7 +146,7 @@ def _chunks(
         ran, done = int(state.epoch) - done + bool(state.diverged), int(state.epoch)
         yield state, jax.tree.map(lambda values: np.asarray(values)[:ran], measured)  # noqa: B023 (called at once)
         if seconds < _SECONDS / 2:
-            length = min(2 * length, _CAPACITY)
+            length = min(2 * length, CAPACITY)
         elif seconds > _SECONDS:
             length = max(length // 2, 1)
 
@@ -180,9 +179,7 @@ def _put_aside(state: FitState, x: Any, y: Any, weights: Any, validation: Any) -
     n = x.shape[0]
     aside = round(n * validation)
     if not (0 < validation < 1 and 0 < aside < n):
-        raise ValueError(
-            f"validation must be a share of the rows that leaves some on both sides; got {validation} of {n}"
-        )
+        raise ValueError(f"validation must be a share that leaves rows on both sides; got {validation} of {n} rows")
     order = np.asarray(jax.random.permutation(jax.random.fold_in(state.key, _ASIDE), n))
     valid, train = np.sort(order[:aside]), np.sort(order[aside:])
     c = np.ones(n, x.dtype) if weights is None else weights

@@ -1,0 +1,153 @@
+"""`fit`: the Python around the epochs."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from helpers import assert_close, assert_equal
+
+import jaxmlp
+from jaxmlp.fitting import loop
+from jaxmlp.fitting.checkpoints import CheckpointError
+from jaxmlp.storage import StorageError
+
+pytestmark = pytest.mark.core
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(20, 3))
+Y = np.sin(X[:, :1]) + X[:, 1:2]
+PARAMS = jaxmlp.init_params(jax.random.key(1), (3, 4, 1), w_init=jax.nn.initializers.he_normal())
+OPTIMIZER = jaxmlp.adam(0.05)
+
+# The one program of these tests, but for those of what diverges.
+fit = partial(
+    jaxmlp.fit,
+    PARAMS,
+    X[:15],
+    Y[:15],
+    validation=(X[15:], Y[15:]),
+    key=jax.random.key(7),
+    optimizer=OPTIMIZER,
+    batch_size=8,
+)
+
+
+def interrupt_from(epoch):
+    def callback(state, history):
+        assert len(history.loss) == state.epoch
+        if state.epoch >= epoch:
+            raise KeyboardInterrupt
+
+    return callback
+
+
+def assert_same_run(result, other):
+    assert (result.best_epoch, result.stopped) == (other.best_epoch, other.stopped)
+    assert_equal(result.params, other.params)
+    assert_equal(result.history, other.history)
+
+
+def test_fit_is_fit_epochs_and_returns_the_best_parameters():
+    result = fit(epochs=30)
+    rows = np.arange(20)
+    state = jaxmlp.init_fit(PARAMS, key=jax.random.key(7), optimizer=OPTIMIZER)
+    state, history = jaxmlp.fit_epochs(state, X, Y, rows < 15, rows >= 15, optimizer=OPTIMIZER, epochs=30, batch_size=8)
+    assert_close((result.params, tuple(result.history)), (state.best_params, tuple(history)), 1e-4)
+    assert result.stopped == "epochs"
+    assert result.best_epoch == np.argmin(result.history.validation_loss) + 1
+    assert all(isinstance(values, np.ndarray) and values.shape == (30,) for values in result.history)
+
+
+def test_the_length_of_chunks_does_not_change_a_bit(monkeypatch):
+    whole = fit(epochs=30, patience=9)
+    lengths = []
+    monkeypatch.setattr(loop, "_SECONDS", 0)
+    each = fit(epochs=30, patience=9, callback=lambda state, history: lengths.append(len(history.loss)))
+    assert lengths == list(range(1, len(lengths) + 1))
+    assert_same_run(each, whole)
+
+
+def test_patience_ends_a_run():
+    result = fit(epochs=10_000, patience=3)
+    assert result.stopped == "patience"
+    assert len(result.history.loss) == result.state.epoch == result.best_epoch + 3
+
+
+def test_ctrl_c_ends_a_run_with_what_it_has_and_resuming_completes_it_to_the_same_bits(tmp_path):
+    whole = fit(epochs=30)
+    path = tmp_path / "run.safetensors"
+    part = fit(epochs=30, checkpoint=path, resume=True, callback=interrupt_from(7))
+    assert part.stopped == "interrupted"
+    assert 7 <= part.state.epoch < 30
+    assert_same_run(fit(epochs=30, checkpoint=path, resume=True), whole)
+    # A run that is complete has nothing more to do, and one without resume starts anew.
+    assert_same_run(fit(epochs=30, checkpoint=path, resume=True, callback=interrupt_from(0)), whole)
+    assert fit(epochs=30, checkpoint=path, callback=interrupt_from(1)).state.epoch == 1
+
+
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(epochs=1, checkpoint=path)
+    assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
+    resumed = partial(fit, epochs=2, checkpoint=path, resume=True)
+    others = {
+        "key": {"key": jax.random.key(8)},
+        "batch size": {"batch_size": 4},
+        "data": {"validation": (X[15:], -Y[15:])},
+        "optimizer": {"optimizer": jaxmlp.sgd()},
+        "validation": {"validation": None},
+    }
+    for other in others.values():
+        with pytest.raises(CheckpointError, match="the checkpoint of another run"):
+            resumed(**other)
+    content = path.read_bytes()
+    for damaged in (b"", content[:9], content[:-1], b"x" * len(content)):
+        path.write_bytes(damaged)
+        with pytest.raises(StorageError, match=r"run\.safetensors is damaged"):
+            resumed()
+    with pytest.raises(StorageError, match=r"cannot write .*No such file or directory"):
+        fit(epochs=1, checkpoint=tmp_path / "nowhere" / "run.safetensors")
+
+
+def test_a_share_of_the_rows_is_put_aside_by_the_key():
+    def aside(seed, share=0.25):
+        state = jaxmlp.init_fit(PARAMS, key=jax.random.key(seed), optimizer=OPTIMIZER)
+        numbers = np.arange(20.0)[:, None]
+        return loop._put_aside(state, numbers, numbers, np.arange(20.0), share)
+
+    x, y, weights, valid = aside(0)
+    np.testing.assert_array_equal(x, y)
+    np.testing.assert_array_equal(x[:, 0], weights)
+    assert sorted([*weights, *valid[2]]) == list(range(20))
+    assert len(valid[0]) == 5
+    assert_equal(aside(0), (x, y, weights, valid))
+    assert list(aside(1)[2]) != list(weights)
+    for share in (0.01, 0.99, 1.5, -1):
+        with pytest.raises(ValueError, match=f"leaves rows on both sides; got {share} of 20 rows"):
+            aside(0, share)
+
+
+def test_a_run_that_diverges_names_its_last_epoch():
+    result = jaxmlp.fit(PARAMS, X, Y, key=jax.random.key(0), optimizer=jaxmlp.sgd(1e3), epochs=50, batch_size=8)
+    assert result.stopped == "not finite"
+    assert len(result.history.loss) == result.state.epoch + 1
+    assert np.isinf(result.history.loss[-1])
+    assert np.isfinite(result.history.loss[:-1]).all()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.params))
+
+
+def test_progress_is_silent_where_no_one_watches(capfd):
+    fit(epochs=2, progress=True)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_it_refuses_what_cannot_be():
+    with pytest.raises(ValueError, match="patience must be None without validation"):
+        fit(epochs=1, validation=None, patience=2)
+    with pytest.raises(ValueError, match="resume must be False without a checkpoint"):
+        fit(epochs=1, resume=True)
+    with pytest.raises(ValueError, match=r"validation must hold x, y and perhaps weights; got 1"):
+        fit(epochs=1, validation=(X,))
+    with pytest.raises(ValueError, match=r"y must have shape \(n, outputs\) = \(20, 1\)"):
+        fit(epochs=1, validation=(X, Y[:5]))

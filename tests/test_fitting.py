@@ -1,0 +1,224 @@
+"""Epochs of mini-batches: what a step, an epoch, a run and a stopped run are."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers import assert_close
+from helpers import run as jitted
+
+import jaxmlp
+from jaxmlp.fitting import batches, epochs, metrics
+from jaxmlp.fitting.optimizers import OPTIMIZERS, adam, optimizer_step, sgd
+
+pytestmark = pytest.mark.core
+
+KEY = jax.random.key(7)
+SIZES, N, BATCH = (3, 4, 1), 20, 8
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N, 3)).astype(np.float32)
+Y = (np.sin(X[:, :1]) + X[:, 1:2] + 0.3 * RNG.normal(size=(N, 1))).astype(np.float32)
+PARAMS = jaxmlp.init_params(jax.random.key(1), SIZES, w_init=jax.nn.initializers.he_normal())
+# The last five rows validate.
+TRAIN, VALID = (np.arange(N) < 15).astype(np.float32), (np.arange(N) >= 15).astype(np.float32)
+
+# One program for most tests: adam, batches of 8, validation by weights.
+run = partial(jaxmlp.fit_epochs, optimizer=adam(), batch_size=BATCH)
+
+
+def start(optimizer=None, params=PARAMS, key=KEY):
+    return jaxmlp.init_fit(params, key=key, optimizer=optimizer or adam(0.01))
+
+
+def bits(tree):
+    def plain(leaf):
+        return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+    return [np.asarray(plain(leaf)).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+@jax.jit
+def gradients(params, x, y, c):
+    return jax.grad(lambda params: jaxmlp.loss(params, x, y, c / c.sum()))(params)
+
+
+def descended(order_of, epochs, weights, rate):
+    """Plain mini-batch gradient descent in Python: jax.grad of the mean loss of each batch, in the order given."""
+    params = PARAMS
+    for epoch in range(epochs):
+        order = order_of(epoch)
+        for first in range(0, len(order), BATCH):
+            rows = np.asarray(order[first : first + BATCH])
+            padded = np.pad(rows, (0, BATCH - len(rows)))
+            grads = gradients(params, X[padded], Y[padded], np.pad(weights[rows], (0, BATCH - len(rows))))
+            params = jax.tree.map(lambda p, dp: p - rate * dp, params, grads)
+    return params
+
+
+def drawn_order(epoch, rows=N):
+    return np.argsort(np.asarray(jax.random.bits(jax.random.fold_in(KEY, epoch), (rows,))) >> 1, kind="stable")
+
+
+def test_an_epoch_takes_every_row_once_in_an_order_of_its_own():
+    assert sorted(drawn_order(0)) == list(range(N))
+    assert list(drawn_order(0)) != list(drawn_order(1))
+    state, _ = jaxmlp.fit_epochs(start(sgd(0.1, momentum=0)), X, Y, optimizer=sgd(), epochs=2, batch_size=BATCH)
+    assert_close(state.params, descended(drawn_order, 2, np.ones(N, np.float32), 0.1))
+
+
+def test_rows_of_weight_0_come_last_and_a_batch_of_them_is_no_step():
+    weights = np.where(np.arange(N) % 3 == 0, 0, np.linspace(0.5, 2, N)).astype(np.float32)
+    some = partial(jaxmlp.fit_epochs, optimizer=sgd(), epochs=2, batch_size=BATCH)
+    state, history = some(start(sgd(0.1, momentum=0)), X, Y, weights)
+    expected = descended(lambda epoch: [row for row in drawn_order(epoch) if weights[row] > 0], 2, weights, 0.1)
+    assert_close(state.params, expected)
+
+    # What stands in those rows does not matter.
+    other = np.where(weights[:, None] > 0, X, 1e3)
+    assert bits(some(start(sgd(0.1, momentum=0)), other, Y, weights)) == bits((state, history))
+
+    # Nor whether they are there: 5 of them make a third batch, in which the optimizer does nothing.
+    few = (np.arange(N) < 15).astype(np.float32)
+    state, _ = some(start(sgd(0.1)), X, Y, few)
+    same, _ = some(start(sgd(0.1, momentum=0)), X, Y, few)
+    assert_close(same.params, descended(partial(drawn_order, rows=15), 2, few, 0.1))
+    assert optax.tree.get(state.opt_state, "count") == 2 * 2
+
+
+def test_the_full_batch_is_train_with_a_mean_loss_and_a_weight_of_2_a_row_given_twice():
+    rows, once = np.r_[np.arange(N), np.arange(5)], np.ones(N + 5, np.float32)
+    twice = np.r_[np.full(5, 2), np.ones(15), np.zeros(5)].astype(np.float32)
+    full = partial(jaxmlp.fit_epochs, x=X[rows], y=Y[rows], optimizer=sgd(), epochs=5)
+    state, history = full(start(sgd(0.1, momentum=0)), weights=once)
+    params, losses = jaxmlp.train(PARAMS, X[rows], Y[rows], 0.1, once / 25, epochs=5)
+    assert_close(state.params, params)
+    assert_close(history.loss, losses)
+    assert history.validation_loss is None
+    assert history.metric is None
+    assert_close(full(start(sgd(0.1, momentum=0)), weights=twice)[0].params, params)
+
+
+@pytest.mark.parametrize("length", [1, 7])
+def test_chunks_of_any_length_give_the_same_bits(length):
+    whole, history = run(start(), X, Y, TRAIN, VALID, epochs=20)
+    state, parts = start(), []
+    for first in range(0, 20, length):
+        state, part = run(state, X, Y, TRAIN, VALID, epochs=min(length, 20 - first))
+        parts.append(part)
+    assert bits(state) == bits(whole)
+    assert bits(jax.tree.map(lambda *parts: np.concatenate(parts), *parts)) == bits(history)
+
+
+def test_early_stopping_keeps_the_best_parameters_and_then_changes_nothing():
+    patient = partial(run, x=X, y=Y, weights=TRAIN, validation_weights=VALID, patience=5)
+    state, history = patient(start(adam(0.1)), epochs=100)
+    losses = np.asarray(history.validation_loss)
+    ran = int(state.epoch)
+    assert ran < 100
+    assert np.isnan(losses[ran:]).all()
+    assert np.isfinite(losses[:ran]).all()
+    assert state.best_epoch == np.argmin(losses[:ran]) + 1 == ran - 5
+    assert state.best_loss == losses[:ran].min()
+    best, _ = patient(start(adam(0.1)), epochs=int(state.best_epoch))
+    assert bits(best.params) == bits(state.best_params)
+    assert bits(patient(state, epochs=3)[0]) == bits(state)
+    outputs = jaxmlp.forward(state.best_params, X[15:])
+    np.testing.assert_allclose(state.best_loss, np.mean((outputs - Y[15:]) ** 2), rtol=1e-5)
+    np.testing.assert_allclose(history.metric[state.best_epoch - 1], np.sqrt(state.best_loss), rtol=1e-5)
+
+
+def test_an_ensemble_of_fits_is_a_vmap():
+    rates = jnp.asarray([0.1, 0.003, 1e30])
+    keys = jax.random.split(KEY, 3)
+    states = jax.vmap(lambda key, rate: start(adam(rate), key=key))(keys, rates)
+    fits = jax.vmap(partial(run, epochs=40, patience=5), (0, None, None, None, None))
+    states, histories = fits(states, X, Y, TRAIN, VALID)
+    assert list(np.asarray(states.diverged)) == [False, False, True]
+    assert states.epoch[0] < 40
+    for k in (0, 1):
+        alone, history = run(start(adam(rates[k]), key=keys[k]), X, Y, TRAIN, VALID, epochs=40, patience=5)
+        assert states.epoch[k] == alone.epoch
+        assert_close(jax.tree.map(lambda leaf: leaf[k], states.best_params), alone.best_params, 1e-4)  # noqa: B023
+        np.testing.assert_allclose(histories.loss[k], history.loss, rtol=1e-4)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_the_last_finite_parameters():
+    state, history = run(start(sgd(1e3)), X, Y, epochs=50, optimizer=sgd())
+    assert state.diverged
+    failed = int(state.epoch)
+    assert np.isinf(history.loss[failed])
+    assert np.isnan(history.loss[failed + 1 :]).all()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+    assert bits(run(start(sgd(1e3)), X, Y, epochs=failed, optimizer=sgd())[0].params) == bits(state.params)
+    assert bits(run(state, X, Y, epochs=50, optimizer=sgd())[0]) == bits(state)
+
+
+def test_numbers_never_compile_anew():
+    run(start(), X, Y, TRAIN, VALID, epochs=20)
+    before = epochs._run._cache_size()
+    run(start(adam(0.5, weight_decay=0.1)), X, Y, VALID, TRAIN, epochs=20, patience=3)
+    run(start(adam(jnp.float32(0.5))), X, Y, TRAIN, VALID, epochs=20, optimizer=adam(0.2), patience=9)
+    assert epochs._run._cache_size() == before
+    assert adam(1.0) == adam(2.0) != sgd(1.0)
+    assert len({adam(1.0), adam(2.0), sgd(1.0)}) == 2
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_our_optimizers_are_optaxs(kind):
+    def mask(params):
+        return tuple(jaxmlp.Layer(True, False) for _ in params)
+
+    theirs = {
+        "adam": optax.adamw(0.02, weight_decay=0.1, mask=mask),
+        "sgd": optax.chain(optax.trace(0.9), optax.add_decayed_weights(0.1, mask), optax.scale_by_learning_rate(0.02)),
+    }[kind]
+
+    def two_steps(optimizer, params):
+        state = optimizer.init(params)
+        for grads in (params, jax.tree.map(jnp.sin, params)):
+            params, state = optimizer_step(optimizer, params, grads, state)
+        return params
+
+    ours = OPTIMIZERS[kind](0.02, weight_decay=0.1)
+    assert_close(jitted(partial(two_steps, ours), PARAMS), jitted(partial(two_steps, theirs), PARAMS))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float64])
+def test_a_run_keeps_the_dtype_of_its_network(dtype, x64):
+    params = jax.tree.map(lambda leaf: leaf.astype(dtype), PARAMS)
+    state, history = jax.eval_shape(partial(run, epochs=2), start(params=params), X, Y, TRAIN, VALID)
+    kept = (state.params, state.best_params, state.best_loss, history)
+    assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {np.dtype(dtype)}
+
+
+def test_it_refuses_what_cannot_be():
+    with pytest.raises(TypeError, match=r"search along a line.*value_fn"):
+        start(optax.lbfgs())
+    with pytest.raises(TypeError, match="optimizer must be a pair of functions"):
+        start("adam")
+    with pytest.raises(ValueError, match="patience must be None without validation_weights"):
+        run(start(), X, Y, epochs=1, patience=2)
+    with pytest.raises(ValueError, match=r"batch_size.*at least 1"):
+        run(start(), X, Y, epochs=1, batch_size=0)
+    with pytest.raises(ValueError, match=r"weights must have shape \(n,\) = \(20,\)"):
+        run(start(), X, Y, TRAIN, VALID[:3], epochs=1)
+    with pytest.raises(ValueError, match=r"y must have shape"):
+        run(start(), X, Y[:, 0], epochs=1)
+    with pytest.raises(TypeError, match=r"criterion must be a jaxmlp\.Criterion"):
+        run(start(), X, Y, epochs=1, criterion=optax.squared_error)
+
+
+def test_many_rows_are_evaluated_in_blocks(monkeypatch):
+    whole = jaxmlp.forward(PARAMS, X)
+    monkeypatch.setattr(batches, "_BLOCK", 8)
+    np.testing.assert_allclose(batches._outputs(PARAMS, jnp.asarray(X), jaxmlp.relu), whole, rtol=1e-6)
+
+
+def test_the_usual_metric_of_each_criterion():
+    assert metrics.metric_of(jaxmlp.squared_error) is metrics.root_mean_squared_error
+    assert metrics.metric_of(jaxmlp.softmax_cross_entropy) is metrics.accuracy_score
+    assert metrics.metric_of(jaxmlp.sigmoid_binary_cross_entropy) is metrics.label_accuracy
+    assert metrics.metric_of(jaxmlp.poisson) is metrics.mean_poisson_deviance
