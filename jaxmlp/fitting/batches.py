@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from jaxmlp.activations import Activation
@@ -60,9 +61,9 @@ def train_epoch(
         return stepped, (value.astype(total.dtype) * total, total)
 
     def gathered_step(carry, rows):
-        indices, real = rows
-        c = real.astype(x.dtype) if weights is None else jnp.where(real, weights[indices], 0)
-        return step(carry, (x[indices], y[indices], c))
+        real = rows < x.shape[0]
+        c = jnp.where(real, 1 if weights is None else _taken(weights, rows), 0).astype(x.dtype)
+        return step(carry, (_taken(x, rows), _taken(y, rows), c))
 
     carry = params, opt_state
     if batch_size is None or batch_size >= x.shape[0]:
@@ -99,20 +100,24 @@ def where(condition: Array, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-def _shuffled(key: Array, n: int, weights: Array | None, batch_size: int) -> tuple[Array, Array]:
-    """Indices of rows and whether they are real, both (batches, batch_size): all rows in an order drawn from key.
+def _shuffled(key: Array, n: int, weights: Array | None, batch_size: int) -> Array:
+    """Rows in an order drawn from key, (batches, batch_size); numbers from n on, in the end, stand for no row.
 
-    Rows of weight 0 come last. The number drawn for a row depends on the key and its place alone (JAX's random bits
-    are a function of both), so that rows of weight 0 in the end of a table leave the order of the others as it is.
+    Rows of weight 0 come after the others. The number drawn for a row depends on the key and its place alone (JAX's
+    random bits are a function of both), so that rows of weight 0 at the end of a table leave the others' order alone.
     """
     order = jax.random.bits(key, (n,), jnp.uint32) >> 1
     if weights is not None:
         order = jnp.where(weights > 0, order, order | jnp.uint32(1 << 31))
-    _, indices = lax.sort((order, lax.iota(jnp.int32, n)), num_keys=1)
     padding = -n % batch_size
-    indices = jnp.concatenate([indices, jnp.zeros((padding,), jnp.int32)])
-    real = lax.iota(jnp.int32, n + padding) < n
-    return indices.reshape(-1, batch_size), real.reshape(-1, batch_size)
+    order = jnp.pad(order, (0, padding), constant_values=np.uint32(2**32 - 1))
+    # Sorted by two keys, so that equal numbers keep the order of their rows; a stable sort takes more memory.
+    _, rows = lax.sort((order, lax.iota(jnp.int32, n + padding)), num_keys=2, is_stable=False)
+    return rows.reshape(-1, batch_size)
+
+
+def _taken(values: Array, rows: Array) -> Array:
+    return jnp.take(values, rows, axis=0, mode="clip")
 
 
 def _outputs(params: Params, x: Array, activation: Activation | tuple[Activation, ...]) -> Array:

@@ -69,9 +69,9 @@ def init_fit(params: Params, *, key: Array, optimizer: Any) -> FitState:
     """
     params = checked_params(params)
     opt_state = checked_optimizer(optimizer, params)
-    zero = jnp.zeros((), jnp.int32)
-    lowest = jnp.full((), jnp.inf, params[0].w.dtype)
-    return FitState(params, opt_state, checked_key(key), zero, params, lowest, zero, jnp.zeros((), bool))
+    # From NumPy, which compiles nothing.
+    zero, infinity, no = jax.device_put((np.int32(0), np.asarray(np.inf, params[0].w.dtype), np.bool_(False)))
+    return FitState(params, opt_state, checked_key(key), zero, params, infinity, zero, no)
 
 
 def fit_epochs(

@@ -8,7 +8,6 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
@@ -101,7 +100,7 @@ def fit(
     state = init_fit(params, key=key, optimizer=optimizer)
     _, x, y, weights = checked(state.params, x, y, weights)
     data = (x, y, weights, None) if validation is None else _put_aside(state, x, y, weights, validation)
-    x, y, weights, aside = jax.tree.map(jnp.asarray, data)
+    x, y, weights, aside = jax.device_put(data)  # not jnp.asarray, which holds a copy more on the way
     run = partial(
         run_epochs, x=x, y=y, weights=weights, validation=aside, optimizer=optimizer,
         batch_size=batch_size, patience=patience, activation=activation, criterion=criterion, metric=metric,
