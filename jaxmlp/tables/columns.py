@@ -108,7 +108,7 @@ def numbers(column: "Series") -> np.ndarray:
     """
     polars = required("polars", extra="tables")
     if not holds_numbers(column) and not holds_text(column):
-        raise TableError(f"column {column.name!r} holds {column.dtype}, not numbers")
+        raise TableError(f"column {short(column.name)} holds {column.dtype}, not numbers")
     values = as_floats(column)
     bad = np.flatnonzero(~(np.abs(values) <= LARGEST) & ~missing(column))
     if not len(bad):
@@ -124,13 +124,25 @@ def numbers(column: "Series") -> np.ndarray:
 def as_floats(column: "Series") -> np.ndarray:
     """A column as float64 (n,), NaN where there is no number."""
     polars = required("polars", extra="tables")
-    text = column.cast(polars.String).str.strip_chars() if holds_text(column) else column
-    return text.cast(polars.Float64, strict=False).fill_null(np.nan).to_numpy().astype(np.float64, copy=True)
+    if holds_text(column):
+        column = column.cast(polars.String)
+        values = column.cast(polars.Float64, strict=False)
+        if values.null_count() > column.null_count():
+            values = column.str.strip_chars().cast(polars.Float64, strict=False)
+    else:
+        values = column.cast(polars.Float64, strict=False)
+    return values.fill_null(np.nan).to_numpy()
 
 
 def texts(column: "Series") -> "Series":
-    """A column as text; booleans, and their words in any case, as `true` and `false`."""
+    """A column as text; booleans, and their words in any case, as `true` and `false`.
+
+    Raises:
+        TableError: it holds something that is neither text nor a number.
+    """
     polars = required("polars", extra="tables")
+    if not holds_numbers(column) and not holds_text(column):
+        raise TableError(f"column {short(column.name)} holds {column.dtype}, not text")
     text = column.cast(polars.String)
     lower = text.str.to_lowercase()
     return lower if lower.drop_nulls().is_in(list(BOOLEANS)).all() else text
@@ -169,7 +181,7 @@ def holds_text(column: "Series") -> bool:
 
 def where(column: "Series", row: Any) -> str:
     """The place of a fault."""
-    return f"column {column.name!r}, row {int(row) + 1}"
+    return f"column {short(column.name)}, row {int(row) + 1}"
 
 
 def short(text: str, most: int = 40) -> str:

@@ -84,17 +84,15 @@ def learn_recipe(
     drop = tuple(drop)
     for name in drop:
         if name not in frame.columns or name == target:
-            what = "is the target" if name == target else f"is no column; they are {listed(map(repr, frame.columns))}"
-            raise TableError(f"--drop {shlex.quote(name)}: {name!r} {what}")
+            what = "is the target" if name == target else f"is no column; they are {listed(map(short, frame.columns))}"
+            raise TableError(f"--drop {shlex.quote(name)}: {short(name)} {what}")
 
     columns, left_out, remarks, refused = [], [(name, "dropped") for name in drop], [], []
     for name in frame.columns:
         if name == target or name in drop:
             continue
         if frame[name].dtype == column.dtype and frame[name].eq_missing(column).all():
-            remarks.append(
-                f"{name!r} holds the same as the target on every row; if it gives the answer away: {_drop(name)}"
-            )
+            remarks.append(f"{short(name)} holds the same as the target; if it gives the answer away: {_drop(name)}")
         found, reason = _learn_column(frame[name], rows)
         if found:
             columns.append(found)
@@ -108,40 +106,40 @@ def learn_recipe(
         first = frame[refused[0]].filter(rows)
         example = f"{texts(first).n_unique()} texts such as {short(texts(first).drop_nulls()[0])}"
         raise TableError(
-            f"column {refused[0]!r} holds {example}"
+            f"column {short(refused[0])} holds {example}"
             + (f", and {counted(len(refused) - 1, 'other')} too" if len(refused) > 1 else "")
             + f"; at most {MOST_LEVELS} become columns: {_drop(*drop, *refused)}"
         )
     if not columns:
         if not left_out:
-            raise TableError(f"{target!r} is the only column; there is nothing to predict it from")
-        why = listed(f"{name!r} ({reason})" for name, reason in left_out)
-        raise TableError(f"no column is left to predict {target!r} from; left out: {why}")
+            raise TableError(f"{short(target)} is the only column; there is nothing to predict it from")
+        why = listed(f"{short(name)} ({reason})" for name, reason in left_out)
+        raise TableError(f"no column is left to predict {short(target)} from; left out: {why}")
     return Recipe(**goal, target=target, columns=tuple(columns), left_out=tuple(left_out), remarks=tuple(remarks))
 
 
 def learn_target(column: "Series", task: str | None, rows: np.ndarray) -> dict[str, Any]:
-    """What a recipe says of its target: task, classes, center and scale, by the rows (n,) that train."""
+    """What a recipe says of its target: task, classes, center and scale, by those of `rows` (n,) that have one."""
     if task not in (None, *TASKS):
         raise ValueError(f"task must be one of {', '.join(TASKS)}, or None; got {task!r}")
     kind, name = _kind(column), column.name
-    column = column.filter(rows)
+    column = column.filter(rows & ~missing(column))
     if kind == "empty" or not len(column):
-        raise TableError(f"the target {name!r} is empty: no row to train on has a value there")
+        raise TableError(f"the target {short(name)} is empty: no row to train on has a value there")
     if kind not in ("number", "text"):
-        raise TableError(f"the target {name!r} holds {kind}; numbers, text or booleans can be predicted")
+        raise TableError(f"the target {short(name)} holds {kind}; numbers, text or booleans can be predicted")
     if kind == "text" and task in ("regression", "counts"):
         raise TableError(
-            f"the target {name!r} holds text such as {short(texts(column)[0])}; --task {task} needs numbers"
+            f"the target {short(name)} holds text such as {short(texts(column)[0])}; --task {task} needs numbers"
         )
     if kind == "text" or task == "classification":
         return {"task": "classification", "classes": _classes(column, kind), "center": 0.0, "scale": 1.0}
     values = numbers(column)
     if task == "counts" and values.min() < 0:
-        raise TableError(f"the target {name!r} holds {values.min():.4g}; counts are 0 or more")
+        raise TableError(f"the target {short(name)} holds {values.min():.4g}; counts are 0 or more")
     center, scale = float(values.mean()), float(values.std())
     if np.ptp(values) == 0 or scale == 0:
-        raise TableError(f"the target {name!r} is the same in all training rows; there is nothing to learn")
+        raise TableError(f"the target {short(name)} is the same in all training rows; there is nothing to learn")
     if task == "counts":
         center, scale = 0.0, 1.0
     return {"task": task or "regression", "classes": (), "center": center, "scale": scale}
@@ -156,12 +154,10 @@ def _classes(column: "Series", kind: str) -> tuple[Any, ...]:
         if all(value.is_integer() for value in found):
             found = [int(value) for value in found]
     if len(found) > MOST_LEVELS:
-        what = "texts" if kind == "text" else "numbers, which --task regression predicts"
-        raise TableError(
-            f"the target {column.name!r} holds {len(found)} different {what}; at most {MOST_LEVELS} classes"
-        )
+        what = f"{len(found)} different " + ("texts" if kind == "text" else "numbers, which --task regression predicts")
+        raise TableError(f"the target {short(column.name)} holds {what}; at most {MOST_LEVELS} can be classes")
     if len(found) < 2:
-        raise TableError(f"the target {column.name!r} is the same in all training rows; there is nothing to learn")
+        raise TableError(f"the target {short(column.name)} is the same in all training rows; there is nothing to learn")
     if kind == "text" and tuple(found) == BOOLEANS:
         return (False, True)
     return tuple(found)
@@ -207,9 +203,7 @@ def _learn_numbers(whole: "Series", rows: np.ndarray) -> tuple[Column | None, st
         if _INDEX_NAME.fullmatch(name.lower()) or _INDEX_NAME.fullmatch(name):
             return None, "left out: whole numbers, all different, like an identifier"
         if every.min() in (0, 1) and np.ptp(every) == len(every) - 1:
-            remark = (
-                f"{name!r} numbers the rows from {every.min():.0f}, like an identifier; if it is one: {_drop(name)}"
-            )
+            remark = f"{short(name)} counts the rows, like an identifier; if it is one: {_drop(name)}"
     return Number(name, center, scale, gaps), remark
 
 

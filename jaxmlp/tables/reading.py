@@ -1,16 +1,19 @@
 """Reading a table: a CSV or Parquet file, or standard input, to a polars DataFrame."""
 
+import contextlib
 import csv
 import io
+import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxmlp.checks import required
-from jaxmlp.tables.columns import TableError, counted
+from jaxmlp.tables.columns import TableError, counted, short
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 _GAPS = ["", "NA", "na", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "NULL", "Null", "null", "None", "none", "NONE", "?"]
 _HEADER = 2**20  # bytes within which the header must end
 _MOST_COLUMNS = 10_000
+_LONGEST_NAME = 1000
 _FOREIGN = {
     b"PK\x03\x04": "a spreadsheet or zip archive; save it as CSV",
     b"\xd0\xcf\x11\xe0": "a spreadsheet; save it as CSV",
@@ -47,16 +51,36 @@ def load_table(path: str | Path) -> "DataFrame":
     content = _content(path, source)
     try:
         if content.startswith(b"PAR1") or Path(path).suffix == ".parquet":
-            frame = polars.read_parquet(io.BytesIO(content))
+            with _stderr_closed():
+                frame = polars.read_parquet(io.BytesIO(content))
         else:
             frame = _read_csv(content)
     except TableError as error:
         raise TableError(f"{source}: {error}") from None
-    except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError, ValueError) as error:
-        raise TableError(f"{source}: cannot be read as a table: {_first_line(error)}") from None
+    except polars.exceptions.PanicException:
+        raise TableError(f"{source}: cannot be read as a table: the file is damaged") from None
+    except (polars.exceptions.PolarsError, OSError, ValueError) as error:
+        raise TableError(f"{source}: cannot be read as a table: {_one_line(error)}") from None
     if not frame.height:
         raise TableError(f"{source}: no rows below the header")
     return frame
+
+
+@contextlib.contextmanager
+def _stderr_closed() -> Iterator[None]:
+    """Nothing reaches stderr: in a damaged Parquet file polars panics, and prints a trace before it raises."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _content(path: str | Path, source: str) -> bytes:
@@ -80,7 +104,7 @@ def _read_csv(content: bytes) -> "DataFrame":
         frame = polars.read_csv(io.BytesIO(content), infer_schema=False)
     except polars.exceptions.PolarsError as error:
         _check_rows(content, header)
-        raise TableError(f"cannot be read as a table: {_first_line(error)}") from None
+        raise TableError(f"cannot be read as a table: {_one_line(error)}") from None
     if frame.width != len(header):
         raise TableError(f"the first line names {counted(len(header), 'column')}, and {frame.width} were found")
     frame.columns = header
@@ -106,7 +130,7 @@ def _as_lines(content: bytes) -> bytes:
     if b"\0" in content:
         raise TableError("a binary file, not a table")
     try:
-        content.decode()
+        _ = content.isascii() or content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise TableError(f"line {line} is not UTF-8 (byte 0x{content[error.start]:02x}); save it as UTF-8") from None
@@ -123,19 +147,22 @@ def _as_lines(content: bytes) -> bytes:
 def _header(content: bytes) -> list[str]:
     """The names of the columns."""
     start = content[:_HEADER].decode(errors="ignore")
+    if len(content) > _HEADER and "\n" not in start:
+        raise TableError("the first line is over a million bytes long and cannot be a header")
     try:
         header = [name.strip() for name in next(csv.reader(io.StringIO(start)))]
     except csv.Error as error:
         raise TableError(f"the first line cannot be read: {error}") from None
-    if len(content) > _HEADER and "\n" not in start:
-        raise TableError("the first line is over a million bytes long and cannot be a header")
     if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
         raise TableError("one column only; columns must be separated by commas")
     if len(header) > _MOST_COLUMNS:
         raise TableError(f"{len(header)} columns; at most {_MOST_COLUMNS} can be used")
+    longest = max(map(len, header))
+    if longest > _LONGEST_NAME:
+        raise TableError(f"the first line names a column in {longest} characters; is a quote left open?")
     if len(set(header)) < len(header):
         name = next(name for k, name in enumerate(header) if name in header[:k])
-        raise TableError(f"two columns have {f'the name {name!r}' if name else 'no name'}")
+        raise TableError(f"two columns have {f'the name {short(name)}' if name else 'no name'}")
     if all(_is_number(name) for name in header):
         raise TableError("no header; the first line must name the columns, and it holds numbers only")
     return header
@@ -159,7 +186,7 @@ def _check_rows(content: bytes, header: list[str]) -> None:
             if len(values) != len(header):
                 raise TableError(f"row {row} has {counted(len(values), 'field')}, the header {len(header)}")
     except csv.Error as error:
-        raise TableError(f"cannot be read as a table: {error}") from None
+        raise TableError(f"cannot be read as a table: {error}; is a quote left open?") from None
 
 
 def _is_number(text: str) -> bool:
@@ -170,5 +197,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).split("\n")[0]
+def _one_line(error: BaseException) -> str:
+    """What another library says, on one line."""
+    words = (str(error).strip() or type(error).__name__).split("\n\n")[0].split()
+    return " ".join(words)[:200]

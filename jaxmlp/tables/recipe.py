@@ -71,8 +71,8 @@ class Recipe:
         """
         absent = [column.name for column in self.columns if column.name not in frame.columns]
         if absent:
-            names = listed(repr(name) for name in absent)
-            raise TableError(f"no column {names}; the columns are {listed(repr(name) for name in frame.columns)}")
+            names = listed(map(short, absent))
+            raise TableError(f"no column {names}; the columns are {listed(map(short, frame.columns))}")
         x, notes, start = np.zeros((frame.height, self.n_inputs), np.float32), [], 0
         for column in self.columns:
             notes += column.encode(frame[column.name], x[:, start : start + column.width])
@@ -152,7 +152,7 @@ class Recipe:
         if gaps:
             lines.append(f"Gaps are filled with the mean, and marked in a column of their own: {listed(gaps)}")
         if self.left_out:
-            lines.append(f"Left out: {listed(f'{name!r} ({reason})' for name, reason in self.left_out)}")
+            lines.append(f"Left out: {listed(f'{short(name)} ({reason})' for name, reason in self.left_out)}")
         if self.classes:
             lines.append(f"Classes of {self.target}: {listed(_word(name) for name in self.classes)}")
         return lines + list(self.remarks)
@@ -189,7 +189,7 @@ class Recipe:
 def target_column(frame: "DataFrame", target: str) -> Any:
     """The column to predict."""
     if target not in frame.columns:
-        raise TableError(f"no column {target!r}; the columns are {listed(repr(name) for name in frame.columns)}")
+        raise TableError(f"no column {short(target)}; the columns are {listed(map(short, frame.columns))}")
     return frame[target]
 
 
@@ -220,7 +220,7 @@ def _built(kind: type, content: dict[str, Any]) -> Any:
         raise ValueError(f"recipe: {kind.__name__} must have the fields {sorted(names)}; got {sorted(content)}")
     for name, value in content.items():
         if not _VALID[name](value):
-            raise ValueError(f"recipe: {kind.__name__}.{name} cannot be {short(repr(value))}")
+            raise ValueError(f"recipe: {kind.__name__}.{name} cannot be {repr(value)[:80]}")
     lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
     if "left_out" in lists:
         lists["left_out"] = tuple(tuple(pair) for pair in lists["left_out"])

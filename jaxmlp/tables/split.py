@@ -37,8 +37,8 @@ def split_rows(
     left = np.delete(order, first)  # the first of each class is trained on, whatever comes
     sizes = [max(1, round(fraction * n)) for fraction in fractions]
     if len(left) < sum(sizes):
-        least = len(first) + len(fractions)
-        raise TableError(f"{counted(n, 'row')} to split; at least {max(least, sum(sizes) + len(first))} are needed")
+        least = max(1, len(first)) + sum(sizes)
+        raise TableError(f"{counted(n, 'row')} to split; at least {least} are needed")
     parts, rng = [], np.random.default_rng([seed, 1])
     for size in sizes:
         # Evenly spaced along the classes, so that each gives its share.
