@@ -112,7 +112,7 @@ def _odd_type(rng, frame):
 
 
 def _rename(rng, frame):
-    names = ["", " ", "id", "Unnamed: 0", "a,b", 'a"b', "a\nb", "x" * 5000, "prediction", "1", "é", " padded ", "\0"]
+    names = ["", " ", "id", "Unnamed: 0", "a,b", 'a"b', "a\nb", "x" * 900, "prediction", "1", "é", " padded ", "\0"]
     new = str(rng.choice(names))
     return frame if new in frame.columns else frame.rename({_column(rng, frame): new})
 

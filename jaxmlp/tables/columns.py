@@ -50,7 +50,9 @@ class Number:
         if self.gaps:
             out[:, 1] = gaps
         elif gaps.any():
-            return [f"{self.name}: {counted(gaps.sum(), 'gap')}, and none in training; filled with {self.center:.4g}"]
+            return [
+                f"{named(self.name)}: {counted(gaps.sum(), 'gap')}, and none in training; filled with {self.center:.4g}"
+            ]
         return []
 
 
@@ -77,7 +79,7 @@ class OneHot:
         gaps = column.null_count() if None not in self.levels else 0
         kinds = [f"{counted(unseen - gaps, 'row')} with a text"] if unseen > gaps else []
         kinds += [f"{counted(gaps, 'row')} with a gap"] if gaps else []
-        return [f"{self.name}: {' and '.join(kinds)} not seen in training; taken as none of its levels"]
+        return [f"{named(self.name)}: {' and '.join(kinds)} not seen in training; taken as none of its levels"]
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,11 @@ def where(column: "Series", row: Any) -> str:
 def short(text: str, most: int = 40) -> str:
     """A value from a table as a message shows it: quoted, on one line, and cut."""
     return repr(text if len(text) <= most else text[:most] + "…")
+
+
+def named(name: str) -> str:
+    """A name as a remark shows it: as it is, unless that would be odd to read."""
+    return name if name.isprintable() and 0 < len(name.strip()) <= 40 else short(name)
 
 
 def counted(number: Any, thing: str) -> str:

@@ -36,6 +36,7 @@ from jaxmlp.tables.columns import (
     holds_text,
     listed,
     missing,
+    named,
     numbers,
     short,
     texts,
@@ -85,7 +86,7 @@ def learn_recipe(
     for name in drop:
         if name not in frame.columns or name == target:
             what = "is the target" if name == target else f"is no column; they are {listed(map(short, frame.columns))}"
-            raise TableError(f"--drop {shlex.quote(name)}: {short(name)} {what}")
+            raise TableError(f"{_drop(name)}: {short(name)} {what}")
 
     columns, left_out, remarks, refused = [], [(name, "dropped") for name in drop], [], []
     for name in frame.columns:
@@ -113,7 +114,7 @@ def learn_recipe(
     if not columns:
         if not left_out:
             raise TableError(f"{short(target)} is the only column; there is nothing to predict it from")
-        why = listed(f"{short(name)} ({reason})" for name, reason in left_out)
+        why = listed(f"{named(name)} ({reason})" for name, reason in left_out)
         raise TableError(f"no column is left to predict {short(target)} from; left out: {why}")
     return Recipe(**goal, target=target, columns=tuple(columns), left_out=tuple(left_out), remarks=tuple(remarks))
 
@@ -227,4 +228,6 @@ def _kind(column: "Series") -> str:
 
 
 def _drop(*names: str) -> str:
-    return f"--drop {shlex.quote(','.join(names))}"
+    """The option, as one types it."""
+    text = ",".join(names)
+    return f"--drop {shlex.quote(text) if text.isprintable() else repr(text)}"

@@ -139,7 +139,7 @@ def _as_lines(content: bytes) -> bytes:
     content = content.lstrip(b"\n")
     if b"\n\n" in content:
         content = re.sub(rb"\n\n+", b"\n", content)
-    if not content.strip():
+    if not content or content.isspace():
         raise TableError("the file is empty")
     return content
 

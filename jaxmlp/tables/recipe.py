@@ -19,6 +19,7 @@ from jaxmlp.tables.columns import (
     counted,
     listed,
     missing,
+    named,
     numbers,
     short,
     where,
@@ -146,15 +147,15 @@ class Recipe:
         if one_hot:
             parts.append(f"{len(one_hot)} one-hot ({counted(sum(column.width for column in one_hot), 'level')})")
         if presence:
-            parts.append(f"{len(presence)} used only as to whether there is a value ({listed(presence)})")
+            parts.append(f"{len(presence)} used only as to whether there is a value ({listed(map(named, presence))})")
         lines = [f"{counted(len(self.columns), 'column')}: {', '.join(parts)}"]
-        gaps = [f"{c.name} ({counted(c.gaps, 'gap')}, {c.center:.4g})" for c in number if c.gaps]
+        gaps = [f"{named(c.name)} ({counted(c.gaps, 'gap')}, {c.center:.4g})" for c in number if c.gaps]
         if gaps:
             lines.append(f"Gaps are filled with the mean, and marked in a column of their own: {listed(gaps)}")
         if self.left_out:
-            lines.append(f"Left out: {listed(f'{short(name)} ({reason})' for name, reason in self.left_out)}")
+            lines.append(f"Left out: {listed(f'{named(name)} ({reason})' for name, reason in self.left_out)}")
         if self.classes:
-            lines.append(f"Classes of {self.target}: {listed(_word(name) for name in self.classes)}")
+            lines.append(f"Classes of {named(self.target)}: {listed(named(_word(name)) for name in self.classes)}")
         return lines + list(self.remarks)
 
     def to_json(self) -> str:

@@ -45,8 +45,11 @@ def split_rows(
         taken = np.floor((np.arange(size) + rng.uniform()) * (len(left) / size)).astype(np.int64)
         parts.append(left[taken])
         left = np.delete(left, taken)
-    masks = [np.isin(np.arange(n), part) for part in parts]
-    return [~np.logical_or.reduce(masks), *masks]
+    masks = np.zeros((1 + len(parts), n), bool)
+    masks[0] = True
+    for mask, part in zip(masks[1:], parts, strict=True):
+        mask[part], masks[0, part] = True, False
+    return list(masks)
 
 
 def split_table(
