@@ -16,9 +16,10 @@ BOOLEANS = ("false", "true")
 
 
 class TableError(ValueError):
-    """A table that cannot be used; the message names the file, and the column and row where there is one.
+    """A table that cannot be used, in one line that names the column and row where there is one.
 
-    Rows count from 1, below the header; blank lines are no rows.
+    Rows count from 1, below the header; blank lines are no rows. `load_table` names the file too; a recipe sees a table
+    and not where it came from.
     """
 
 
