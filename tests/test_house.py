@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "verification": (CORE - {"tutorial"}) | {"verification"},
     "storage": {"checks"},
     "fitting": (CORE - {"tutorial"}) | {"fitting", "storage"},
-    "tables": CORE - {"tutorial"},
+    "tables": (CORE - {"tutorial"}) | {"tables"},
     "plots": FRONTS - {"plots"},
     "cli": FRONTS | {"cli", "jaxmlp"},
     "__main__": {"cli"},
