@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 from jaxmlp.activations import Activation
 from jaxmlp.backprop import manual_value_and_grads
@@ -30,6 +31,7 @@ def train_epoch(
     batch_size: int | None,
     activation: Activation | tuple[Activation, ...],
     criterion: Criterion,
+    l2: ArrayLike | None = None,
 ) -> tuple[Params, Any, Array]:
     """Every row once: a step of the optimizer for each batch, along the gradient of the batch's weighted mean loss.
 
@@ -44,6 +46,8 @@ def train_epoch(
         batch_size: rows a step; None for all of them in their own order.
         activation: one for all hidden layers, or a tuple, one each.
         criterion: the loss of a row.
+        l2: a scalar; `l2 / 2` times the sum of all squared weights is added to the sum of a batch's losses, before its
+            mean is taken. Biases are left alone. None for nothing.
 
     Returns:
         The network, the optimizer's state, and the mean loss of all rows, each taken before its batch's step.
@@ -55,6 +59,9 @@ def train_epoch(
         total = jnp.sum(c, dtype=_wide(c.dtype))
         mean = c / jnp.where(total > 0, total, 1).astype(c.dtype)
         value, grads = manual_value_and_grads(params, x, y, mean, activation=activation, criterion=criterion)
+        if l2 is not None:
+            share = jnp.asarray(l2, total.dtype) / jnp.where(total > 0, total, 1)
+            value, grads = _penalised(value, grads, params, share.astype(c.dtype))
         stepped = optimizer_step(optimizer, params, grads, opt_state)
         if weights is not None:  # without weights no batch is empty
             stepped = where(total > 0, stepped, carry)
@@ -98,6 +105,13 @@ def evaluate(
 def where(condition: Array, new: Any, old: Any) -> Any:
     """Leaf by leaf, `new` if the scalar `condition` holds, else `old`."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+
+def _penalised(value: Array, grads: Params, params: Params, share: Array) -> tuple[Array, Params]:
+    """A loss and its gradients, with `share / 2` times the sum of the squared weights added."""
+    squares = sum((jnp.sum(w**2) for w, _ in params), jnp.zeros_like(value))
+    grads = tuple(layer._replace(w=layer.w + share * w) for layer, (w, _) in zip(grads, params, strict=True))
+    return value + 0.5 * share * squares, grads
 
 
 def _shuffled(key: Array, n: int, weights: Array | None, batch_size: int) -> Array:

@@ -40,8 +40,9 @@ class FitState(NamedTuple):
     key: Array  # epoch k shuffles by fold_in(key, k)
     epoch: Array  # epochs done, an int32 scalar
     best_params: Params  # those of the lowest validation loss; without validation, the last
-    best_loss: Array  # that loss, infinity before the first; a scalar
-    best_epoch: Array  # and its epoch, an int32 scalar
+    best_epoch: Array  # and their epoch, an int32 scalar
+    best_loss: Array  # the lowest loss so far of those that patience waits for, else infinity; a scalar
+    waited: Array  # epochs since it last fell, an int32 scalar
     diverged: Array  # whether the next epoch's loss or parameters were not finite, a bool scalar
 
 
@@ -71,7 +72,7 @@ def init_fit(params: Params, *, key: Array, optimizer: Any) -> FitState:
     opt_state = checked_optimizer(optimizer, params)
     # From NumPy, which compiles nothing.
     zero, infinity, no = jax.device_put((np.int32(0), np.asarray(np.inf, params[0].w.dtype), np.bool_(False)))
-    return FitState(params, opt_state, checked_key(key), zero, params, infinity, zero, no)
+    return FitState(params, opt_state, checked_key(key), zero, params, zero, infinity, zero, no)
 
 
 def fit_epochs(
@@ -120,6 +121,7 @@ def fit_epochs(
     epochs = checked_count("epochs", epochs, at_least=0)
     if patience is not None and validation_weights is None:
         raise ValueError("patience must be None without validation_weights: it waits for the validation loss")
+    patience = None if patience is None else checked_count("patience", patience, at_least=1)
     dtype = network_dtype(state.params)
     x, y = as_array("x", x, dtype), as_array("y", y, dtype)
     validation = None
@@ -142,56 +144,77 @@ def run_epochs(
     *,
     optimizer: Any,
     batch_size: int | None,
-    patience: int | None,
+    patience: ArrayLike | None,
     activation: Activation | tuple[Activation, ...],
     criterion: Criterion,
     metric: Metric | None,
+    tolerance: ArrayLike = 0.0,
+    l2: ArrayLike | None = None,
 ) -> tuple[FitState, History]:
     """`fit_epochs` with validation rows (x, y, weights) of their own, and a history of at least `CAPACITY` epochs.
 
-    One program serves all numbers of epochs up to that, and another all up to the next power of two.
+    One program serves all numbers of epochs up to that, and another all up to the next power of two. Patience waits for
+    the validation loss, or without validation for the training loss; to count, it must fall by more than `tolerance`.
+    `l2` is that of `train_epoch`. These three are traced. A state whose leaves have members in front is an ensemble.
     """
     capacity = max(CAPACITY, 1 << (epochs - 1).bit_length())
     if not isinstance(activation, tuple):
         checked_choice("activation", activation, Activation, ACTIVATIONS)
     checked_choice("criterion", criterion, Criterion, CRITERIA)
     batch_size = None if batch_size is None else checked_count("batch_size", batch_size, at_least=1)
-    patience = np.iinfo(np.int32).max if patience is None else checked_count("patience", patience, at_least=1)
     weights = None if weights is None else as_array("weights", weights, network_dtype(state.params))
     return _run(
-        state, x, y, weights, validation, np.int32(epochs), np.int32(patience), optimizer, capacity, batch_size,
+        state, x, y, weights, validation, epochs, patience, tolerance, l2, optimizer, capacity, batch_size,
         activation, criterion, metric or metric_of(criterion),
     )  # fmt: skip
 
 
-@partial(jax.jit, static_argnums=(7, 8, 9, 10, 11, 12))
-def _run(
-    state, x, y, weights, validation, epochs, patience, optimizer, capacity, batch_size, activation, criterion, metric
-):
+def running(state: FitState, last: ArrayLike, patience: ArrayLike | None) -> Any:
+    """Whether there is an epoch to come, none beyond `last`."""
+    going = (state.epoch < last) & ~state.diverged
+    return going if patience is None else going & (state.waited < patience)
+
+
+@partial(jax.jit, static_argnums=(9, 10, 11, 12, 13, 14))
+def _run(state, *arguments):
+    def one(state):
+        return _run_one(state, *arguments)
+
+    if state.epoch.ndim == 0:
+        return one(state)
+    # On the CPU one member after another, as in ensembles.py.
+    return lax.platform_dependent(state, cpu=partial(lax.map, one), default=jax.vmap(one))
+
+
+def _run_one(
+    state, x, y, weights, validation, epochs, patience, tolerance, l2, optimizer, capacity, batch_size, activation,
+    criterion, metric,
+):  # fmt: skip
     _, x, y, weights = checked(state.params, x, y, weights)
     valid: Any = None if validation is None else checked(state.params, *validation)[1:]
     first = state.epoch
-
-    def running(carry):
-        state, _ = carry
-        return (state.epoch - first < epochs) & ~state.diverged & (state.epoch - state.best_epoch < patience)
+    last = first + epochs
 
     def epoch(carry):
         state, history = carry
         key, number = jax.random.fold_in(state.key, state.epoch), state.epoch + 1
         params, opt_state, loss = train_epoch(
             state.params, state.opt_state, key, x, y, weights,
-            optimizer=optimizer, batch_size=batch_size, activation=activation, criterion=criterion,
+            optimizer=optimizer, batch_size=batch_size, activation=activation, criterion=criterion, l2=l2,
         )  # fmt: skip
         finite = jnp.isfinite(loss) & _all_finite(params)
-        best, validation_loss, reached = (params, state.best_loss, number), None, None
+        best, validation_loss, reached = (params, number), None, None
+        watched = state.best_loss if patience is None else loss
         if valid is not None:
             validation_loss, reached = evaluate(
                 params, *valid, activation=activation, criterion=criterion, metric=metric
             )
-            so_far = state.best_params, state.best_loss, state.best_epoch
-            best = where(validation_loss < state.best_loss, (params, validation_loss, number), so_far)
-        after = FitState(params, opt_state, state.key, number, best[0], best[1], best[2], state.diverged)
+            best = where(validation_loss < state.best_loss, best, (state.best_params, state.best_epoch))
+            watched = validation_loss
+        fell = watched < state.best_loss - jnp.asarray(tolerance, loss.dtype)
+        waited = jnp.where(fell, 0, state.waited + 1)
+        lowest = jnp.where(watched < state.best_loss, watched, state.best_loss)
+        after = FitState(params, opt_state, state.key, number, *best, lowest, waited, state.diverged)
         after = where(finite, after._replace(key=None), state._replace(key=None, diverged=~state.diverged))
         measured = History(jnp.where(finite, loss, jnp.inf), validation_loss, reached)
         history = jax.tree.map(lambda all, new: all.at[state.epoch - first].set(new), history, measured)
@@ -201,7 +224,7 @@ def _run(
     history = History(unknown, *((None, None) if valid is None else (unknown, unknown)))
     # A while loop and no scan: the compiler cannot know its length, and so rounds one epoch as it rounds many; under
     # vmap it ends with the last member that runs, while those that stopped stay as they are.
-    return lax.while_loop(running, epoch, (state, history))
+    return lax.while_loop(lambda carry: running(carry[0], last, patience), epoch, (state, history))
 
 
 def _all_finite(params: Params) -> Array:

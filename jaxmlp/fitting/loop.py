@@ -16,7 +16,7 @@ from jaxmlp.activations import Activation, relu
 from jaxmlp.checks import checked, checked_count, network_dtype, required
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.fitting.checkpoints import Checkpoint
-from jaxmlp.fitting.epochs import CAPACITY, FitState, History, init_fit, run_epochs
+from jaxmlp.fitting.epochs import CAPACITY, FitState, History, init_fit, run_epochs, running
 from jaxmlp.fitting.metrics import Metric
 from jaxmlp.network import Params
 
@@ -95,6 +95,7 @@ def fit(
     epochs = checked_count("epochs", epochs, at_least=0)
     if patience is not None and validation is None:
         raise ValueError("patience must be None without validation: it waits for the validation loss")
+    patience = None if patience is None else checked_count("patience", patience, at_least=1)
     if resume and checkpoint is None:
         raise ValueError("resume must be False without a checkpoint to resume from")
     state = init_fit(params, key=key, optimizer=optimizer)
@@ -115,7 +116,7 @@ def fit(
             state, history = saver.load(state, history)
     with _progress(epochs, shown=progress) as show:
         try:
-            for now, measured in _chunks(run, state, epochs, patience):
+            for now, measured in chunks(run, state, epochs, patience):
                 state = now
                 history = jax.tree.map(lambda old, new: np.concatenate([old, new]), history, measured)
                 if saver is not None:
@@ -126,37 +127,45 @@ def fit(
         except KeyboardInterrupt:
             stopped = "interrupted"
         else:
-            stopped = _reason(state, epochs, patience)
+            stopped = _reason(state, patience)
     if saver is not None:
         saver.save(state, history, now=True)
     return FitResult(state.best_params, history, int(state.best_epoch), stopped, state)
 
 
-def _chunks(
+def chunks(
     run: Callable[..., tuple[FitState, History]], state: FitState, epochs: int, patience: int | None
 ) -> Iterator[tuple[FitState, History]]:
-    """Run until something ends it; after each chunk, the state and what was measured."""
-    length, done = 1, int(state.epoch)
-    while not _reason(state, epochs, patience):
+    """Run until something ends it; after each chunk, the state and what was measured.
+
+    With members in front of all that the state and the history hold, until the last of them has stopped.
+    """
+    length, done = 1, int(np.max(state.epoch))
+    while np.any(running(_on_host(state), epochs, patience)):
         start = time.perf_counter()
         state, measured = run(state, epochs=min(length, epochs - done))
         _wait(measured.loss)
         seconds = time.perf_counter() - start
-        ran, done = int(state.epoch) - done + bool(state.diverged), int(state.epoch)
-        yield state, jax.tree.map(lambda values: np.asarray(values)[:ran], measured)  # noqa: B023 (called at once)
+        ended = np.asarray(state.epoch) + np.asarray(state.diverged)  # the epoch that failed included
+        ran, done = int(np.max(ended)) - done, int(np.max(state.epoch))
+        yield state, jax.tree.map(lambda values: np.asarray(values)[..., :ran], measured)  # noqa: B023 (called at once)
         if seconds < _SECONDS / 2:
             length = min(2 * length, CAPACITY)
         elif seconds > _SECONDS:
             length = max(length // 2, 1)
 
 
-def _reason(state: FitState, epochs: int, patience: int | None) -> str:
-    """Why a run ends here; the empty string if it goes on."""
+def _on_host(state: FitState) -> FitState:
+    """Its counters as NumPy arrays, so that asking about them runs nothing on the device."""
+    epoch, waited, diverged = jax.device_get((state.epoch, state.waited, state.diverged))
+    return state._replace(epoch=epoch, waited=waited, diverged=diverged)
+
+
+def _reason(state: FitState, patience: int | None) -> str:
+    """Why a run that was not interrupted has ended."""
     if state.diverged:
         return "not finite"
-    if patience is not None and int(state.epoch) - int(state.best_epoch) >= patience:
-        return "patience"
-    return "epochs" if int(state.epoch) >= epochs else ""
+    return "epochs" if patience is None or state.waited < patience else "patience"
 
 
 def _wait(array: Any) -> None:
