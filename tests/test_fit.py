@@ -35,8 +35,8 @@ fit = partial(
 
 def interrupt_from(epoch):
     def callback(state, history):
-        assert len(history.loss) == state.epoch
-        if state.epoch >= epoch:
+        assert history.loss.shape[-1] == np.max(state.epoch)
+        if np.max(state.epoch) >= epoch:
             raise KeyboardInterrupt
 
     return callback
@@ -110,11 +110,30 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
         fit(epochs=1, checkpoint=tmp_path / "nowhere" / "run.safetensors")
 
 
+def test_an_ensemble_is_fitted_as_one_program_and_each_member_stops_by_itself(tmp_path):
+    ensemble = jaxmlp.init_ensemble(jax.random.key(3), (3, 4, 1), 3, w_init=jax.nn.initializers.he_normal())
+    fits = partial(fit.func, ensemble, *fit.args[1:], **fit.keywords, epochs=60, patience=4)
+    whole = fits()
+    ran = [int(epoch) for epoch in whole.state.epoch]
+    assert len(set(ran)) > 1
+    assert whole.history.loss.shape == (3, max(ran))
+    assert list(np.isfinite(whole.history.loss).sum(axis=1)) == ran
+    assert [ran[k] == whole.best_epoch[k] + 4 for k in range(3)] == [reason == "patience" for reason in whole.stopped]
+    keys = jax.random.split(jax.random.key(7), 3)
+    for k in range(3):
+        member = jax.tree.map(lambda leaf: leaf[k], ensemble)  # noqa: B023
+        alone = fit.func(member, *fit.args[1:], **fit.keywords | {"key": keys[k]}, epochs=60, patience=4)
+        assert_close(jax.tree.map(lambda leaf: leaf[k], whole.params), alone.params, 1e-4)  # noqa: B023
+    path = tmp_path / "run.safetensors"
+    part = fits(checkpoint=path, callback=interrupt_from(3))
+    assert "interrupted" in part.stopped
+    assert_equal(fits(checkpoint=path, resume=True).params, whole.params)
+
+
 def test_a_share_of_the_rows_is_put_aside_by_the_key():
     def aside(seed, share=0.25):
-        state = jaxmlp.init_fit(PARAMS, key=jax.random.key(seed), optimizer=OPTIMIZER)
         numbers = np.arange(20.0)[:, None]
-        return loop._put_aside(state, numbers, numbers, np.arange(20.0), share)
+        return loop._put_aside(PARAMS, jax.random.key(seed), numbers, numbers, np.arange(20.0), share)
 
     x, y, weights, valid = aside(0)
     np.testing.assert_array_equal(x, y)

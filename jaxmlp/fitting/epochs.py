@@ -20,6 +20,7 @@ from jaxmlp.checks import (
     checked_choice,
     checked_count,
     checked_key,
+    checked_members,
     checked_params,
     network_dtype,
 )
@@ -58,16 +59,20 @@ def init_fit(params: Params, *, key: Array, optimizer: Any) -> FitState:
     """The state before the first epoch.
 
     Arguments:
-        params: the network.
+        params: the network, or an ensemble, whose member k gets `jax.random.split(key, members)[k]`.
         key: a key of `jax.random.key`, from which every epoch draws its order of the rows.
         optimizer: a pair of functions `init` and `update`: one of `jaxmlp.fitting.optimizers`, or of optax.
 
     Returns:
-        A state for `fit_epochs`.
+        A state for `fit_epochs`; of an ensemble, with a leading member axis, for its `vmap`.
 
     Raises:
         TypeError: not a key; an optimizer that needs more than gradients, state and parameters.
     """
+    if params_of_many(params):
+        params, members = checked_members(params)
+        keys = jax.random.split(checked_key(key), members)
+        return jax.vmap(lambda params, key: init_fit(params, key=key, optimizer=optimizer))(params, keys)
     params = checked_params(params)
     opt_state = checked_optimizer(optimizer, params)
     # From NumPy, which compiles nothing.
@@ -140,7 +145,7 @@ def run_epochs(
     y: Any,
     weights: ArrayLike | None,
     validation: tuple[Any, Any, Any] | None,
-    epochs: int,
+    epochs: int | Array,
     *,
     optimizer: Any,
     batch_size: int | None,
@@ -153,11 +158,12 @@ def run_epochs(
 ) -> tuple[FitState, History]:
     """`fit_epochs` with validation rows (x, y, weights) of their own, and a history of at least `CAPACITY` epochs.
 
-    One program serves all numbers of epochs up to that, and another all up to the next power of two. Patience waits for
-    the validation loss, or without validation for the training loss; to count, it must fall by more than `tolerance`.
-    `l2` is that of `train_epoch`. These three are traced. A state whose leaves have members in front is an ensemble.
+    One program serves all numbers of epochs up to that, and another all up to the next power of two; a traced number
+    must not be above it. Patience waits for the validation loss, or without validation for the training loss; to
+    count, it must fall by more than `tolerance`. `l2` is that of `train_epoch`. These three are traced. A state whose
+    leaves have members in front is an ensemble.
     """
-    capacity = max(CAPACITY, 1 << (epochs - 1).bit_length())
+    capacity = CAPACITY if isinstance(epochs, Array) else max(CAPACITY, 1 << (epochs - 1).bit_length())
     if not isinstance(activation, tuple):
         checked_choice("activation", activation, Activation, ACTIVATIONS)
     checked_choice("criterion", criterion, Criterion, CRITERIA)
@@ -203,18 +209,19 @@ def _run_one(
             optimizer=optimizer, batch_size=batch_size, activation=activation, criterion=criterion, l2=l2,
         )  # fmt: skip
         finite = jnp.isfinite(loss) & _all_finite(params)
-        best, validation_loss, reached = (params, number), None, None
+        best_params, best_epoch, validation_loss, reached = params, number, None, None
         watched = state.best_loss if patience is None else loss
         if valid is not None:
             validation_loss, reached = evaluate(
                 params, *valid, activation=activation, criterion=criterion, metric=metric
             )
-            best = where(validation_loss < state.best_loss, best, (state.best_params, state.best_epoch))
+            better = validation_loss < state.best_loss
+            best_params, best_epoch = where(better, (params, number), (state.best_params, state.best_epoch))
             watched = validation_loss
         fell = watched < state.best_loss - jnp.asarray(tolerance, loss.dtype)
         waited = jnp.where(fell, 0, state.waited + 1)
         lowest = jnp.where(watched < state.best_loss, watched, state.best_loss)
-        after = FitState(params, opt_state, state.key, number, *best, lowest, waited, state.diverged)
+        after = FitState(params, opt_state, state.key, number, best_params, best_epoch, lowest, waited, state.diverged)
         after = where(finite, after._replace(key=None), state._replace(key=None, diverged=~state.diverged))
         measured = History(jnp.where(finite, loss, jnp.inf), validation_loss, reached)
         history = jax.tree.map(lambda all, new: all.at[state.epoch - first].set(new), history, measured)
@@ -225,6 +232,11 @@ def _run_one(
     # A while loop and no scan: the compiler cannot know its length, and so rounds one epoch as it rounds many; under
     # vmap it ends with the last member that runs, while those that stopped stay as they are.
     return lax.while_loop(lambda carry: running(carry[0], last, patience), epoch, (state, history))
+
+
+def params_of_many(params: Any) -> bool:
+    """Whether these are the parameters of an ensemble, to be checked as such."""
+    return bool(params) and isinstance(params, tuple) and getattr(getattr(params[0], "w", None), "ndim", 2) == 3
 
 
 def _all_finite(params: Params) -> Array:

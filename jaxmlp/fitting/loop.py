@@ -13,7 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxmlp.activations import Activation, relu
-from jaxmlp.checks import checked, checked_count, network_dtype, required
+from jaxmlp.checks import checked, checked_count, required
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.fitting.checkpoints import Checkpoint
 from jaxmlp.fitting.epochs import CAPACITY, FitState, History, init_fit, run_epochs, running
@@ -31,9 +31,9 @@ class FitResult(NamedTuple):
     """What `fit` returns."""
 
     params: Params  # those of the lowest validation loss; without validation, the last
-    history: History  # of the epochs that were run, as NumPy arrays (epochs run,)
-    best_epoch: int  # the epoch of params, 0 for none
-    stopped: str  # why it ended: "epochs", "patience", "not finite" or "interrupted"
+    history: History  # of the epochs that were run, as NumPy arrays (epochs run,), or (members, epochs run)
+    best_epoch: Any  # the epoch of params, 0 for none: a number, or an array (members,)
+    stopped: Any  # why it ended: "epochs", "patience", "not finite" or "interrupted"; or a tuple of these
     state: FitState  # from which `fit_epochs` goes on
 
 
@@ -63,8 +63,11 @@ def fit(
     at a loss that is no longer finite: `stopped` is then "not finite", the parameters are the last (or best) finite
     ones, and the epoch that failed is the last of the history, with an infinite loss.
 
+    An ensemble is trained as one program, `vmap(fit_epochs)`; each member stops by itself. Member k shuffles its rows
+    by `jax.random.split(key, members)[k]`; the rows put aside are the same for all.
+
     Arguments:
-        params: the network to start from, as `init_params` draws it.
+        params: the network to start from, as `init_params` draws it, or many, as `init_ensemble` does.
         x: (n, fan_in); standardise the columns.
         y: (n, outputs).
         weights: (n,), or None for all ones.
@@ -99,38 +102,44 @@ def fit(
     if resume and checkpoint is None:
         raise ValueError("resume must be False without a checkpoint to resume from")
     state = init_fit(params, key=key, optimizer=optimizer)
-    _, x, y, weights = checked(state.params, x, y, weights)
-    data = (x, y, weights, None) if validation is None else _put_aside(state, x, y, weights, validation)
+    one = state.params if state.epoch.ndim == 0 else jax.tree.map(lambda leaf: leaf[0], state.params)
+    _, x, y, weights = checked(one, x, y, weights)
+    data = (x, y, weights, None) if validation is None else _put_aside(one, key, x, y, weights, validation)
     x, y, weights, aside = jax.device_put(data)  # not jnp.asarray, which holds a copy more on the way
     run = partial(
         run_epochs, x=x, y=y, weights=weights, validation=aside, optimizer=optimizer,
         batch_size=batch_size, patience=patience, activation=activation, criterion=criterion, metric=metric,
     )  # fmt: skip
 
-    none: Any = np.empty(0, network_dtype(params))
+    none: Any = np.empty((*state.epoch.shape, 0), one[0].w.dtype)
     history = History(none, None, None) if validation is None else History(none, none, none)
     saver = None
     if checkpoint is not None:
-        saver = Checkpoint(checkpoint, about={"batch_size": batch_size}, data=(x, y, weights, aside, state.key))
+        about = {"batch_size": batch_size, "functions": _names(activation, criterion)}
+        saver = Checkpoint(checkpoint, about=about, data=(x, y, weights, aside, state))
         if resume and saver.exists():
             state, history = saver.load(state, history)
     with _progress(epochs, shown=progress) as show:
         try:
             for now, measured in chunks(run, state, epochs, patience):
-                state = now
-                history = jax.tree.map(lambda old, new: np.concatenate([old, new]), history, measured)
+                state, history = now, jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), history, measured)
                 if saver is not None:
                     saver.save(state, history)
                 if callback is not None:
                     callback(state, history)
                 show(state, history)
         except KeyboardInterrupt:
-            stopped = "interrupted"
-        else:
-            stopped = _reason(state, patience)
+            pass
     if saver is not None:
         saver.save(state, history, now=True)
-    return FitResult(state.best_params, history, int(state.best_epoch), stopped, state)
+    best_epoch = np.asarray(state.best_epoch)
+    return FitResult(
+        state.best_params,
+        history,
+        best_epoch if best_epoch.ndim else int(best_epoch),
+        _why(state, epochs, patience),
+        state,
+    )
 
 
 def chunks(
@@ -161,11 +170,18 @@ def _on_host(state: FitState) -> FitState:
     return state._replace(epoch=epoch, waited=waited, diverged=diverged)
 
 
-def _reason(state: FitState, patience: int | None) -> str:
-    """Why a run that was not interrupted has ended."""
-    if state.diverged:
-        return "not finite"
-    return "epochs" if patience is None or state.waited < patience else "patience"
+def _why(state: FitState, epochs: int, patience: int | None) -> Any:
+    """Why a run has ended, or each of many; what could go on was interrupted."""
+    state = _on_host(state)
+    waited = np.zeros_like(state.diverged) if patience is None else state.waited >= patience
+    reasons = {"not finite": state.diverged, "patience": waited, "epochs": state.epoch >= epochs}
+    why = np.select(list(reasons.values()), list(reasons), default="interrupted")
+    return tuple(why.tolist()) if why.ndim else str(why)
+
+
+def _names(activation: Any, criterion: Criterion) -> list[str]:
+    functions = (*(activation if isinstance(activation, tuple) else (activation,)), criterion)
+    return [f"{each.fn.__module__}.{each.fn.__qualname__}" for each in functions if hasattr(each, "fn")]
 
 
 def _wait(array: Any) -> None:
@@ -177,18 +193,18 @@ def _wait(array: Any) -> None:
     array.block_until_ready()
 
 
-def _put_aside(state: FitState, x: Any, y: Any, weights: Any, validation: Any) -> tuple[Any, Any, Any, Any]:
+def _put_aside(params: Params, key: Array, x: Any, y: Any, weights: Any, validation: Any) -> tuple[Any, Any, Any, Any]:
     """The rows to train on and those to validate with, both (x, y, weights)."""
     if isinstance(validation, tuple):
         if len(validation) not in (2, 3):
             raise ValueError(f"validation must hold x, y and perhaps weights; got {len(validation)} arrays")
-        _, x_valid, y_valid, c = checked(state.params, *validation, *(None,) * (3 - len(validation)))
+        _, x_valid, y_valid, c = checked(params, *validation, *(None,) * (3 - len(validation)))
         return x, y, weights, (x_valid, y_valid, np.ones(x_valid.shape[0], x.dtype) if c is None else c)
     n = x.shape[0]
     aside = round(n * validation)
     if not (0 < validation < 1 and 0 < aside < n):
         raise ValueError(f"validation must be a share that leaves rows on both sides; got {validation} of {n} rows")
-    order = np.asarray(jax.random.permutation(jax.random.fold_in(state.key, _ASIDE), n))
+    order = np.asarray(jax.random.permutation(jax.random.fold_in(key, _ASIDE), n))
     valid, train = np.sort(order[:aside]), np.sort(order[aside:])
     c = np.ones(n, x.dtype) if weights is None else weights
     return x[train], y[train], None if weights is None else weights[train], (x[valid], y[valid], c[valid])
@@ -203,8 +219,8 @@ def _progress(epochs: int, *, shown: bool) -> Iterator[Callable[[FitState, Histo
     with required("tqdm", extra="tables").tqdm(total=epochs, unit="epoch", disable=None) as bar:
 
         def show(state, history):
-            measured = {name: f"{values[-1]:.4g}" for name, values in history._asdict().items() if values is not None}
+            measured = {name: f"{np.nanmean(v[..., -1]):.4g}" for name, v in history._asdict().items() if v is not None}
             bar.set_postfix(measured, refresh=False)
-            bar.update(int(state.epoch) - bar.n)
+            bar.update(int(np.max(state.epoch)) - bar.n)
 
         yield show
