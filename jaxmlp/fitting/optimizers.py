@@ -4,12 +4,14 @@ An optimizer is static under jit. Ours are equal when they are of one kind, what
 the state that `init` makes (`optax.inject_hyperparams`), there to be swept by a `vmap`, or changed on the way.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -29,12 +31,16 @@ class Optimizer:
     update: Callable[..., tuple[Any, Any]]
 
 
-def adam(learning_rate: ArrayLike = 1e-3, *, weight_decay: ArrayLike = 0.0) -> Optimizer:
+def adam(
+    learning_rate: ArrayLike = 1e-3, *, weight_decay: ArrayLike = 0.0, decay_steps: ArrayLike = math.inf
+) -> Optimizer:
     """Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019): optax's adamw.
 
     Arguments:
-        learning_rate: the step, a scalar.
+        learning_rate: the first step, a scalar.
         weight_decay: the share of each weight that a step takes away, times the learning rate; biases are left alone.
+        decay_steps: how many steps the learning rate takes to fall to zero, along half a cosine (Loshchilov and Hutter
+            2017, without restarts); infinity for a rate that stays.
 
     Returns:
         An optimizer for `init_fit`, `fit_epochs` and `fit`.
@@ -42,7 +48,7 @@ def adam(learning_rate: ArrayLike = 1e-3, *, weight_decay: ArrayLike = 0.0) -> O
     Raises:
         MissingDependencyError: optax is not installed.
     """
-    return _optimizer("adam", learning_rate=learning_rate, weight_decay=weight_decay)
+    return _optimizer("adam", learning_rate=learning_rate, weight_decay=weight_decay, decay_steps=decay_steps)
 
 
 def sgd(learning_rate: ArrayLike = 1e-2, *, momentum: ArrayLike = 0.9, weight_decay: ArrayLike = 0.0) -> Optimizer:
@@ -112,8 +118,11 @@ def _update(kind: str, numbers: tuple[str, ...]) -> Callable[..., tuple[Any, Any
 def _injected(kind: str) -> Callable[..., Any]:
     optax = required("optax", extra="tables")
 
-    def adam(learning_rate, weight_decay):
-        return optax.adamw(learning_rate, weight_decay=weight_decay, mask=_weights_only)
+    def adam(learning_rate, weight_decay, decay_steps):
+        def rate(step):
+            return learning_rate * (1 + jnp.cos(jnp.pi * jnp.minimum(step / decay_steps, 1))) / 2
+
+        return optax.adamw(rate, weight_decay=weight_decay, mask=_weights_only)
 
     def sgd(learning_rate, momentum, weight_decay):
         return optax.chain(
