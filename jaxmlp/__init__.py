@@ -26,6 +26,11 @@ from jaxmlp.fitting import fit as fit
 from jaxmlp.fitting import fit_epochs as fit_epochs
 from jaxmlp.fitting import init_fit as init_fit
 from jaxmlp.fitting import sgd as sgd
+from jaxmlp.models import Model as Model
+from jaxmlp.models import load_model as load_model
+from jaxmlp.models import predict as predict
+from jaxmlp.models import predict_with_std as predict_with_std
+from jaxmlp.models import save_model as save_model
 from jaxmlp.network import Layer as Layer
 from jaxmlp.network import Params as Params
 from jaxmlp.network import forward as forward

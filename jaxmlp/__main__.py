@@ -1,8 +1,6 @@
 """`python -m jaxmlp`, the same as the console script `jaxmlp`."""
 
-import sys
-
-from jaxmlp.cli import main
+from jaxmlp.cli import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

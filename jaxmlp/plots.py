@@ -1,5 +1,6 @@
 """Pictures of a training run, drawn with matplotlib and without its global state."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from jaxmlp.checks import required
 
-_INK, _QUIET = "#1f4e79", "#8a8a8a"
+_INK, _WARM, _QUIET = "#1f4e79", "#c8642b", "#8a8a8a"
 
 
 def training_figure(losses: Any, targets: Any, predictions: Any, deviation: Any = None, *, title: str) -> Any:
@@ -45,19 +46,107 @@ def training_figure(losses: Any, targets: Any, predictions: Any, deviation: Any 
         curve.set_yscale("log")
     curve.set(xlabel="epoch", ylabel="loss", title="How the network learns")
 
-    scatter.axline((0, 0), slope=1, color=_QUIET, linewidth=1, linestyle="--", label="perfect")
+    _scatter(scatter, targets, predictions, deviation, label="spread")
+    scatter.set(xlabel="target", ylabel="prediction", title="What it predicts")
+    _plain(curve, scatter)
+    return figure
+
+
+def fit_figure(
+    losses: Any,
+    validation_losses: Any,
+    best_epochs: Any,
+    targets: Any,
+    predictions: Any,
+    deviation: Any = None,
+    *,
+    classes: Sequence[str] | None = None,
+    title: str,
+) -> Any:
+    """Training and validation loss over the epochs, beside predictions against targets or a confusion matrix.
+
+    Arguments:
+        losses: (epochs,), or (members, epochs), a thin line each; NaN after the end of a member.
+        validation_losses: the same.
+        best_epochs: the epoch whose parameters were kept, of each network.
+        targets: (n,), in their own unit; or indices of classes.
+        predictions: (n,), of the same kind.
+        deviation: (n,), the standard deviation of the members' predictions, drawn as bars; or None.
+        classes: their names, for a confusion matrix; None for numbers.
+        title: what was trained.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    required("matplotlib", extra="tables")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure.suptitle(title)
+    curve, right = figure.subplots(1, 2)
+    curves = {"training": (losses, _INK), "validation": (validation_losses, _WARM)}
+    lowest = np.inf
+    for name, (values, colour) in curves.items():
+        values = np.atleast_2d(np.asarray(values, np.float64))
+        lowest = min(lowest, np.nanmin(values))
+        epochs = np.arange(1, values.shape[1] + 1)
+        for k, line in enumerate(values):
+            width, alpha = (1.5, 1.0) if len(values) == 1 else (0.8, 0.6)
+            curve.plot(epochs, line, color=colour, linewidth=width, alpha=alpha, label=None if k else name)
+    for k, epoch in enumerate(np.atleast_1d(best_epochs)):
+        curve.axvline(epoch, color=_QUIET, linewidth=1, linestyle=":", label=None if k else "best epoch")
+    if lowest > 0:
+        curve.set_yscale("log")
+    curve.set(xlabel="epoch", ylabel="mean loss", title="How the network learns")
+    curve.legend(frameon=False)
+
+    if classes is None:
+        targets, predictions = (np.asarray(v, np.float64).ravel() for v in (targets, predictions))
+        _scatter(right, targets, predictions, deviation, label="spread of the networks")
+        right.set(xlabel="target", ylabel="prediction", title="Rows kept aside")
+        _plain(curve, right)
+    else:
+        _confusion(right, targets, predictions, classes)
+        right.set(xlabel="prediction", ylabel="target", title="Rows kept aside")
+        _plain(curve)
+    return figure
+
+
+def _scatter(axes: Any, targets: np.ndarray, predictions: np.ndarray, deviation: Any, *, label: str) -> None:
+    axes.axline((0, 0), slope=1, color=_QUIET, linewidth=1, linestyle="--", label="perfect")
     if deviation is not None:
         bars = np.asarray(deviation, np.float64).ravel()
-        scatter.errorbar(targets, predictions, bars, fmt="none", ecolor=_INK, alpha=0.35, linewidth=1, label="spread")
-    scatter.scatter(targets, predictions, s=18, color=_INK, alpha=0.7, linewidths=0)
-    scatter.set_aspect("equal", adjustable="datalim")
-    scatter.set(xlabel="target", ylabel="prediction", title="What it predicts")
-    scatter.legend(frameon=False)
+        axes.errorbar(targets, predictions, bars, fmt="none", ecolor=_INK, alpha=0.35, linewidth=1, label=label)
+    axes.scatter(targets, predictions, s=18, color=_INK, alpha=0.7, linewidths=0)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.legend(frameon=False)
 
-    for axes in (curve, scatter):
+
+def _confusion(axes: Any, targets: Any, predictions: Any, classes: Sequence[str]) -> None:
+    """How many rows of each class (a line) were taken for each (a column); coloured by the share of the line."""
+    size = len(classes)
+    counts = np.zeros((size, size), int)
+    np.add.at(counts, (np.asarray(targets, int), np.asarray(predictions, int)), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    names = [name if len(name) <= 16 else name[:15] + "…" for name in classes]
+    small = 7 if size > 12 else 9
+    axes.set_xticks(range(size), names, rotation=90 if size > 4 else 0, fontsize=small)
+    axes.set_yticks(range(size), names, fontsize=small)
+    if size <= 20:
+        for row, column in np.ndindex(size, size):
+            colour = "white" if shares[row, column] > 0.5 else _INK
+            text = str(counts[row, column]) if counts[row, column] else "·"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=small)
+
+
+def _plain(*all_axes: Any) -> None:
+    for axes in all_axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.2)
-    return figure
 
 
 def save_figure(figure: Any, path: str | Path) -> None:

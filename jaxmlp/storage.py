@@ -1,4 +1,4 @@
-"""Arrays on disk: safetensors, written whole or not at all, read without running anything."""
+"""Files written whole or not at all; arrays as safetensors, read without running anything."""
 
 import contextlib
 import os
@@ -30,6 +30,19 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
     content = required("safetensors.numpy", extra="tables").save(
         {name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(metadata)
     )
+    write_bytes(path, content)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Put bytes into a file that appears complete, or stays as it was, whatever happens.
+
+    Arguments:
+        path: the file; its directory must exist.
+        content: all of it.
+
+    Raises:
+        StorageError: the disk is full, the directory is missing or may not be written.
+    """
     # In the same directory, so that the last step is a rename; under a name of its own, so that two never share it.
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.core
 ROOT = pathlib.Path(jaxmlp.__file__).parent
 BASE = {"activations", "criteria", "products", "checks"}
 CORE = BASE | {"network", "backprop", "training", "tutorial"}
-FRONTS = CORE | {"ensembles", "fitting", "verification", "storage", "tables", "plots"}
+FRONTS = CORE | {"ensembles", "fitting", "verification", "storage", "tables", "models", "plots"}
 
 MAY_IMPORT = {
     "tutorial": set(),
@@ -28,10 +28,11 @@ MAY_IMPORT = {
     "storage": {"checks"},
     "fitting": (CORE - {"tutorial"}) | {"fitting", "storage"},
     "tables": (CORE - {"tutorial"}) | {"tables"},
+    "models": (CORE - {"tutorial"}) | {"ensembles", "storage", "tables", "models"},
     "plots": FRONTS - {"plots"},
     "cli": FRONTS | {"cli", "jaxmlp"},
     "__main__": {"cli"},
-    "__init__": CORE | {"ensembles", "fitting", "verification"},
+    "__init__": CORE | {"ensembles", "fitting", "models", "verification"},
 }
 
 # What a module of the foundation may take from outside: the standard library, NumPy and JAX.

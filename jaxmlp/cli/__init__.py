@@ -4,15 +4,17 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import jax
 
 import jaxmlp
 from jaxmlp.checks import MissingDependencyError
-from jaxmlp.cli import check, explain, train, tutorial
+from jaxmlp.cli import check, explain, predict, show, train, tutorial
 from jaxmlp.cli.common import CommandError, Parser
 
-_COMMANDS = (tutorial, explain, train, check)
+_INTERRUPTED = 130
+_COMMANDS = (tutorial, explain, train, predict, show, check)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (`| head`) is gone; nothing is left to say, also not at interpreter exit.
         _discard_stdout()
@@ -52,6 +54,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         print(f"jaxmlp {words[0]}: failed: {str(error).splitlines()[0]}", file=sys.stderr)
         return 1
+
+
+def command() -> NoReturn:
+    """The process `jaxmlp`: `main`, and then the end."""
+    code = main()
+    if code == _INTERRUPTED:
+        # XLA crashes in Python's own way out, if Ctrl-C came while it compiled; all is said and written by now.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _discard_stdout() -> None:

@@ -62,6 +62,12 @@ def checked_plot(path: str | None) -> None:
     required("matplotlib", extra="tables")
 
 
+def run_once(function: Any, *arguments: Any) -> Any:
+    """`function(*arguments)` compiled in a hurry: in a short process what runs once is not worth optimising."""
+    options: Any = {"xla_backend_optimization_level": 0}
+    return jax.jit(function).lower(*arguments).compile(options)(*arguments)
+
+
 def platform() -> str:
     """The device and the versions that a figure belongs to."""
     python = ".".join(str(part) for part in sys.version_info[:3])

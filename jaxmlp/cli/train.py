@@ -1,81 +1,271 @@
-"""`jaxmlp train FILE --target COLUMN`: a model of a table, and how good it is on rows it has not seen."""
+"""`jaxmlp train FILE --target COLUMN`: a model of a table on disk, and how good it is on rows it has not seen."""
 
 import argparse
-import functools
-from typing import Any
+import shlex
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax import Array
 
-from jaxmlp.cli.common import CommandError, key_seed, note, print_json
-from jaxmlp.network import forward, init_params
-from jaxmlp.tables import TableError, learn_recipe, load_table, split_table
-from jaxmlp.training import train
+from jaxmlp import __version__, plots
+from jaxmlp.activations import ACTIVATIONS
+from jaxmlp.cli.common import (
+    CommandError,
+    checked_plot,
+    key_seed,
+    note,
+    platform,
+    positive,
+    print_json,
+    rate,
+    run_once,
+    widths,
+    write_figure,
+)
+from jaxmlp.cli.tables import (
+    Prepared,
+    arrays,
+    better_than_guessing,
+    columns,
+    predictions,
+    prepared,
+    refusing,
+    score_lines,
+    scores,
+)
+from jaxmlp.criteria import poisson, softmax_cross_entropy, squared_error
+from jaxmlp.ensembles import init_ensemble
+from jaxmlp.fitting import fit
+from jaxmlp.fitting.checkpoints import CheckpointError
+from jaxmlp.fitting.optimizers import OPTIMIZERS
+from jaxmlp.models import Model, mean_and_std, save_model
+from jaxmlp.network import Params, init_params
+from jaxmlp.tables import Recipe
 
-_HIDDEN, _EPOCHS, _LEARNING_RATE = 32, 5000, 0.02
+_CRITERIA = {"regression": squared_error, "classification": softmax_cross_entropy, "counts": poisson}
+_LEARNING_RATES = {"adam": 3e-3, "sgd": 1e-2}
+_FRACTIONS = (0.1, 0.1)  # for early stopping, and kept aside
+
+
+class Trained(NamedTuple):
+    """What was trained."""
+
+    model: Model
+    losses: np.ndarray  # (epochs,), or (members, epochs)
+    validation_losses: np.ndarray  # the same
+    best_epochs: list[int]
+    stopped: list[str]  # why, as in `FitResult`
+    seconds: float
 
 
 def add_parser(commands: Any) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "train",
-        help="train on a table of your own",
-        description="Train a network that predicts a column of numbers from the others, and measure it on 10 % of the "
-        "rows, kept aside.",
+        help="train a model of a table of your own",
+        description="Train a network that predicts a column of a table from the others, stop it when it is best on "
+        "10 % of the rows, measure it on another 10 %, and keep it on disk.",
     )
-    parser.add_argument("file", metavar="FILE", help="a CSV file with a header line, or a Parquet file")
+    parser.add_argument("file", metavar="FILE", help="a CSV file with a header line, a Parquet file, or - for stdin")
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
-    parser.add_argument("--seed", type=key_seed, default=0, help="of the split and the weights (0)")
+    parser.add_argument(
+        "--task",
+        choices=_CRITERIA,
+        help="what the target is (regression of numbers, classification of text and booleans)",
+    )
+    parser.add_argument("--drop", type=columns, action="extend", default=[], metavar="A,B", help="columns not to use")
+    parser.add_argument("--out", metavar="MODEL", help="the model (the table's name, with .safetensors)")
+    parser.add_argument(
+        "--hidden", type=widths, default=(100,), metavar="32,32", help="widths of the hidden layers; 0 for none (100)"
+    )
+    parser.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="of the hidden layers (relu)")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="(adam)")
+    parser.add_argument("--learning-rate", type=rate, metavar="RATE", help="size of a step (0.003; with sgd 0.01)")
+    parser.add_argument("--batch-size", type=positive, metavar="ROWS", help="rows a step (32; of many rows 1/256)")
+    parser.add_argument("--epochs", type=positive, default=1000, help="at most so many passes over all rows (1000)")
+    parser.add_argument(
+        "--patience", type=positive, default=30, metavar="EPOCHS", help="stop after so many without improvement (30)"
+    )
+    parser.add_argument("--weight-decay", type=rate, default=0.0, metavar="SHARE", help="of each weight a step (0)")
+    parser.add_argument("--seed", type=key_seed, default=0, help="of the split, the weights and the batches (0)")
+    parser.add_argument("--members", type=positive, metavar="K", help="train K networks at once, and average them")
+    parser.add_argument("--checkpoint", metavar="DIR", help="keep the run in DIR while it lasts")
+    parser.add_argument("--resume", action="store_true", help="go on from what --checkpoint kept")
+    parser.add_argument("--plot", metavar="FILE", help="draw the run to FILE (.png, .svg, .pdf)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, split, train, report."""
-    frame = _checked(load_table, args.file)
-    named = functools.partial(_checked, prefix=f"{args.file}: ")
-    rows, aside = named(split_table, frame, args.target, fractions=(0.1,), seed=args.seed, task="regression")
-    recipe = named(learn_recipe, frame, args.target, task="regression", rows=rows)
-    x, notes = named(recipe.inputs, frame)
-    y, _ = named(recipe.targets, frame)
-    x, y, x_test, y_test = x[rows], y[rows], x[aside], recipe.decode(y[aside])["prediction"].to_numpy()
-    constant = [name for name, reason in recipe.left_out if reason == "constant"]
-    for line in recipe.describe() + notes:
-        note(line)
-    n, features = x.shape
-    columns = "1 feature" if features == 1 else f"{features} features"
-    note(f"{args.file}: {n} rows to train on, {len(y_test)} kept aside (seed {args.seed}), {columns}")
-
-    params = init_params(jax.random.key(args.seed), (features, _HIDDEN, 1), w_init=jax.nn.initializers.he_normal())
-    weights = np.full(n, 1 / n)
-    params, losses = train(params, x, y, _LEARNING_RATE, weights, epochs=_EPOCHS)
-    losses = np.asarray(losses)
-    predictions = recipe.decode(forward(params, x_test))["prediction"].to_numpy()
-    rmse, rmse_of_mean = _rmse(predictions, y_test), _rmse(recipe.center, y_test)
-    if args.json:
-        result = {"file": args.file, "target": args.target, "seed": args.seed}
-        result |= {"rows": n, "rows_aside": len(y_test), "features": features}
-        result |= {"constant": constant, "losses": losses.tolist(), "rmse": rmse, "rmse_of_mean": rmse_of_mean}
-        print_json(result)
-    if not np.isfinite(losses).all():
-        epoch = int(np.argmin(np.isfinite(losses))) + 1
-        raise CommandError(f"{args.file}: training diverged; the loss is not finite from epoch {epoch} on", code=1)
-    if args.json:
-        return 0
-    for epoch in range(_EPOCHS // 10, _EPOCHS + 1, _EPOCHS // 10):
-        print(f"Epoch: {epoch} Loss: {losses[epoch - 1]:.6f}")
-    print(f"\nRMSE of {args.target} on the rows kept aside: {rmse:.4g}; of guessing the mean: {rmse_of_mean:.4g}")
-    if not rmse < rmse_of_mean:
-        note("That is no better than guessing: these columns may not tell the target")
-    return 0
+    """Read, train, report, save."""
+    out = _checked_call(args)
+    table = prepared(args.file, args.target, task=args.task, drop=args.drop, fractions=_FRACTIONS, seed=args.seed)
+    trained = _fit(args, table)
+    return _report(args, table, trained, out)
 
 
-def _checked(function: Any, *args: Any, prefix: str = "", **options: Any) -> Any:
+def _checked_call(args: argparse.Namespace) -> Path:
+    """Refuse before training what would fail after it; return the model's path."""
+    checked_plot(args.plot)
+    if args.resume and args.checkpoint is None:
+        raise CommandError("--resume needs --checkpoint DIR, the directory to go on from")
+    out = Path("model.safetensors" if args.file == "-" else Path(args.file).with_suffix(".safetensors").name)
+    out = out if args.out is None else Path(args.out)
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise CommandError(f"--out {out}: " + ("a directory" if out.is_dir() else "no such directory"))
+    if args.file != "-" and out.absolute() == Path(args.file).absolute():
+        raise CommandError(f"--out {out}: that is the table")
+    if args.checkpoint is not None:
+        try:
+            Path(args.checkpoint).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"--checkpoint {args.checkpoint}: {error.strerror}") from None
+    return out
+
+
+def _fit(args: argparse.Namespace, table: Prepared) -> Trained:
+    recipe, (rows, validation, aside) = table.recipe, table.parts
+    sizes = (recipe.n_inputs, *args.hidden, recipe.n_outputs)
+    learning_rate = _LEARNING_RATES[args.optimizer] if args.learning_rate is None else args.learning_rate
+    n = int(rows.sum())
+    batch_size = min(args.batch_size or default_batch_size(n), n)
+    if table.untold:
+        note(f"Rows without a target, left out: {table.untold}")
+    note(f"Rows: {n} to train on, {validation.sum()} for early stopping, {aside.sum()} kept aside (seed {args.seed})")
+    network = "-".join(map(str, sizes)) + f", {args.activation}" * bool(args.hidden)
+    network = network if args.members is None else f"{args.members} networks {network}"
+    note(f"Training {network} by {args.optimizer}, learning rate {learning_rate:g}, batches of {batch_size}")
+
+    checkpoint = None if args.checkpoint is None else Path(args.checkpoint) / "checkpoint.safetensors"
+    if args.resume and checkpoint is not None and not checkpoint.exists():
+        note(f"{checkpoint}: nothing to go on from; starting anew")
+    start = time.perf_counter()
+    params, key = _draw(args, sizes, recipe, table.y[rows])
+    options: dict[str, Any] = {
+        "key": key,
+        "optimizer": OPTIMIZERS[args.optimizer](learning_rate, weight_decay=args.weight_decay),
+        "epochs": args.epochs,
+        "batch_size": batch_size,
+        "validation": (table.x[validation], table.y[validation]),
+        "patience": args.patience,
+        "activation": ACTIVATIONS[args.activation],
+        "criterion": _CRITERIA[recipe.task],
+        "progress": True,
+        "checkpoint": checkpoint,
+        "resume": args.resume,
+    }
     try:
-        return function(*args, **options)
-    except TableError as error:
-        raise CommandError(f"{prefix}{error}") from None
+        result = refusing(fit, params, table.x[rows], table.y[rows], **options, code=1)
+    except CheckpointError as error:
+        raise CommandError(str(error)) from None
+    stopped = [result.stopped] if isinstance(result.stopped, str) else list(result.stopped)
+    best = np.atleast_1d(result.best_epoch).tolist()
+    losses, epochs = np.asarray(result.history.loss), result.history.loss.shape[-1]
+    if "interrupted" in stopped and not all(best):
+        raise KeyboardInterrupt  # nothing to keep yet
+    params = result.params
+    if "not finite" in stopped:
+        sound = np.array([reason != "not finite" for reason in stopped])
+        if not sound.any():
+            raise CommandError(
+                f"training diverged; the loss is not finite in epoch {epochs}: try a smaller --learning-rate", code=1
+            )
+        note(f"Diverged and left out: {(~sound).sum()} of {len(sound)} networks; try a smaller --learning-rate")
+        params = jax.tree.map(lambda leaf: leaf[sound], params)
+        best = [epoch for epoch, good in zip(best, sound, strict=True) if good]
+    training = {
+        "jaxmlp": __version__,
+        "table": "-" if args.file == "-" else Path(args.file).name,
+        "seed": args.seed,
+        "rows": n,
+        "rows_validation": int(validation.sum()),
+        "rows_aside": int(aside.sum()),
+        "optimizer": args.optimizer,
+        "learning_rate": learning_rate,
+        "weight_decay": args.weight_decay,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "best_epoch": best if args.members else best[0],
+    }
+    model = Model(params, ACTIVATIONS[args.activation], _CRITERIA[recipe.task], recipe, training)
+    seconds = time.perf_counter() - start
+    return Trained(model, losses, np.asarray(result.history.validation_loss), best, stopped, seconds)
 
 
-def _rmse(predictions: Any, targets: np.ndarray) -> float:
-    return float(np.sqrt(np.mean((predictions - targets) ** 2)))
+def _report(args: argparse.Namespace, table: Prepared, trained: Trained, out: Path) -> int:
+    """Save the model, print how good it is and how to use it, draw it; return the exit code."""
+    rows, _, aside = table.parts
+    model, y = trained.model, table.y[aside]
+    mean, std = arrays(mean_and_std(model, table.x[aside]))
+    found = scores(table.recipe, mean, y, table.y[rows])
+    model = replace(model, training={**model.training, "scores": found})
+    refusing(save_model, model, out, code=1)
+    command = shlex.join(["jaxmlp", "predict", str(out), args.file])
+    interrupted = "interrupted" in trained.stopped
+    if args.json:
+        result = {"file": args.file, "target": args.target, "task": table.recipe.task}
+        result |= {"features": len(table.recipe.columns), "left_out": dict(table.recipe.left_out)}
+        result |= {**trained.model.training, **found} | {"stopped": trained.stopped, "losses": trained.losses.tolist()}
+        result |= {"validation_losses": trained.validation_losses.tolist(), "platform": platform()}
+        print_json(result | {"seconds": trained.seconds, "model": str(out), "predict": command})
+    note(_ending(args, trained))
+    if args.plot:
+        title = f"{args.target}: {trained.losses.shape[-1]} epochs, {aside.sum()} rows kept aside, seed {args.seed}"
+        curves = (trained.losses, trained.validation_losses, trained.best_epochs)
+        write_figure(plots.fit_figure(*curves, **_shown(table.recipe, y, mean, std), title=title), args.plot)
+    if not better_than_guessing(table.recipe, found):
+        note("That is no better than guessing: these columns may not tell the target")
+    if not args.json:
+        for line in score_lines(table.recipe, found, int(aside.sum())):
+            print(line)
+        print(f"Model: {out}. To predict:\n{command}")
+    return 130 if interrupted else 0
+
+
+def _shown(recipe: Recipe, y: np.ndarray, mean: np.ndarray, std: np.ndarray | None) -> dict[str, Any]:
+    """Targets and predictions as `fit_figure` draws them."""
+    if recipe.classes:
+        names = [name.removeprefix("probability_") for name in recipe.output_columns()[:-1]]
+        return {"targets": y.argmax(axis=1), "predictions": mean.argmax(axis=1), "classes": names}
+    targets, table = recipe.decode(y)["prediction"], predictions(recipe, mean, std)
+    return {
+        "targets": targets,
+        "predictions": table["prediction"],
+        "deviation": None if std is None else table["std"],
+    }
+
+
+def _ending(args: argparse.Namespace, trained: Trained) -> str:
+    epochs, best = trained.losses.shape[-1], trained.best_epochs
+    of = f"epoch {best[0]}" if len(best) == 1 else f"epochs {min(best)} to {max(best)}"
+    words = f"Best on the rows for early stopping in {of} of {epochs}; {trained.seconds:.1f} s"
+    if "interrupted" in trained.stopped:
+        return f"{words}. Interrupted: the best model so far is kept"
+    still = "epochs" in trained.stopped and max(best) > 0.9 * args.epochs
+    return words + ("; it was still improving: more --epochs may help" if still else "")
+
+
+def default_batch_size(rows: int) -> int:
+    """Rows a step: 32, and of many rows a 256th, as a power of two up to 4096."""
+    return min(max(32, 1 << max(rows // 256 - 1, 0).bit_length()), 4096)
+
+
+def _draw(args: argparse.Namespace, sizes: tuple[int, ...], recipe: Recipe, y: np.ndarray) -> tuple[Params, Array]:
+    """The first weights, and the key of the batches, that belong to a seed."""
+
+    def draw(seed: Array, mean: Array) -> tuple[Params, Array]:
+        params_key, key = jax.random.split(jax.random.key(seed))
+        w_init = jax.nn.initializers.he_normal()
+        if args.members is None:
+            params = init_params(params_key, sizes, w_init=w_init)
+        else:
+            params = init_ensemble(params_key, sizes, args.members, w_init=w_init)
+        # Rates start at the mean, not at 1: a thousand visits a day would take long to reach.
+        return (*params[:-1], params[-1]._replace(b=params[-1].b + mean)), key
+
+    mean = np.log(np.maximum(y.mean(), 1e-3)) if recipe.task == "counts" else 0.0
+    return run_once(draw, np.uint32(args.seed), np.float32(mean))

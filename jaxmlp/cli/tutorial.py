@@ -23,6 +23,7 @@ from jaxmlp.cli.common import (
     positive,
     print_json,
     rate,
+    run_once,
     widths,
     write_figure,
 )
@@ -117,7 +118,7 @@ def _train_one(args: argparse.Namespace, params: Params, x: Array, y: Array, sta
     losses = np.asarray(losses)
     done = time.perf_counter()
 
-    response, predictions = _run_once(partial(_response_and_predictions, activation=activation), params, x)
+    response, predictions = run_once(partial(_response_and_predictions, activation=activation), params, x)
     return _Run(losses, np.asarray(response), np.asarray(predictions), None, None, compiled - start, done - compiled)
 
 
@@ -131,20 +132,14 @@ def _train_many(args: argparse.Namespace, params: Params, x: Array, y: Array, st
     done = time.perf_counter()
 
     each = jax.vmap(partial(_response_and_predictions, activation=activation), (0, None))
-    responses, predictions = (np.asarray(v) for v in _run_once(each, jax.tree.map(np.asarray, params), x))
+    responses, predictions = (np.asarray(v) for v in run_once(each, jax.tree.map(np.asarray, params), x))
     spreads = (responses.std(0), predictions.std(0))
     return _Run(losses, responses.mean(0), predictions.mean(0), *spreads, compiled - start, done - compiled)
 
 
-def _run_once(function: Any, *arguments: Any) -> Any:
-    # Compiling is most of what a short process does: what runs once is not worth optimising.
-    options: Any = {"xla_backend_optimization_level": 0}
-    return jax.jit(function).lower(*arguments).compile(options)(*arguments)
-
-
 def draw(seed: int, sizes: tuple[int, ...], members: int | None = None) -> tuple[Array, Array, Params]:
     """The data, and the network or the ensemble, that belong to a seed."""
-    return _run_once(partial(_draw, sizes=sizes, members=members), np.uint32(seed))
+    return run_once(partial(_draw, sizes=sizes, members=members), np.uint32(seed))
 
 
 def _draw(seed: Array, *, sizes: tuple[int, ...], members: int | None) -> tuple[Array, Array, Params]:

@@ -98,4 +98,4 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _digest(tree: Any) -> list[int]:
-    return [zlib.crc32(np.ascontiguousarray(_bare(leaf)).view(np.uint8)) for leaf in jax.tree.leaves(tree)]
+    return [zlib.crc32(np.ascontiguousarray(_bare(leaf)).view(np.uint8).data) for leaf in jax.tree.leaves(tree)]
