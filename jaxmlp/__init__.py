@@ -31,6 +31,9 @@ from jaxmlp.network import Params as Params
 from jaxmlp.network import forward as forward
 from jaxmlp.network import init_params as init_params
 from jaxmlp.network import loss as loss
+from jaxmlp.sharding import data_mesh as data_mesh
+from jaxmlp.sharding import replicate as replicate
+from jaxmlp.sharding import shard_batch as shard_batch
 from jaxmlp.training import train as train
 from jaxmlp.training import train_step as train_step
 from jaxmlp.training import update as update
