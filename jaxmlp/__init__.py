@@ -18,6 +18,8 @@ from jaxmlp.criteria import squared_error as squared_error
 from jaxmlp.ensembles import init_ensemble as init_ensemble
 from jaxmlp.ensembles import predict_ensemble as predict_ensemble
 from jaxmlp.ensembles import train_ensemble as train_ensemble
+from jaxmlp.export import export_forward as export_forward
+from jaxmlp.export import export_train as export_train
 from jaxmlp.fitting import FitResult as FitResult
 from jaxmlp.fitting import FitState as FitState
 from jaxmlp.fitting import History as History

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.core
 ROOT = pathlib.Path(jaxmlp.__file__).parent
 BASE = {"activations", "criteria", "products", "checks"}
 CORE = BASE | {"network", "backprop", "training", "tutorial"}
-FRONTS = CORE | {"ensembles", "sharding", "fitting", "verification", "storage", "tables", "plots"}
+FRONTS = CORE | {"ensembles", "export", "sharding", "fitting", "verification", "storage", "tables", "plots"}
 
 MAY_IMPORT = {
     "tutorial": set(),
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "training": BASE | {"network", "backprop"},
     "ensembles": CORE - {"tutorial"},
     "sharding": {"checks"},
+    "export": CORE - {"tutorial"},
     "verification": (CORE - {"tutorial"}) | {"verification"},
     "storage": {"checks"},
     "fitting": (CORE - {"tutorial"}) | {"fitting", "storage"},
@@ -32,11 +33,11 @@ MAY_IMPORT = {
     "plots": FRONTS - {"plots"},
     "cli": FRONTS | {"cli", "jaxmlp"},
     "__main__": {"cli"},
-    "__init__": CORE | {"ensembles", "sharding", "fitting", "verification"},
+    "__init__": CORE | {"ensembles", "export", "sharding", "fitting", "verification"},
 }
 
 # What a module of the foundation may take from outside: the standard library, NumPy and JAX.
-JAX_ONLY = (*sorted(CORE), "ensembles", "sharding")
+JAX_ONLY = (*sorted(CORE), "ensembles", "export", "sharding")
 
 # Where autodiff may be called: beside our gradients, as their oracle.
 ORACLES = {"cli/explain.py"}
