@@ -18,6 +18,8 @@ from jaxmlp.criteria import squared_error as squared_error
 from jaxmlp.ensembles import init_ensemble as init_ensemble
 from jaxmlp.ensembles import predict_ensemble as predict_ensemble
 from jaxmlp.ensembles import train_ensemble as train_ensemble
+from jaxmlp.export import export_forward as export_forward
+from jaxmlp.export import export_train as export_train
 from jaxmlp.fitting import FitResult as FitResult
 from jaxmlp.fitting import FitState as FitState
 from jaxmlp.fitting import History as History
@@ -36,6 +38,9 @@ from jaxmlp.network import Params as Params
 from jaxmlp.network import forward as forward
 from jaxmlp.network import init_params as init_params
 from jaxmlp.network import loss as loss
+from jaxmlp.sharding import data_mesh as data_mesh
+from jaxmlp.sharding import replicate as replicate
+from jaxmlp.sharding import shard_batch as shard_batch
 from jaxmlp.training import train as train
 from jaxmlp.training import train_step as train_step
 from jaxmlp.training import update as update

@@ -111,6 +111,19 @@ def checked_inputs(params: Any, x: Any) -> Array:
     return x
 
 
+def checked_rows(x: Any, y: Any, weights: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of no network in particular, as NumPy arrays of floats: each keeps its dtype, where JAX has it."""
+    x, y = _floats("x", x), _floats("y", y)
+    weights = np.ones(x.shape[:1], x.dtype) if weights is None else _floats("weights", weights)
+    if x.ndim != 2:
+        raise ValueError(f"x must have shape (n, fan_in); got {x.shape}")
+    if y.ndim != 2 or len(y) != len(x):
+        raise ValueError(f"y must have shape (n, outputs) = ({len(x)}, outputs), a row for each of x; got {y.shape}")
+    if weights.shape != (len(x),):
+        raise ValueError(f"weights must have shape (n,) = {(len(x),)}, one for each row of x; got {weights.shape}")
+    return x, y, weights
+
+
 def checked_like(name: str, tree: Any, params: Any) -> Any:
     """A tree with the structure, shapes and dtypes of `params`."""
     if jax.tree.structure(tree) != jax.tree.structure(params):
@@ -232,6 +245,12 @@ def cast(name: str, value: Any, dtype: Any) -> Array:
             # A NumPy array is as good as JAX's under jit, and does not wait for a device.
             return np.asarray(array, dtype)  # type: ignore[return-value]
     raise TypeError(f"{name} must hold real numbers; got {_kind(value)} of dtype {getattr(value, 'dtype', 'object')}")
+
+
+def _floats(name: str, value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    dtype = array.dtype if array.dtype in _DTYPES else np.float64
+    return np.asarray(cast(name, array, jax.dtypes.canonicalize_dtype(dtype)))
 
 
 def required(module: str, extra: str) -> Any:

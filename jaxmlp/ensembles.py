@@ -27,6 +27,7 @@ from jaxmlp.checks import (
 )
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
 from jaxmlp.network import Params, forward, init_params
+from jaxmlp.products import on_several_devices
 from jaxmlp.training import train
 
 
@@ -73,9 +74,9 @@ def train_ensemble(
 
     Data, weights and learning rate are shared by all members or given for each, judged by the rank of each by itself.
     On CPUs the members are trained one after another on each device, and split over the local devices when there are
-    several (`jax.config.update("jax_num_cpu_devices", 2)` makes two); inputs that already live on several devices stay
-    there. On accelerators the members are one `vmap`. Member k equals the same network trained alone, to the rounding
-    of a differently compiled program.
+    several (`jax.config.update("jax_num_cpu_devices", 2)` makes two). Inputs that already live on several devices stay
+    there, be it their members or their rows that are split. On accelerators the members are one `vmap`. Member k equals
+    the same network trained alone, to the rounding of a differently compiled program.
 
     Arguments:
         params: an ensemble, as `init_ensemble` returns.
@@ -109,7 +110,7 @@ def train_ensemble(
     for name, value in data.items():
         (each if checked_member_axis(name, value, ranks[name], members) else shared)[name] = value
 
-    devices = _devices_to_split_over((each, shared), members)
+    devices = _devices_to_split_over(each, shared, members)
     if devices is None:
         return _train_members(each, shared, activation, criterion, epochs)
     each = _padded(each, -members % len(devices))
@@ -157,13 +158,16 @@ def _member(activation, criterion, epochs, shared, each):
 @partial(jax.jit, static_argnums=(2, 3, 4))
 def _train_members(each, shared, activation, criterion, epochs):
     member = partial(_member, activation, criterion, epochs)
-    return lax.platform_dependent(
-        each,
-        shared,
-        # One after another: a member's data stay in the fastest cache, where a batched product would stream them.
-        cpu=lambda each, shared: lax.map(partial(member, shared), each),
-        default=lambda each, shared: jax.vmap(partial(member, shared))(each),
-    )
+
+    def together(each, shared):
+        return jax.vmap(partial(member, shared))(each)
+
+    def in_turn(each, shared):  # a member's data stay in the fastest cache, where a batched product would stream them
+        return lax.map(partial(member, shared), each)
+
+    if on_several_devices((each, shared)):
+        return together(each, shared)
+    return lax.platform_dependent(each, shared, cpu=in_turn, default=together)
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))
@@ -182,9 +186,9 @@ def _padded(each, rows):
     return jax.tree.map(lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[-1:], rows, axis=0)]), each)
 
 
-def _devices_to_split_over(arrays: Any, members: int) -> tuple[Any, ...] | None:
+def _devices_to_split_over(each: Any, shared: Any, members: int) -> tuple[Any, ...] | None:
     """The CPU devices that members are split over; None where everything stays as it is."""
-    leaves = jax.tree.leaves(arrays)
+    leaves = jax.tree.leaves((each, shared))
     if any(isinstance(leaf, Tracer) for leaf in leaves):
         return None
     shardings = [leaf.sharding for leaf in leaves if isinstance(leaf, Array)]
@@ -192,7 +196,7 @@ def _devices_to_split_over(arrays: Any, members: int) -> tuple[Any, ...] | None:
     if not homes:
         platforms = {device.platform for sharding in shardings for device in sharding.device_set}
         devices = jax.local_devices(backend="cpu") if platforms <= {"cpu"} else []
-    elif len(homes) == 1 and all(_by_members(sharding) for sharding in shardings):
+    elif len(homes) == 1 and _by_members(each, shared):
         devices = sorted(homes.pop(), key=lambda device: device.id)
     else:
         return None
@@ -200,7 +204,15 @@ def _devices_to_split_over(arrays: Any, members: int) -> tuple[Any, ...] | None:
     return tuple(devices) if len(devices) > 1 else None
 
 
-def _by_members(sharding: Any) -> bool:
-    """Whether an array is whole on each device, or split along its leading axis by an ensemble of ours."""
-    ours = isinstance(sharding, NamedSharding) and sharding.spec == PartitionSpec("member")
-    return ours or sharding.is_fully_replicated
+def _by_members(each: Any, shared: Any) -> bool:
+    """Whether arrays on several devices are whole on each of them, or split along the axis of members alone."""
+
+    def at_most(axes: int, tree: Any) -> bool:
+        shardings = [leaf.sharding for leaf in jax.tree.leaves(tree) if isinstance(leaf, Array)]
+        return all(
+            sharding.is_fully_replicated
+            or (isinstance(sharding, NamedSharding) and not any(tuple(sharding.spec)[axes:]))
+            for sharding in shardings
+        )
+
+    return at_most(1, each) and at_most(0, shared)

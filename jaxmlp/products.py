@@ -1,17 +1,20 @@
 """The four products of a dense layer `z = x w + b`, each in the form that compiles best for its static shapes.
 
 This is the one module whose job is speed. Every form of a product is the same function; a test holds each against the
-textbook's. Off the CPU, and in bfloat16, the form is always the textbook's. On the CPU, XLA turns a small product or
-sum into kernels of their own, which cost more than their arithmetic; written as elementwise sums they fuse with what
-stands around them. Thresholds were chosen by `bench/scaling.py` and `bench/tutorial.py`, on two x86-64 cores with AVX2.
+textbook's. Off the CPU, in bfloat16 and on several devices the form is always the textbook's. On one CPU, XLA turns a
+small product or sum into kernels of their own, which cost more than their arithmetic; written as elementwise sums they
+fuse with what stands around them. Thresholds were chosen by `bench/scaling.py` and `bench/tutorial.py`, on two x86-64
+cores with AVX2.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.sharding import AxisType
 
 # Called outside jit, a product is one program and not one for each term; inside, it dissolves into the caller's.
 _one_program = partial(jax.jit, inline=True)
@@ -49,6 +52,14 @@ def input_grad(dz: Array, w: Array) -> Array:
     """`dz wᵀ`: (n, fan_out), (fan_in, fan_out) to (n, fan_in)."""
     fast = _input_grad_one_output if w.shape[1] == 1 and _small(dz.shape[0], w.size) else None
     return _on_cpu(fast, _input_grad, dz, w)
+
+
+def on_several_devices(operands: Any) -> bool:
+    """Whether JAX shards the program of these, or of any in a tree: then it must not take rows or members apart."""
+    # A type knows its mesh, if not how it lies there. Within a shard_map (Manual) a device sees its own part only.
+    meshes = [jax.typeof(operand).sharding.mesh for operand in jax.tree.leaves(operands)]
+    axes = [axis for mesh in meshes for axis in zip(mesh.axis_sizes, mesh.axis_types, strict=True)]
+    return any(size > 1 and kind is not AxisType.Manual for size, kind in axes)
 
 
 def _small(rows: int, weights: int) -> bool:
@@ -122,6 +133,7 @@ def _pairwise_sum(terms: list[Array]) -> Array:
 
 def _on_cpu(fast: Callable[..., Array] | None, textbook: Callable[..., Array], *operands: Array) -> Array:
     # Decided when the program is lowered, so that an export for other platforms gets the textbook's form.
-    if fast is None or operands[0].dtype == jnp.bfloat16:  # in bfloat16 a sum written out would round after each term
+    # In bfloat16 a sum written out would round after each term; several devices would send each other its rows.
+    if fast is None or operands[0].dtype == jnp.bfloat16 or on_several_devices(operands):
         return textbook(*operands)
     return lax.platform_dependent(*operands, cpu=fast, default=textbook)

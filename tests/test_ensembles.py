@@ -104,6 +104,25 @@ def test_inputs_on_several_devices_stay_there():
     assert_close(member(trained, 1), train(member(ensemble(), 1), X[:6], Y[:6], 1e-2, epochs=5)[0], TOLERANCE)
 
 
+def test_members_that_the_user_split_stay_where_they_are():
+    mesh = jaxmlp.data_mesh(jax.devices()[2:6])
+    params = jax.device_put(ensemble(8), NamedSharding(mesh, PartitionSpec("data")))
+    trained, losses = train_ensemble(params, X, Y, epochs=5)
+    assert losses.sharding.device_set == set(mesh.devices.flat)
+    assert {shard.data.shape[0] for shard in losses.addressable_shards} == {2}
+    assert_close(trained, train_ensemble(ensemble(8), X, Y, epochs=5)[0], TOLERANCE)
+
+
+def test_members_and_rows_may_both_be_split():
+    grid = Mesh(np.array(jax.devices()).reshape(4, 2), ("member", "data"))
+    params = jax.device_put(ensemble(8), NamedSharding(grid, PartitionSpec("member")))
+    x, y = jax.device_put((X[:6], Y[:6]), NamedSharding(grid, PartitionSpec("data")))
+    program = jax.jit(lambda params, x, y: train_ensemble(params, x, y, 1e-2, epochs=5)).lower(params, x, y).compile()
+    kinds = re.findall("(all-reduce|all-gather|collective-permute|all-to-all)[(]", program.as_text())
+    assert kinds == ["all-reduce"]
+    assert_close(member(program(params, x, y), 1), train(member(ensemble(8), 1), X[:6], Y[:6], 1e-2, epochs=5))
+
+
 def test_a_second_call_traces_nothing_whatever_the_rate_is():
     traces = []
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.core
 ROOT = pathlib.Path(jaxmlp.__file__).parent
 BASE = {"activations", "criteria", "products", "checks"}
 CORE = BASE | {"network", "backprop", "training", "tutorial"}
-FRONTS = CORE | {"ensembles", "fitting", "verification", "storage", "tables", "models", "plots"}
+FRONTS = CORE | {"ensembles", "export", "fitting", "models", "plots", "sharding", "storage", "tables", "verification"}
 
 MAY_IMPORT = {
     "tutorial": set(),
@@ -24,6 +24,8 @@ MAY_IMPORT = {
     "backprop": BASE | {"network"},
     "training": BASE | {"network", "backprop"},
     "ensembles": CORE - {"tutorial"},
+    "sharding": {"checks"},
+    "export": CORE - {"tutorial"},
     "verification": (CORE - {"tutorial"}) | {"verification"},
     "storage": {"checks"},
     "fitting": (CORE - {"tutorial"}) | {"fitting", "storage"},
@@ -32,11 +34,11 @@ MAY_IMPORT = {
     "plots": FRONTS - {"plots"},
     "cli": FRONTS | {"cli", "jaxmlp"},
     "__main__": {"cli"},
-    "__init__": CORE | {"ensembles", "fitting", "models", "verification"},
+    "__init__": CORE | {"ensembles", "export", "fitting", "models", "sharding", "verification"},
 }
 
 # What a module of the foundation may take from outside: the standard library, NumPy and JAX.
-JAX_ONLY = ("tutorial", "activations", "criteria", "products", "checks", "network", "backprop", "training", "ensembles")
+JAX_ONLY = (*sorted(CORE), "ensembles", "export", "sharding")
 
 # Where autodiff may be called: beside our gradients, as their oracle.
 ORACLES = {"cli/explain.py"}

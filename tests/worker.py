@@ -1,0 +1,40 @@
+"""One process of two, which test_sharding.py starts: python -m tests.worker PORT WHICH FILE."""
+
+import sys
+
+import jax
+import numpy as np
+
+import jaxmlp
+
+
+def rows_of(which):
+    """The tutorial's rows, 60 in process 0 and 40 in process 1: in a real run, each would read its own file."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 3)).astype(np.float32)
+    y = x @ np.array([[0.2], [-1.3], [-0.5]], np.float32) + rng.normal(size=(100, 1)).astype(np.float32)
+    return (x[:60], y[:60]) if which == 0 else (x[60:], y[60:])
+
+
+def network():
+    rng = np.random.default_rng(1)
+    return tuple(
+        jaxmlp.Layer(rng.normal(size=shape).astype(np.float32), np.zeros((1, shape[1]), np.float32))
+        for shape in ((3, 32), (32, 1))
+    )
+
+
+def main(port, which, path):
+    here = f"127.0.0.1:{port}"
+    jax.distributed.initialize(here, num_processes=2, process_id=which, coordinator_bind_address=here)
+    mesh = jaxmlp.data_mesh()
+    x, y, weights = jaxmlp.shard_batch(mesh, *rows_of(jax.process_index()))
+    params, losses = jaxmlp.train(jaxmlp.replicate(mesh, network()), x, y, 1e-4, weights)
+    rows, key = weights.sum(), jaxmlp.replicate(mesh, jax.random.key(3))
+    if jax.process_index() == 0:
+        leaves = [np.asarray(leaf) for leaf in (*jax.tree.leaves(params), losses, rows, jax.random.key_data(key))]
+        np.savez(path, *leaves)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
