@@ -11,6 +11,7 @@ Exit code: 0 if every mutant is killed or listed; 1 if one survives, or a listed
 import argparse
 import ast
 import copy
+import importlib
 import multiprocessing
 import os
 import pathlib
@@ -196,7 +197,8 @@ def test_copy(package: pathlib.Path, tests: list[str], log: pathlib.Path) -> Non
     sys.path.insert(0, str(package.parent))
     os.chdir(ROOT)
     files = [f"tests/{name}.py" for name in tests]
-    code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=line", *files])
+    quick = ["--no-header", "--tb=line", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+    code = pytest.main(["-x", "-q", *quick, *files])
     assert "jaxmlp" not in sys.modules or sys.modules["jaxmlp"].__file__ == str(package / "__init__.py")
     sys.stdout.flush()
     os._exit(int(code))
@@ -283,9 +285,8 @@ def main() -> int:
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
-        import jax.numpy  # noqa: F401
-        import scipy.special
-        import scipy.stats  # noqa: F401
+        for name in ("jax.numpy", "jax.export", "scipy.special", "scipy.stats", "pytest"):
+            importlib.import_module(name)
 
         for _, verdict in run_all(args.jobs, work, [(module, None) for module in modules]):
             if verdict != "survived":
@@ -304,8 +305,10 @@ def main() -> int:
                 survived.append(mutant)
                 print(f"SURVIVED  {described(mutant)}", flush=True)
 
-    print(f"\n{killed} killed, {len(listed)} listed as the same function, {len(survived)} survived; ", end="")
-    print(f"{(time.monotonic() - start) / 60:.0f} minutes")
+    minutes = (time.monotonic() - start) / 60
+    print(
+        f"\n{len(chosen)} mutants: {killed} killed, {len(listed)} explained, {len(survived)} survive; {minutes:.0f} min"
+    )
     for mutant in survived:
         print(f"survived: {described(mutant)}")
     for mutant in wrong:
