@@ -56,6 +56,12 @@ EQUIVALENT: list[tuple[str, str, str, str]] = [
         "return jnp.clip(-1, outputs - y, 1)",
         "as above",
     ),
+    (
+        "criteria",
+        "return jax.nn.softmax(logits, axis=1) * jnp.sum(y, axis=1, keepdims=True) - y",
+        "return jax.nn.softmax(logits, axis=1) * jnp.sum(y, axis=True, keepdims=1) - y",
+        "True is 1",
+    ),
 ]
 
 SECONDS = 150  # of computing, after which a mutant counts as hanging; the slowest set of tests takes a fifth of it
@@ -210,7 +216,17 @@ def test_copy(package: pathlib.Path, tests: list[str], log: pathlib.Path) -> Non
     sys.path.insert(0, str(package.parent))
     os.chdir(ROOT)
     files = [f"tests/{name}.py" for name in tests]
-    quick = ["--no-header", "--tb=line", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:unraisableexception"]
+    quick = [
+        "--no-header",
+        "--tb=line",
+        "--assert=plain",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:hypothesispytest",
+        "-p",
+        "no:unraisableexception",
+    ]
     code = pytest.main(["-x", "-q", *quick, *files])
     assert "jaxmlp" not in sys.modules or sys.modules["jaxmlp"].__file__ == str(package / "__init__.py")
     sys.stdout.flush()
@@ -229,9 +245,7 @@ class Run:
             (package / f"{mutant.module}.py").write_text(mutant.source, encoding="utf-8")
         self.log = self.directory / "log"
         # A fork of this process, which has imported what takes long and does not change.
-        self.process = multiprocessing.get_context("fork").Process(
-            target=test_copy, args=(package, tests, self.log)
-        )
+        self.process = multiprocessing.get_context("fork").Process(target=test_copy, args=(package, tests, self.log))
         self.process.start()
 
     def verdict(self) -> str | None:
