@@ -1,11 +1,22 @@
 """Strict mode for every test: no silent promotion of dtypes or ranks, and eight devices where a machine has one."""
 
-import jax
-import pytest
+import os
+import tempfile
+
+# Before JAX is there, and for the processes that tests start: what one test has compiled, the others find.
+_compiled = tempfile.TemporaryDirectory()
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _compiled.name)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 8)
+# Compiling is what tests cost: what LLVM does to a program is left to those that ask for `optimised`.
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture
@@ -13,6 +24,14 @@ def x64():
     """Float64 for one test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def optimised():
+    """Programs compiled as users get them."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(autouse=True)

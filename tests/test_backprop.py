@@ -12,46 +12,53 @@ from helpers import ALL_ACTIVATIONS, ALL_CRITERIA, assert_close, assert_equal, p
 import jaxmlp
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.criteria import CRITERIA
+from jaxmlp.verification import Problem
+from jaxmlp.verification.programs import QUICK
+from jaxmlp.verification.programs import run as run_all
 
 pytestmark = pytest.mark.core
 
 SIZES = {1: (3, 2), 2: (3, 5, 2), 4: (3, 5, 4, 5, 2)}
 
 
-def both_gradients(configurations):
-    """(manual, autodiff) for each (activation, criterion, depth, dtype), all in one compiled program."""
-
-    def compute(problems):
-        results = []
-        for (activation, criterion, _, _), (params, x, y, weights) in zip(configurations, problems, strict=True):
-            options = {"activation": _resolve(activation), "criterion": CRITERIA[criterion]}
-            manual = jaxmlp.manual_value_and_grads(params, x, y, weights, **options)
-            results.append((manual, jax.value_and_grad(jaxmlp.loss)(params, x, y, weights, **options)))
-        return results
-
-    problems = [problem(SIZES[depth], criterion=c, dtype=dtype) for _, c, depth, dtype in configurations]
-    return dict(zip(configurations, run(compute, problems), strict=True))
+def both_gradients(problem):
+    """By hand and by jax.grad, each with the loss."""
+    *arrays, activation, criterion = problem
+    options = {"activation": activation, "criterion": criterion}
+    return [
+        function(*arrays, **options) for function in (jaxmlp.manual_value_and_grads, jax.value_and_grad(jaxmlp.loss))
+    ]
 
 
-def _resolve(activation):
-    return tuple(map(_resolve, activation)) if isinstance(activation, tuple) else ACTIVATIONS[activation]
+def _problem(activation, criterion, depth, dtype):
+    names = activation if isinstance(activation, tuple) else (activation,) * (depth - 1)
+    data = problem(SIZES[depth], criterion=criterion, dtype=dtype)
+    return Problem(*data, tuple(ACTIVATIONS[name] for name in names), CRITERIA[criterion])
 
 
-PAIRS = tuple(itertools.product(ALL_ACTIVATIONS, ALL_CRITERIA, [2], ["float32", "float64"]))
-DEPTHS = tuple(itertools.product(["tanh"], ["softmax_cross_entropy"], SIZES, ["bfloat16", "float32", "float64"]))
+# By default every pair, every depth and every dtype; `slow`, every combination.
+PAIRS = tuple(itertools.product(ALL_ACTIVATIONS, ALL_CRITERIA, [2], ["float64"]))
+DEPTHS = tuple(
+    ("tanh", "softmax_cross_entropy", depth, dtype)
+    for depth, dtype in ((1, "float64"), (2, "float32"), (4, "float32"), (4, "bfloat16"))
+)
 MIXED = ((("tanh", "relu", "gelu"), "softmax_cross_entropy", 4, "float64"),)
+GROUPS = (MIXED, DEPTHS, PAIRS)
 FULL = tuple(itertools.product(ALL_ACTIVATIONS, ALL_CRITERIA, SIZES, ["bfloat16", "float32", "float64"]))
 
 
 @functools.cache
 def _computed(configurations):
+    """The gradients of each; those of the same shapes share their code."""
     with jax.enable_x64(True):
-        return both_gradients(configurations)
+        problems = [_problem(*configuration) for configuration in configurations]
+        return dict(zip(configurations, run_all(both_gradients, problems, lambda _: (), QUICK), strict=True))
 
 
-@pytest.mark.parametrize("configuration", PAIRS + DEPTHS + MIXED, ids=str)
+@pytest.mark.parametrize("configuration", [each for group in GROUPS for each in group], ids=str)
 def test_manual_gradients_equal_jax_grad_leaf_by_leaf(configuration):
-    (value, grads), (expected_value, expected) = _computed(PAIRS + DEPTHS + MIXED)[configuration]
+    (group,) = (group for group in GROUPS if configuration in group)
+    (value, grads), (expected_value, expected) = _computed(group)[configuration]
     assert_close(grads, expected)
     assert_close(value, expected_value)
     assert str(value.dtype) == configuration[-1]
@@ -67,7 +74,7 @@ def test_manual_gradients_equal_jax_grad_in_the_full_product(configuration):
 
 def test_gradients_have_the_type_shapes_and_dtype_of_the_parameters():
     params, x, y, _ = problem()
-    grads = jaxmlp.manual_grads(params, x, y)
+    grads = jax.eval_shape(jaxmlp.manual_grads, params, x, y)
     assert jax.tree.structure(grads) == jax.tree.structure(params)
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), grads) == jax.tree.map(
         lambda leaf: (leaf.shape, leaf.dtype), params
@@ -88,9 +95,16 @@ def kinky_problem():
 
 def test_at_the_kink_manual_gradients_equal_jax_grad_exactly():
     params, x, y = kinky_problem()
-    assert_equal(jax.jit(jaxmlp.manual_grads)(params, x, y), jax.jit(jax.grad(jaxmlp.loss))(params, x, y))
-    only_that_row = np.eye(7)[2]
-    assert jaxmlp.manual_grads(params, x, y, only_that_row)[0].b.any(), "the gradient passes at h == 0"
+    manual, autodiff, of_that_row = run(
+        lambda *data: (
+            jaxmlp.manual_grads(*data),
+            jax.grad(jaxmlp.loss)(*data),
+            jaxmlp.manual_grads(*data, np.eye(7)[2]),
+        ),
+        *(params, x, y),
+    )
+    assert_equal(manual, autodiff)
+    assert np.any(of_that_row[0].b), "the gradient passes at h == 0"
 
 
 def test_at_the_kink_manual_gradients_equal_torchs_clamp():
@@ -100,7 +114,7 @@ def test_at_the_kink_manual_gradients_equal_torchs_clamp():
     outputs = (torch.tensor(x) @ w1 + b1).clamp(min=0) @ w2 + b2
     (outputs - torch.tensor(y)).pow(2).sum().backward()
     expected = (jaxmlp.Layer(w1.grad.numpy(), b1.grad.numpy()), jaxmlp.Layer(w2.grad.numpy(), b2.grad.numpy()))
-    assert_equal(jaxmlp.manual_grads(params, x, y), expected)
+    assert_equal(run(jaxmlp.manual_grads, params, x, y), expected)
 
 
 def test_a_weight_of_zero_removes_a_row(x64):

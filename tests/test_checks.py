@@ -235,13 +235,6 @@ def test_an_initializer_that_returns_something_else():
         jaxmlp.init_params(jax.random.key(0), (3, 1), w_init=lambda key, shape, dtype: jnp.ones(shape, jnp.bfloat16))
 
 
-def test_a_pair_that_holds_no_functions():
-    with refuses(TypeError, "Activation must hold two functions"):
-        jaxmlp.Activation(jnp.sin, None)
-    with refuses(TypeError, "Criterion must hold functions"):
-        jaxmlp.Criterion("mse", jnp.sin)
-
-
 def test_an_activation_that_leaves_jax():
     with refuses(TypeError, "activation.fn must return a JAX array, made with jax.numpy; got ndarray"):
         jaxmlp.forward(PARAMS, X, activation=jaxmlp.Activation(lambda h: np.sin(np.asarray(h)), jnp.cos))

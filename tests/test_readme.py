@@ -30,7 +30,7 @@ def user(tmp_path, monkeypatch):
 @pytest.mark.parametrize("snippet", PYTHON, ids=lambda snippet: snippet.split("\n")[2][:40])
 def test_python_snippets_run(snippet, user):
     names = {}
-    exec(snippet, names)
+    exec(snippet.replace("1000)", "16)"), names)  # fewer members of the ensemble
     losses = np.asarray(names["losses"])
     assert np.all(losses[..., -1] < losses[..., 0])
 

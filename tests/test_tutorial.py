@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import assert_close, relative_error
+from helpers import assert_close, relative_error, run
 from reference import numpy_epoch, numpy_tutorial, tutorial_problem
 
 import jaxmlp
@@ -35,7 +35,7 @@ def test_an_epoch_holds_every_number_by_its_name(x64):
 def test_a_step_equals_train_step():
     x, y = jaxmlp.synthetic_regression(jax.random.key(0))
     params = jaxmlp.init_params(jax.random.key(1))
-    weights, loss = tutorial_step((*params[0], *params[1]), x, y)
+    weights, loss = run(tutorial_step, (*params[0], *params[1]), x, y)
     stepped, expected_loss = jaxmlp.train_step(params, x, y)
     assert_close((jaxmlp.Layer(*weights[:2]), jaxmlp.Layer(*weights[2:])), stepped, 1e-6)
     assert relative_error(loss, expected_loss) < 1e-6

@@ -1,5 +1,6 @@
 """check_gradients: what is right passes, what is wrong is caught and named."""
 
+import functools
 import itertools
 import threading
 
@@ -13,6 +14,7 @@ import jaxmlp
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.criteria import CRITERIA
 from jaxmlp.verification import Problem, check_many, oracles
+from jaxmlp.verification.programs import QUICK
 from jaxmlp.verification.report import _finding
 
 pytestmark = pytest.mark.core
@@ -103,6 +105,45 @@ def test_along_random_directions_of_a_larger_network_too(monkeypatch):
     assert "along a random direction" in str(finding)
 
 
+LARGE, ROWS = (10, 1024, 1024, 1), 1000
+
+
+def shapes(sizes, n):
+    """A problem without its numbers."""
+    of = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float64)
+    params = tuple(jaxmlp.Layer(of((i, o)), of((1, o))) for i, o in itertools.pairwise(sizes))
+    return Problem(params, of((n, sizes[0])), of((n, sizes[-1])), of((n,)), (jaxmlp.tanh,) * (len(sizes) - 2))
+
+
+def test_a_larger_network_is_varied_along_fewer_directions_so_that_the_work_stays_the_same():
+    with jax.enable_x64(True):
+        assert oracles.directions(shapes((3, 32, 1), 100)) == 0, "each entry"
+        assert oracles.directions(shapes((10, 100, 100, 1), 1000)) == 32
+        assert 2 < oracles.directions(shapes((10, 200, 200, 1), 10_000)) < 32
+        assert oracles.directions(shapes(LARGE, ROWS)) == 2
+        assert oracles.directions(shapes((3, 1024, 1), 0)) == 0
+
+
+def test_the_proof_of_a_large_network_takes_its_steps_one_by_one():
+    with jax.enable_x64(True):
+        large = shapes(LARGE, ROWS)
+        draws = [jax.ShapeDtypeStruct(each.shape, each.dtype) for each in oracles.draws(large)]
+        program = jax.jit(lambda arrays, *draws: oracles.in_float64(Problem(*arrays, *large[4:]), *draws))
+        memory = program.lower(large[:4], *draws).compile(QUICK).memory_analysis()
+    assert memory.temp_size_in_bytes < 30 * 8 * ROWS * 1024, "thirty layers of pre-activations"
+
+
+@pytest.mark.slow
+def test_one_leaf_times_1_001_is_caught_in_a_large_network(monkeypatch):
+    mutate(monkeypatch)
+    params, x, y, weights = problem(LARGE, ROWS)
+    x[0, 0] = 2
+    report = jaxmlp.check_gradients(params, x, y, weights, activation=jaxmlp.tanh)
+    assert {(finding.name, finding.oracle) for finding in report.wrong} == set(
+        itertools.product(["params[1].w"], [*ORACLES, "jax.grad in float64"])
+    )
+
+
 def test_the_report_says_which_derivative_is_wrong_by_how_much_and_where():
     wrong_activation = jaxmlp.Activation(jnp.tanh, lambda h: 1 - jnp.tanh(h) ** 2 + jnp.where(h > 0.5, 0.1, 0))
     wrong_criterion = jaxmlp.Criterion(QUARTIC.fn, lambda o, y: 3.9 * (o - y) ** 3)
@@ -144,6 +185,8 @@ def test_kinks_are_recognised_and_said_and_hide_nothing(monkeypatch):
         undecided = {finding.name: finding.undecided for finding in report.findings if finding.undecided}
         assert undecided == {"activation[0].derivative": 4, "params[0].b": 4}
         assert "params[0].b: 4 of 4 are closer to a kink than the step" in str(report)
+        (row,) = (line for line in str(report).splitlines() if line.startswith("params[0].b  "))
+        assert "undecided" in row
     assert {(f.name, f.oracle) for f in mutant_w.wrong} == set(
         itertools.product(["params[0].w"], [*ORACLES, "jax.grad in float64"])
     )

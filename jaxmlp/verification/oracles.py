@@ -18,9 +18,10 @@ from jaxmlp.network import Params, forward, forward_pass, loss
 _STEPS = 2.0 ** np.arange(-8, -21, -2)
 # A network is small, and each entry is varied, if that takes at most so many products of an entry and a row.
 _SMALL = 2**28
+# Each leaf of a larger one is varied along as many random directions as take so many products, but 2 to 32.
+_LARGE, _FEWEST, _MOST = 2**34, 2, 32
 # The derivatives are checked at about so many pre-activations of a layer, those of the first rows.
-_MANY = 2**20
-DIRECTIONS = 32  # for each leaf of a larger one
+_PLACES = 2**17
 _PAIRS = 4  # of u and v in the adjoint identity, and draws of signs for the rows
 
 _linear = Criterion(lambda outputs, u: jnp.sum(outputs * u, axis=1), lambda outputs, u: u)
@@ -62,46 +63,49 @@ def in_float64(problem: Problem, signs: Array, u: Array, v: Array) -> dict[str, 
     options: Any = {"activation": activation, "criterion": criterion}
     theta, unravel = ravel_pytree(params)
     leaves = jax.tree.leaves(params)
-    leaf_of = np.repeat(np.arange(len(leaves)), [leaf.size for leaf in leaves])
-    members = jnp.asarray(leaf_of == np.arange(len(leaves))[:, None])  # (leaves, entries), one of each column
+    leaf_of = jnp.concatenate([jnp.full(leaf.size, k) for k, leaf in enumerate(leaves)])
+    along_random = directions(problem)
+    over = lax.map if along_random else _at_once  # a larger network goes one by one, for the memory
 
     by_hand = _flat(manual_grads(params, x, y, weights, **options))
     weights = jnp.ones(x.shape[0]) if weights is None else weights
-    by_grad, *by_signs = jax.vmap(lambda w: _flat(jax.grad(loss)(params, x, y, w, **options)))(
-        jnp.concatenate([weights[None], signs * weights[None]])
+    by_grad, *by_signs = over(
+        lambda w: _flat(jax.grad(loss)(params, x, y, w, **options)),
+        jnp.concatenate([weights[None], signs * weights[None]]),
     )
 
     def along(direction):
         def moved(step):
             return loss(unravel(theta + step * direction), x, y, weights, **options)
 
-        return _stepped(moved), jnp.vdot(by_hand, direction)
+        return over(moved, _offsets()), jnp.vdot(by_hand, direction)
 
     def entry(k):
         return along(jnp.where(jnp.arange(theta.size) == k, 1.0, 0.0))
 
     def random(k):
-        direction = jnp.where(members[k // DIRECTIONS], jnp.roll(v[0], k), 0)
+        direction = jnp.where(leaf_of == k // along_random, jnp.roll(v[0], k), 0)
         return along(direction / jnp.linalg.norm(direction))
 
-    small = is_small(problem)
-    central = lax.map(entry if small else random, jnp.arange(theta.size if small else len(leaves) * DIRECTIONS))
+    if along_random:
+        central = lax.map(random, jnp.arange(len(leaves) * along_random))
+    else:
+        central = lax.map(entry, jnp.arange(theta.size))
 
     def adjoint(pair):
         u, v = pair
         pulled = _flat(manual_grads(params, x, u, activation=activation, criterion=_linear))  # J^T u
 
-        def pushed(member):  # J v, v restricted to a leaf
-            tangent = unravel(jnp.where(member, v, 0))
-            return jax.jvp(lambda p: forward(p, x, activation=activation), (params,), (tangent,))[1]
+        def of_leaf(k):
+            direction, part = (jnp.where(leaf_of == k, vector, 0) for vector in (v, pulled))
+            jv = jax.jvp(lambda p: forward(p, x, activation=activation), (params,), (unravel(direction),))[1]
+            norm = jnp.linalg.norm
+            return part @ v, jnp.sum(jv * u), jnp.maximum(norm(part) * norm(direction), norm(jv) * norm(u))
 
-        jv, parts = jax.vmap(pushed)(members), jnp.where(members, pulled[None], 0)
-        norms = jnp.linalg.norm(parts, axis=1) * jnp.linalg.norm(jnp.where(members, v[None], 0), axis=1)
-        size = jnp.maximum(norms, jnp.linalg.norm(jv, axis=(1, 2)) * jnp.linalg.norm(u))
-        return parts @ v, jnp.sum(jv * u[None], axis=(1, 2)), size
+        return over(of_leaf, jnp.arange(len(leaves)))
 
     z = forward_pass(params, x, activation)[1]
-    rows = _MANY // max(h.shape[1] for h in z) + 1
+    rows = _PLACES // max(h.shape[1] for h in z) + 1
     derivatives = [_activation_derivative(f, h[:rows]) for f, h in zip(activation, z, strict=False)]
     derivatives.append(_criterion_derivative(criterion, z[-1][:rows], y[:rows]))
     return {
@@ -134,7 +138,15 @@ def _criterion_derivative(criterion: Criterion, outputs: Array, y: Array) -> dic
 
 def _stepped(f: Callable[[Array], Array]) -> Array:
     """`f` of each step for `central_difference`, along a new axis in front."""
-    return jax.vmap(f)(jnp.asarray([0, *_STEPS, *-_STEPS]))
+    return _at_once(f, _offsets())
+
+
+def _offsets() -> Array:
+    return jnp.asarray([0, *_STEPS, *-_STEPS])
+
+
+def _at_once(f: Callable, xs: Array) -> Any:
+    return jax.vmap(f)(xs)
 
 
 def central_difference(stepped: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -153,9 +165,12 @@ def central_difference(stepped: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.take_along_axis(slope[1:], best, 0)[0], np.take_along_axis(doubt, best, 0)[0]
 
 
-def is_small(problem: Problem) -> bool:
-    """Whether the central differences vary each entry, and not random directions."""
-    return _entries(problem) ** 2 * np.shape(problem.x)[0] <= _SMALL
+def directions(problem: Problem) -> int:
+    """How many random directions of a leaf the central differences vary; 0 if they vary each entry instead."""
+    products = _entries(problem) * np.shape(problem.x)[0]
+    if _entries(problem) * products <= _SMALL:
+        return 0
+    return max(_FEWEST, min(_MOST, _LARGE // max(1, products * len(jax.tree.leaves(problem.params)))))
 
 
 def _entries(problem: Problem) -> int:

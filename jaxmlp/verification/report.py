@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmlp.verification.oracles import DIRECTIONS, Problem, central_difference, is_small
+from jaxmlp.verification.oracles import Problem, central_difference, directions
 
 # Errors are relative to the largest entry of a leaf. float64: some thousand roundings. bfloat16: the 16 roundings of
 # 2^-8 that a chain of four layers takes.
@@ -93,7 +93,8 @@ class GradientReport:
         oracles = list(dict.fromkeys(finding.oracle for finding in self.findings))
         table = {finding.name: [finding.name, str(finding.shape)] + [""] * len(oracles) for finding in self.findings}
         for finding in self.findings:
-            table[finding.name][2 + oracles.index(finding.oracle)] = f"{finding.error:.1e}{'' if finding.ok else ' !'}"
+            error = f"{finding.error:.1e}{'' if finding.ok else ' !'}" if finding.checked else "undecided"
+            table[finding.name][2 + oracles.index(finding.oracle)] = error
         bounds = {finding.oracle: f"{finding.bound:.1e}" for finding in self.findings}
         rows = [["relative error by", "", *oracles], *table.values(), ["allowed", "", *bounds.values()]]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -135,14 +136,14 @@ def judge(problem: Problem, own: dict[str, Any], proof: dict[str, Any]) -> Gradi
         if dtype != "float64":
             by_hand, by_grad = proof["by_hand"][part], proof["by_grad"][part]
             found.append(_finding(name, "jax.grad in float64", by_hand, by_grad, sizes[k], BOUNDS["float64"]))
-        small = is_small(problem)
-        varied = part if small else slice(k * DIRECTIONS, (k + 1) * DIRECTIONS)
+        along_random = directions(problem)
+        varied = slice(k * along_random, (k + 1) * along_random) if along_random else part
         stepped, along = (each[varied] for each in proof["central"])
         central, doubt = central_difference(stepped.T)
         found.append(_finding(name, "central differences", along, central, sizes[k], CENTRAL_BOUND, doubt=doubt))
         left, right, norm = (each[:, k] for each in proof["adjoint"])
         found.append(_finding(name, "adjoint identity", left, right, norm, BOUNDS["float64"]))
-        findings += [_placed(each, leaf.shape, small) for each in found]
+        findings += [_placed(each, leaf.shape, bool(along_random)) for each in found]
     return GradientReport(
         findings=tuple(findings),
         sizes=(params[0].w.shape[0], *(layer.w.shape[1] for layer in params)),
@@ -169,9 +170,9 @@ def _of_derivatives(derivatives: list[dict[str, Any]]) -> list[Finding]:
     return findings
 
 
-def _placed(finding: Finding, shape: tuple[int, ...], small: bool) -> Finding:
+def _placed(finding: Finding, shape: tuple[int, ...], along_random: bool) -> Finding:
     """The finding on a flat leaf, its place in the leaf's own shape; none where directions were random."""
-    random = finding.oracle == "adjoint identity" or (finding.oracle == "central differences" and not small)
+    random = finding.oracle == "adjoint identity" or (finding.oracle == "central differences" and along_random)
     if finding.where is None or random:
         return finding._replace(shape=shape, where=None)
     return finding._replace(shape=shape, where=tuple(int(i) for i in np.unravel_index(finding.where[0], shape)))
