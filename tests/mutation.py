@@ -216,18 +216,8 @@ def test_copy(package: pathlib.Path, tests: list[str], log: pathlib.Path) -> Non
     sys.path.insert(0, str(package.parent))
     os.chdir(ROOT)
     files = [f"tests/{name}.py" for name in tests]
-    quick = [
-        "--no-header",
-        "--tb=line",
-        "--assert=plain",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:hypothesispytest",
-        "-p",
-        "no:unraisableexception",
-    ]
-    code = pytest.main(["-x", "-q", *quick, *files])
+    without = [f"-pno:{plugin}" for plugin in ("cacheprovider", "hypothesispytest", "unraisableexception")]
+    code = pytest.main(["-x", "-q", "--no-header", "--tb=line", "--assert=plain", *without, *files])
     assert "jaxmlp" not in sys.modules or sys.modules["jaxmlp"].__file__ == str(package / "__init__.py")
     sys.stdout.flush()
     os._exit(int(code))
