@@ -34,12 +34,12 @@ TESTS = {
     "backprop": ["test_backprop", "test_training"],
     "network": ["test_network", "test_backprop", "test_checks"],
     "training": ["test_training", "test_checks"],
-    "products": ["test_products", "test_backprop"],
+    "products": ["test_products", "test_backprop", "test_ensembles", "test_sharding"],
 }
 
 # These choose a form by shape. All forms are the same function, so no test can or should tell the choices apart.
 CHOICES = {"dense", "weight_grad", "bias_grad", "input_grad"}
-THRESHOLDS = {"FEW_INPUTS", "FEW_ROWS"}
+THRESHOLDS = {"FEW_INPUTS", "FEW_ROWS", "FEW_WEIGHTS", "_small"}
 TYPES = {"Params"}
 
 # (module, the line before, the line after, why it is the same function)
@@ -61,6 +61,23 @@ EQUIVALENT: list[tuple[str, str, str, str]] = [
         "return jax.nn.softmax(logits, axis=1) * jnp.sum(y, axis=1, keepdims=True) - y",
         "return jax.nn.softmax(logits, axis=1) * jnp.sum(y, axis=True, keepdims=1) - y",
         "True is 1",
+    ),
+    *(
+        (
+            "network",
+            "return bias_grad((row_losses if weights is None else weights * row_losses)[:, None])[0, 0]",
+            f"return bias_grad((row_losses if weights is None else weights * row_losses)[:, None])[{entry}]",
+            "of shape (1, 1); JAX takes an index beyond the end for the last",
+        )
+        for entry in ("1, 0", "0, 1")
+    ),
+    *(
+        ("training", before, before.replace(numbers, swapped), "the numbers of static arguments have no order")
+        for before, numbers, swapped in (
+            ("_train_step = jax.jit(_step, static_argnums=(5, 6))", "5, 6", "6, 5"),
+            ("@partial(jax.jit, static_argnums=(5, 6, 7))", "5, 6", "6, 5"),
+            ("@partial(jax.jit, static_argnums=(5, 6, 7))", "6, 7", "7, 6"),
+        )
     ),
 ]
 
@@ -146,13 +163,16 @@ def _expressions(tree: ast.AST, choosing: bool = False) -> Iterator[ast.AST]:
                 continue
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
                 continue  # a docstring
+            if getattr(node, "name", None) in THRESHOLDS:
+                continue
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 target = node.targets[0].id
                 if target in THRESHOLDS | TYPES or (choosing and target.startswith("few")):
                     continue
             if isinstance(node, ast.keyword) and node.arg == "strict":
                 continue  # zip(strict=True): the lengths agree, it says so
-            yield from [node] if isinstance(node, ast.expr | ast.stmt) else []
+            chooses = choosing and isinstance(node, ast.If | ast.IfExp)
+            yield from [node] if isinstance(node, ast.expr | ast.stmt) and not chooses else []
             yield from _expressions(node, choosing or getattr(node, "name", None) in CHOICES)
 
 
@@ -276,7 +296,7 @@ def run_all(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=TESTS, help="this module; may be given several times")
-    parser.add_argument("--match", default="", metavar="TEXT", help="mutants with this text before or after")
+    parser.add_argument("--match", action="append", metavar="TEXT", help="mutants of lines with this text; likewise")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
     args = parser.parse_args()
@@ -285,7 +305,7 @@ def main() -> int:
     chosen = []
     for module in modules:
         source = (ROOT / "jaxmlp" / f"{module}.py").read_text(encoding="utf-8")
-        chosen += [m for m in mutants(module, source) if args.match in m.before or args.match in m.after]
+        chosen += [m for m in mutants(module, source) if any(text in m.before for text in args.match or [""])]
     if args.list:
         for mutant in chosen:
             print(described(mutant))

@@ -88,6 +88,11 @@ def test_a_list_of_activations(function):
         function(PARAMS, X, Y, activation=[jaxmlp.relu, jaxmlp.relu])
 
 
+def test_a_list_as_criterion_is_refused_before_jit_finds_that_it_cannot_be_hashed(function):
+    with refuses(TypeError, "criterion must be a jaxmlp.Criterion", "got list"):
+        function(PARAMS, X, Y, criterion=[jaxmlp.poisson])
+
+
 def test_a_bare_function_as_criterion(function):
     with refuses(TypeError, "criterion must be a jaxmlp.Criterion", "squared_error", "poisson", "got own_loss"):
         function(PARAMS, X, Y, criterion=own_loss)

@@ -79,15 +79,16 @@ def test_no_epochs_return_the_parameters_and_an_empty_history():
     assert (losses.shape, losses.dtype) == ((0,), jnp.float32)
 
 
-def test_the_defaults_are_the_tutorials():
-    parameters = inspect.signature(train).parameters
+@pytest.mark.parametrize(("function", "epochs"), [(train, {"epochs": 200}), (train_step, {})])
+def test_the_defaults_are_the_tutorials(function, epochs):
+    parameters = inspect.signature(function).parameters
     defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
     assert defaults == {
         "learning_rate": 1e-4,
         "weights": None,
-        "epochs": 200,
         "activation": jaxmlp.relu,
         "criterion": jaxmlp.squared_error,
+        **epochs,
     }
 
 
