@@ -28,7 +28,7 @@ def x64():
 
 @pytest.fixture
 def optimised():
-    """Programs compiled as users get them."""
+    """Programs compiled as users get them, if this test is the first to compile them."""
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)

@@ -34,7 +34,7 @@ TESTS = {
     "backprop": ["test_backprop", "test_training"],
     "network": ["test_network", "test_backprop", "test_checks"],
     "training": ["test_training", "test_checks"],
-    "products": ["test_products", "test_backprop", "test_ensembles", "test_sharding"],
+    "products": ["test_products", "test_backprop"],
 }
 
 # These choose a form by shape. All forms are the same function, so no test can or should tell the choices apart.

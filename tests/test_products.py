@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import problem, relative_error, run
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxmlp
 from jaxmlp import backprop, network, products
@@ -117,3 +118,19 @@ def test_the_cpu_gets_its_own_forms():
     x, dz = jnp.ones((100, 3)), jnp.ones((100, 32))
     assert "dot_general" not in arithmetic(products.weight_grad, (x, dz), "cpu")
     assert "dot_general" in arithmetic(products.weight_grad, (x, dz), "tpu")
+
+
+def test_several_devices_are_those_that_jax_shards_over_not_those_that_a_shard_map_does():
+    seen = []
+
+    def saw(x):
+        seen.append(products.on_several_devices({"x": x, "plain": jnp.ones(2)}))
+        return x
+
+    x = np.ones((4, 3), np.float32)
+    jax.jit(saw).lower(x)
+    for devices in (jax.devices()[:1], jax.devices()[:2]):
+        mesh = Mesh(np.array(devices), ("rows",))
+        jax.jit(saw).lower(jax.device_put(x, NamedSharding(mesh, PartitionSpec("rows"))))
+        jax.jit(jax.shard_map(saw, mesh=mesh, in_specs=PartitionSpec("rows"), out_specs=PartitionSpec("rows"))).lower(x)
+    assert seen == [False, False, False, True, False]
