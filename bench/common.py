@@ -19,7 +19,7 @@ def arguments(description: str | None, rounds: int = 20) -> argparse.ArgumentPar
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds, help=f"alternating rounds (default {rounds})")
     parser.add_argument("--device", help="JAX platform: cpu, cuda, tpu (default: JAX's own choice)")
-    parser.add_argument("--devices", type=int, help="how many devices a CPU shall pretend to be")
+    parser.add_argument("--devices", type=int, help="how many to use; a CPU pretends to be so many")
     return parser
 
 
@@ -29,10 +29,19 @@ def configured(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
     args = parser.parse_args()
     if args.device:
-        jax.config.update("jax_platforms", args.device)
+        jax.config.update("jax_platforms", args.device if args.device == "cpu" else f"{args.device},cpu")
     if args.devices:
         jax.config.update("jax_num_cpu_devices", args.devices)
+        if len(jax.devices()) < args.devices:
+            parser.error(f"--devices {args.devices}: there are {len(jax.devices())} here")
     return args
+
+
+def closeness() -> float:
+    """How far the losses of two systems that compute the same may lie apart: accelerators round products."""
+    import jax
+
+    return 1e-3 if jax.default_backend() == "cpu" else 5e-2
 
 
 def where() -> dict[str, Any]:

@@ -13,7 +13,7 @@ import sys
 
 import jax
 import numpy as np
-from common import alternate, arguments, configured, ratio, report, summary
+from common import alternate, arguments, closeness, configured, ratio, report, summary
 from peers import AbsentError, c_loop, torch_batched
 
 import jaxmlp
@@ -42,7 +42,7 @@ def main():
         expected = np.asarray(jaxmlp.train_ensemble(params, x, y)[1])
         for name, call in systems.items():
             losses = call()
-            np.testing.assert_allclose(losses, expected[: len(losses)], rtol=1e-3, err_msg=f"{name} differs")
+            np.testing.assert_allclose(losses, expected[: len(losses)], rtol=closeness(), err_msg=f"{name} differs")
         seconds = alternate(systems, args.rounds)
         # What one network costs: the C loop trains the first one only.
         each = {name: [s / (1 if name == C else members) for s in seconds[name]] for name in seconds}

@@ -1,16 +1,18 @@
 """Claim: gradients by hand cost no more than autodiff's, in time or memory, from tiny networks to large ones.
 
-    python bench/scaling.py                       (all parts; --part grid, large or middle for one)
+    python bench/scaling.py --devices 2           (all parts; --part grid, large, sharded or middle for one)
 
 grid    `manual_value_and_grads` beside `jax.value_and_grad` of our own loss and of the loss as a textbook writes it:
         100 to 8192 rows, 32 to 1024 units, one and three hidden layers, 1 and 10 outputs; with temporary memory.
 large   one gradient step of 8192 rows through 256-1024-1024-10 beside this run's own peak of matrix products (the best
         median of a jitted float32 (8192 x 1024)(1024 x 1024)), and beside torch. Work is the layer products needed.
+sharded an epoch of `train` of that network: on one device, which on a CPU uses all cores, and with its rows over all.
 middle  an epoch of `train`, 1000 rows through 10-64-64-1 (50 in a call), on one core and on two: each in a process of
         its own, the two taking turns.
 A call is timed until its results are complete.
 """
 
+import functools
 import itertools
 import json
 import os
@@ -21,7 +23,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import alternate, arguments, configured, ratio, report, summary
+from common import alternate, arguments, closeness, configured, ratio, report, summary
 from peers import AbsentError, torch_gradients
 
 import jaxmlp
@@ -37,12 +39,12 @@ GRID += [(n, (3, 32, 1)) for n in (100, 128, 129, 1000, 8192)] + [(8192, (3, 102
 
 def main():
     parser = arguments(__doc__)
-    parser.add_argument("--part", choices=("grid", "large", "middle", "worker"))
+    parser.add_argument("--part", choices=("grid", "large", "sharded", "middle", "worker"))
     args = configured(parser)
     if args.part == "worker":
         worker()
         return
-    for name, part in {"middle": middle, "grid": grid, "large": large}.items():
+    for name, part in {"middle": middle, "grid": grid, "large": large, "sharded": sharded}.items():
         if args.part in (None, name):
             part(args.rounds)
 
@@ -78,7 +80,8 @@ def grid(rounds):
         (_, expected), *others = [program(*operands) for program in programs.values()]
         for _, grads in others:
             for leaf, other in zip(jax.tree.leaves(grads), jax.tree.leaves(expected), strict=True):
-                np.testing.assert_allclose(leaf, other, rtol=1e-3, atol=1e-3 * float(np.abs(other).max()))
+                size = float(np.abs(other).max())
+                np.testing.assert_allclose(leaf, other, rtol=closeness(), atol=closeness() * size)
         calls = {name: lambda p=p, o=operands: jax.block_until_ready(p(*o)) for name, p in programs.items()}
         seconds = alternate(calls, rounds, calls=max(1, min(20, int(1e9 / (n * sum(np.square(sizes)) * 6)))))
         ours = seconds["jaxmlp.manual_value_and_grads"]
@@ -120,6 +123,35 @@ def large(rounds):
     report("scaling large", "8192 rows through 256-1024-1024-10", rows)
 
 
+def sharded(rounds):
+    devices = jax.devices()
+    if len(devices) < 2:
+        print("skipped: sharded (it needs several devices; --devices 2 makes two of a CPU)")
+        return
+    n, sizes, epochs = 8192, (256, 1024, 1024, 10), 2
+    params, x, y = data(n, sizes)
+    calls = {}
+    for name, mesh in {
+        "one device": jaxmlp.data_mesh(devices[:1]),
+        f"{len(devices)} devices": jaxmlp.data_mesh(devices),
+    }.items():
+        batch = jaxmlp.shard_batch(mesh, x, y, np.full(n, 1 / n, np.float32))
+        calls[name] = functools.partial(losses_of, jaxmlp.replicate(mesh, params), *batch, epochs)
+    expected, losses = (call() for call in calls.values())
+    np.testing.assert_allclose(losses, expected, rtol=closeness())
+    seconds = alternate(calls, rounds)
+    rows = [
+        {"system": name, "speed_to_one": ratio(seconds["one device"], seconds[name])}
+        | summary([s / epochs for s in seconds[name]])
+        for name in calls
+    ]
+    report("scaling sharded", "8192 rows through 256-1024-1024-10, an epoch", rows)
+
+
+def losses_of(params, x, y, weights, epochs):
+    return np.asarray(jaxmlp.train(params, x, y, 1e-2, weights, epochs=epochs)[1])
+
+
 def middle(rounds):
     if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
         print("skipped: middle (it needs two cores, and a system that can bind a process to one)")
@@ -128,7 +160,7 @@ def middle(rounds):
     workers = {}
     for name, allowed in {"one core": cores[1:], "two cores": cores}.items():
         os.sched_setaffinity(0, allowed)  # which a child inherits
-        command = [sys.executable, __file__, "--part", "worker"]
+        command = [sys.executable, __file__, "--part", "worker", "--device", "cpu"]
         workers[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     os.sched_setaffinity(0, cores)
     seconds = {name: [] for name in workers}

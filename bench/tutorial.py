@@ -9,7 +9,7 @@ Below the table of training runs: what `train` costs above a bare `jax.jit` of t
 
 import jax
 import numpy as np
-from common import alternate, arguments, configured, first_call, ratio, report, summary
+from common import alternate, arguments, closeness, configured, first_call, ratio, report, summary
 from peers import ALL, AbsentError
 
 import jaxmlp
@@ -47,7 +47,7 @@ def main():
     starts = {name: first_call(call) for name, call in systems.items()}
     expected = systems["jaxmlp.train"]()
     for name, call in systems.items():
-        np.testing.assert_allclose(call(), expected, rtol=1e-3, err_msg=f"{name} computes something else")
+        np.testing.assert_allclose(call(), expected, rtol=closeness(), err_msg=f"{name} computes something else")
 
     seconds = alternate(systems, args.rounds, calls=3)
     limit = seconds.get("C loop")

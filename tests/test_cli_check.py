@@ -62,7 +62,14 @@ def test_the_table_has_a_row_for_each_pair_and_says_device_and_precision(command
     assert out[-1] == "6 configurations, 0 wrong"
     assert all(len(line) <= 120 for line in out)
     assert f"jax {jax.__version__}" in err[0]
-    assert "the default costs float32 0.0e+00 on this device" in err[1]
+    assert "(float32 gradients differ by 0.0e+00)" in err[1]
+
+
+def test_a_device_that_rounds_products_is_named_with_the_way_to_more():
+    assert "which on this device the default has too" in check._precision(0.0)
+    assert 'rounds float32 gradients by 7.0e-03; for more, with jax.default_matmul_precision("highest")' in (
+        check._precision(7e-3)
+    )
 
 
 def test_json_is_one_object_with_each_configuration(command, monkeypatch):

@@ -26,9 +26,16 @@ MEAN_OF = {n: np.full(n, 1 / n, np.float32) for n in (100, 37)}
 
 
 def collectives(program):
-    """How often each kind of message between devices stands in a compiled program."""
+    """How often each kind of message between devices stands in a part of a compiled program."""
     kinds = "all-reduce|all-gather|all-to-all|collective-permute|collective-broadcast|reduce-scatter"
     return Counter(re.findall(rf" ({kinds})(?:-start)?\(", program))
+
+
+def before_and_in_the_loop(program):
+    """A compiled program's main part, and all others: the loop's condition and body."""
+    loop, main = re.split(r"^ENTRY ", program.as_text(), flags=re.M)
+    assert main.count(" while(") == 1
+    return main, loop
 
 
 def test_the_mesh_has_one_axis_and_leaves_the_sharding_to_jax():
@@ -43,12 +50,39 @@ def test_training_on_eight_devices_equals_one_with_one_all_reduce_an_epoch(n, si
     placed = replicate(data_mesh(), params), *shard_batch(data_mesh(), x, y, MEAN_OF[n])
     program = jax.jit(lambda params, x, y, weights: train(params, x, y, 0.05, weights, epochs=50))
     program = program.lower(*placed).compile()
-    assert " while(" in program.as_text()  # and what is there once, is there once an epoch
-    assert collectives(program.as_text()) == {"all-reduce": 1}
+    main, loop = before_and_in_the_loop(program)
+    assert not collectives(main)
+    assert collectives(loop) == {"all-reduce": 1}
 
     trained, losses = program(*placed)
     assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves((trained, losses)))
     assert_close(trained, train(params, x, y, 0.05, MEAN_OF[n], epochs=50)[0], TOLERANCE)
+
+
+def test_fitting_on_eight_devices_equals_one_with_one_all_reduce_an_epoch():
+    params, x, y, weights = problem((3, 5, 2), 37)
+    options = {"optimizer": jaxmlp.adam(1e-2), "epochs": 5}
+    state = jaxmlp.init_fit(params, key=jax.random.key(0), optimizer=options["optimizer"])
+    placed = replicate(data_mesh(), state), *shard_batch(data_mesh(), x, y, weights)
+    program = jax.jit(lambda *operands: jaxmlp.fit_epochs(*operands, **options)).lower(*placed).compile()
+    main, loop = before_and_in_the_loop(program)
+    assert collectives(main) == {"all-reduce": 1}  # the sum of the weights
+    assert collectives(loop) == {"all-reduce": 1}
+    fitted, history = jaxmlp.fit_epochs(state, x, y, weights, **options)
+    there, measured = program(*placed)
+    assert_close((there.params, measured.loss), (fitted.params, np.asarray(history.loss)), TOLERANCE)
+
+
+def test_mini_batches_are_the_same_rows_on_eight_devices():
+    params, x, y, _ = problem((3, 5, 2), 37)
+    options = {"optimizer": jaxmlp.sgd(1e-2), "epochs": 3, "batch_size": 8}
+    state = jaxmlp.init_fit(params, key=jax.random.key(0), optimizer=options["optimizer"])
+    held_out = (np.arange(37) % 5 == 0).astype(np.float32)
+    mesh = data_mesh()
+    placed = *shard_batch(mesh, x, y, 1 - held_out), shard_batch(mesh, x, y, held_out)[2]
+    there, measured = jaxmlp.fit_epochs(replicate(mesh, state), *placed, **options)
+    fitted, history = jaxmlp.fit_epochs(state, x, y, 1 - held_out, held_out, **options)
+    assert_close((there.params, *measured), (fitted.params, *map(np.asarray, history)), TOLERANCE)
 
 
 def test_rows_are_split_evenly_and_filled_up_with_weight_0():

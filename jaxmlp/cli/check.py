@@ -74,9 +74,18 @@ def run(args: argparse.Namespace) -> int:
         _print_table(reports, dtypes)
         print(f"\n{len(reports)} configurations, {wrong} wrong")
     note(f"Device: {platform()}; {jax.device_count()} of them, checked on the first")
-    note(f"Checked at the highest precision of matrix products; the default costs float32 {cost:.1e} on this device")
+    note(_precision(cost))
     note(f"Time: {seconds:.1f} s. Your own network: jaxmlp.check_gradients(params, x, y)")
     return 1 if wrong else 0
+
+
+def _precision(cost: float) -> str:
+    """What the products of a training run are rounded to: TPUs round inputs to bfloat16, recent NVIDIA to TF32."""
+    checked = "Checked at the highest precision of matrix products"
+    if cost <= BOUNDS["float32"]:
+        return f"{checked}, which on this device the default has too (float32 gradients differ by {cost:.1e})"
+    more = 'with jax.default_matmul_precision("highest"): or JAX_DEFAULT_MATMUL_PRECISION=highest'
+    return f"{checked}. This device's default rounds float32 gradients by {cost:.1e}; for more, {more}"
 
 
 def _problem(activation: str, criterion: str, depth: int, dtype: str) -> Problem:
