@@ -16,6 +16,7 @@ from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.cli.common import (
     CommandError,
     checked_plot,
+    finite,
     key_seed,
     note,
     platform,
@@ -202,7 +203,7 @@ def _report(args: argparse.Namespace, table: Prepared, trained: Trained, out: Pa
     model, y = trained.model, table.y[aside]
     mean, std = arrays(mean_and_std(model, table.x[aside]))
     found = scores(table.recipe, mean, y, table.y[rows])
-    model = replace(model, training={**model.training, "scores": found})
+    model = replace(model, training={**model.training, "scores": finite(found)})
     refusing(save_model, model, out, code=1)
     command = shlex.join(["jaxmlp", "predict", str(out), args.file])
     interrupted = "interrupted" in trained.stopped
