@@ -41,9 +41,9 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, full_disk):
 
 
 def test_what_cannot_be_written_or_read_is_one_line(tmp_path):
-    with pytest.raises(StorageError, match="cannot write .*: No such file or directory"):
+    with pytest.raises(StorageError, match=r"cannot write .*: No such file or directory"):
         write_bytes(tmp_path / "none" / "file", b"")
-    with pytest.raises(StorageError, match="cannot read .*: Is a directory"):
+    with pytest.raises(StorageError, match=r"cannot read .*: Is a directory"):
         read_arrays(tmp_path)
     (tmp_path / "text").write_text("some text, longer than eight bytes")
     with pytest.raises(StorageError, match="is damaged, or no safetensors file"):
