@@ -50,6 +50,7 @@ def command(capsys):
     from jaxmlp.cli import main
 
     def command(*words):
+        capsys.readouterr()
         try:
             code = main([str(word) for word in words])
         except SystemExit as stopped:
