@@ -41,3 +41,22 @@ def _configuration_is_left_alone():
     before = {name: getattr(jax.config, name) for name in names}
     yield
     assert {name: getattr(jax.config, name) for name in names} == before
+
+
+@pytest.fixture
+def command(capsys):
+    """Run the command: (exit code, lines of stdout, lines of stderr)."""
+
+    from jaxmlp.cli import main
+
+    def command(*words):
+        capsys.readouterr()
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as stopped:
+            code = stopped.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out.splitlines(), err.splitlines()
+
+    return command

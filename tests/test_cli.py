@@ -7,39 +7,9 @@ import subprocess
 import sys
 
 import jax
-import numpy as np
 import pytest
 
 import jaxmlp
-from jaxmlp.cli import main
-
-
-@pytest.fixture
-def command(capsys):
-    """Run the command: (exit code, lines of stdout, lines of stderr)."""
-
-    def command(*words):
-        try:
-            code = main([str(word) for word in words])
-        except SystemExit as stopped:
-            code = stopped.code
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out.splitlines(), err.splitlines()
-
-    return command
-
-
-@pytest.fixture
-def houses(tmp_path):
-    """A table whose price is a smooth function of two columns; a third is constant."""
-    rng = np.random.default_rng(0)
-    rooms, age = rng.uniform(1, 9, size=200), rng.uniform(0, 50, size=200)
-    price = 1000 * (rooms**2 + 40 * np.exp(-age / 10))
-    path = tmp_path / "houses.csv"
-    lines = [f"{r},{a},EU,{p}".replace("EU", "7") for r, a, p in zip(rooms, age, price, strict=True)]
-    path.write_text("\n".join(["rooms,age,zone,price", *lines]))
-    return path
 
 
 def test_the_tutorial_prints_its_twenty_lines_and_the_response_beside_the_truth(command):
@@ -127,12 +97,8 @@ def test_a_run_that_diverges_fails_and_names_the_epoch(command):
         (["explain", "--unit", "1.5"], "argument --unit: '1.5' is not one of 0 to 31"),
         (["explain", "--epoch", "0"], "argument --epoch: '0' is not a whole number from 1 to 10000000"),
         (["explain", "--seed", str(2**40)], "is not a whole number from 0 to 2**32 - 1"),
-        (["train", "none.csv", "--target", "price"], "none.csv: no such file"),
-        (["train", "none.csv", "--target", "price", "--seed", str(2**63)], "is not a whole number from 0 to 2**32 - 1"),
         (["tutorial", "--epochs", "1" + "0" * 400], "is not a whole number from 0 to 10000000"),
         (["tutorial", "--see", "3"], "unrecognized arguments: --see 3"),
-        (["train", "x" * 5000, "--target", "price"], "cannot be read: File name too long"),
-        (["train", "none.csv"], "the following arguments are required: --target"),
         (["learn"], "invalid choice: 'learn'"),
     ],
 )
@@ -144,62 +110,6 @@ def test_a_users_mistake_is_one_line_and_exit_2(command, words, message, tmp_pat
     (line,) = err
     assert line.startswith("jaxmlp")
     assert message in line
-
-
-def test_train_beats_the_mean_on_rows_it_has_not_seen(command, houses):
-    code, out, err = command("train", houses, "--target", "price")
-    assert code == 0
-    assert [int(line.split()[1]) for line in out[:10]] == list(range(500, 5001, 500))
-    rmse, of_mean = re.fullmatch(
-        r"RMSE of price on the rows kept aside: (\S+); of guessing the mean: (\S+)", out[-1]
-    ).groups()
-    assert float(rmse) < 0.2 * float(of_mean)
-    assert "Left out: zone (constant)" in err
-    assert any("180 rows to train on, 20 kept aside (seed 0), 2 features" in line for line in err)
-
-
-def test_train_json_holds_the_errors_in_the_unit_of_the_target(command, houses):
-    code, out, _ = command("train", houses, "--target", "price", "--seed", 3, "--json")
-    (line,) = out
-    result = json.loads(line)
-    assert code == 0
-    assert 100 < result["rmse"] < 0.2 * result["rmse_of_mean"]
-    assert result["rmse_of_mean"] > 10_000
-    assert result["constant"] == ["zone"]
-
-
-def test_a_mistake_in_a_table_names_file_column_and_row(command, houses):
-    houses.write_text(houses.read_text() + "\nlarge,3,7,100\n")
-    code, out, err = command("train", houses, "--target", "price")
-    assert (code, out) == (2, [])
-    assert err == [f"jaxmlp train: {houses}: column 'rooms', row 201: 'large' is not a number"]
-
-
-def test_a_missing_dependency_is_one_line_with_the_line_to_run(command, houses, monkeypatch):
-    monkeypatch.setitem(sys.modules, "polars", None)
-    code, out, err = command("train", houses, "--target", "price")
-    assert (code, out) == (1, [])
-    assert err == ["jaxmlp train: polars is needed for this and not installed: pip install 'jaxmlp[tables]'"]
-
-
-def test_a_table_without_a_pattern_is_said_to_be_no_better_than_guessing(command, tmp_path):
-    rng = np.random.default_rng(0)
-    path = tmp_path / "noise.csv"
-    rows = [",".join(map(str, row)) for row in rng.normal(size=(60, 9))]
-    path.write_text("\n".join(["a,b,c,d,e,f,g,h,y", *rows]))
-    code, _, err = command("train", path, "--target", "y")
-    assert code == 0
-    assert "That is no better than guessing: these columns may not tell the target" in err
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_one_feature_that_tells_the_target_is_enough(command, tmp_path, seed):
-    area = np.random.default_rng(0).uniform(20, 200, size=60)
-    path = tmp_path / "areas.csv"
-    path.write_text("\n".join(["area,price", *(f"{a},{5 + 3 * a}" for a in area)]))
-    _, out, _ = command("train", path, "--target", "price", "--seed", seed, "--json")
-    result = json.loads(out[0])
-    assert result["rmse"] < 0.1 * result["rmse_of_mean"]
 
 
 def test_a_full_disk_is_one_line(command, monkeypatch):

@@ -39,7 +39,7 @@ def note(message: str) -> None:
 
 def print_json(result: dict[str, Any]) -> None:
     """One JSON object on stdout; numbers that JSON cannot hold become null."""
-    print(json.dumps(_finite(result)))
+    print(json.dumps(finite(result)))
 
 
 def write_figure(figure: Any, path: str) -> None:
@@ -116,11 +116,12 @@ def _number(text: str, kind: type, least: float, wanted: str, most: float = math
     return value
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same with None for numbers that JSON cannot hold."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -12,7 +12,7 @@ from jaxmlp.cli.tables import refusing
 from jaxmlp.criteria import CRITERIA
 from jaxmlp.models import Model, load_model
 from jaxmlp.tables import Recipe
-from jaxmlp.tables.columns import Column, Number, OneHot
+from jaxmlp.tables.columns import Column, Number, OneHot, counted
 
 
 def add_parser(commands: Any) -> None:
@@ -70,7 +70,7 @@ def _columns(recipe: Recipe) -> list[str]:
 
 def _column(column: Column) -> str:
     if isinstance(column, Number):
-        gaps = f", {column.gaps} gaps" if column.gaps else ""
+        gaps = f", {counted(column.gaps, 'gap')}" if column.gaps else ""
         return f"number, mean {column.center:.4g}, standard deviation {column.scale:.4g}{gaps}"
     if isinstance(column, OneHot):
         return "one of " + ", ".join("(gap)" if level is None else repr(level) for level in column.levels)

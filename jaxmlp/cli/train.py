@@ -1,6 +1,7 @@
 """`jaxmlp train FILE --target COLUMN`: a model of a table on disk, and how good it is on rows it has not seen."""
 
 import argparse
+import os
 import shlex
 import time
 from dataclasses import replace
@@ -16,6 +17,7 @@ from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.cli.common import (
     CommandError,
     checked_plot,
+    finite,
     key_seed,
     note,
     platform,
@@ -44,6 +46,7 @@ from jaxmlp.fitting.checkpoints import CheckpointError
 from jaxmlp.fitting.optimizers import OPTIMIZERS
 from jaxmlp.models import Model, mean_and_std, save_model
 from jaxmlp.network import Params, init_params
+from jaxmlp.storage import StorageError
 from jaxmlp.tables import Recipe
 
 _CRITERIA = {"regression": squared_error, "classification": softmax_cross_entropy, "counts": poisson}
@@ -115,8 +118,8 @@ def _checked_call(args: argparse.Namespace) -> Path:
         raise CommandError("--resume needs --checkpoint DIR, the directory to go on from")
     out = Path("model.safetensors" if args.file == "-" else Path(args.file).with_suffix(".safetensors").name)
     out = out if args.out is None else Path(args.out)
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise CommandError(f"--out {out}: " + ("a directory" if out.is_dir() else "no such directory"))
+    if os.path.isdir(out) or not os.path.isdir(out.absolute().parent):
+        raise CommandError(f"--out {out}: " + ("a directory" if os.path.isdir(out) else "no such directory"))
     if args.file != "-" and out.absolute() == Path(args.file).absolute():
         raise CommandError(f"--out {out}: that is the table")
     if args.checkpoint is not None:
@@ -159,9 +162,9 @@ def _fit(args: argparse.Namespace, table: Prepared) -> Trained:
         "resume": args.resume,
     }
     try:
-        result = refusing(fit, params, table.x[rows], table.y[rows], **options, code=1)
-    except CheckpointError as error:
-        raise CommandError(str(error)) from None
+        result = fit(params, table.x[rows], table.y[rows], **options)
+    except StorageError as error:
+        raise CommandError(str(error), code=2 if isinstance(error, CheckpointError) else 1) from None
     stopped = [result.stopped] if isinstance(result.stopped, str) else list(result.stopped)
     best = np.atleast_1d(result.best_epoch).tolist()
     losses, epochs = np.asarray(result.history.loss), result.history.loss.shape[-1]
@@ -202,7 +205,7 @@ def _report(args: argparse.Namespace, table: Prepared, trained: Trained, out: Pa
     model, y = trained.model, table.y[aside]
     mean, std = arrays(mean_and_std(model, table.x[aside]))
     found = scores(table.recipe, mean, y, table.y[rows])
-    model = replace(model, training={**model.training, "scores": found})
+    model = replace(model, training={**model.training, "scores": finite(found)})
     refusing(save_model, model, out, code=1)
     command = shlex.join(["jaxmlp", "predict", str(out), args.file])
     interrupted = "interrupted" in trained.stopped

@@ -219,8 +219,14 @@ def _progress(epochs: int, *, shown: bool) -> Iterator[Callable[[FitState, Histo
     with required("tqdm", extra="tables").tqdm(total=epochs, unit="epoch", disable=None) as bar:
 
         def show(state, history):
-            measured = {name: f"{np.nanmean(v[..., -1]):.4g}" for name, v in history._asdict().items() if v is not None}
-            bar.set_postfix(measured, refresh=False)
+            bar.set_postfix({k: _last(v) for k, v in history._asdict().items() if v is not None}, refresh=False)
             bar.update(int(np.max(state.epoch)) - bar.n)
 
         yield show
+
+
+def _last(values: np.ndarray) -> str:
+    """What was measured last, on average over the members that still run."""
+    last = np.atleast_1d(values[..., -1]).astype(np.float64)
+    last = last[~np.isnan(last)]
+    return f"{last.mean():.4g}" if len(last) else "nan"

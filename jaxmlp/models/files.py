@@ -1,7 +1,8 @@
 """A model on disk: one safetensors file.
 
-Its arrays are named `layers.0.w`, `layers.0.b`, `layers.1.w`, …; all else is JSON in its metadata. Reading it runs
-nothing of what it holds.
+Its arrays are named `layers.0.w`, `layers.0.b`, `layers.1.w`, …; all else is one JSON object in its metadata. (One,
+because safetensors writes several in an order of its own: equal models are equal files.) Reading it runs nothing of
+what it holds.
 """
 
 import itertools
@@ -21,7 +22,7 @@ from jaxmlp.network import Layer, Params
 from jaxmlp.storage import StorageError, read_arrays, write_arrays
 from jaxmlp.tables import Recipe
 
-_FORMAT, _VERSION = "jaxmlp model", 1
+_NAME, _VERSION = "jaxmlp_model", 1
 
 
 def save_model(model: Model, path: str | PathLike[str]) -> None:
@@ -41,6 +42,7 @@ def save_model(model: Model, path: str | PathLike[str]) -> None:
     leaves = [np.asarray(leaf) for layer in model.params for leaf in layer]
     activation = model.activation
     about = {
+        "version": _VERSION,
         "sizes": model.sizes,
         "members": model.members,
         "dtype": str(model.params[0].w.dtype),
@@ -52,11 +54,11 @@ def save_model(model: Model, path: str | PathLike[str]) -> None:
         "training": dict(model.training),
     }
     try:
-        metadata = {name: json.dumps(value, allow_nan=False) for name, value in about.items()}
+        metadata = {_NAME: json.dumps(about, allow_nan=False)}
     except (TypeError, ValueError) as error:
         raise ValueError(f"training must hold what JSON can: {error}") from None
     arrays = dict(zip(_names(model.sizes), leaves, strict=True))
-    write_arrays(Path(path), arrays, {"format": _FORMAT, "version": str(_VERSION)} | metadata)
+    write_arrays(Path(path), arrays, metadata)
 
 
 def load_model(
@@ -83,14 +85,9 @@ def load_model(
     """
     path = Path(path)
     arrays, metadata = read_arrays(path)
-    if metadata.get("format") != _FORMAT:
+    if _NAME not in metadata:
         raise StorageError(f"{path}: not a model of jaxmlp")
-    if metadata.get("version") != str(_VERSION):
-        raise StorageError(
-            f"{path}: version {metadata.get('version')!r:.40} of the format; this jaxmlp reads {_VERSION}: "
-            "written by another one"
-        )
-    about = _parsed(path, metadata)
+    about = _parsed(path, metadata[_NAME])
     params = _params(path, about, arrays)
     found = {
         "activation": _chosen(path, "activation", about["activation"], activation, ACTIVATIONS),
@@ -115,16 +112,20 @@ def _name_of(value: Any, ours: dict[str, Any]) -> dict[str, str] | str:
     return {"own": getattr(value.fn, "__qualname__", type(value.fn).__name__)}
 
 
-def _parsed(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
-    """The metadata that `save_model` writes, each what it must be."""
-    about = {}
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    """What `save_model` wrote beside the arrays, each what it must be."""
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError):
+        about = None
+    if not isinstance(about, dict):
+        raise StorageError(f"{path} is damaged: its metadata cannot be parsed")
+    if about.get("version") != _VERSION:
+        version = f"{about.get('version')!r:.40}"
+        raise StorageError(f"{path}: version {version} of the format, written by another jaxmlp; this one: {_VERSION}")
     for name, valid in _VALID.items():
-        try:
-            about[name] = json.loads(metadata[name])
-            if not valid(about[name]):
-                raise ValueError
-        except (KeyError, ValueError, RecursionError):
-            raise StorageError(f"{path} is damaged: {name!r} is missing from its metadata, or cannot be") from None
+        if name not in about or not valid(about[name]):
+            raise StorageError(f"{path} is damaged: {name!r} is missing from its metadata, or cannot be")
     return about
 
 

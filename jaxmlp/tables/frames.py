@@ -37,7 +37,7 @@ def as_frame(data: Any) -> "DataFrame":
     if len(set(map(str, names))) < len(names):
         raise TableError("two columns have one name")
     try:
-        return polars.DataFrame({str(name): polars.Series(_values(data[name])) for name in names})
+        return polars.DataFrame({str(name): polars.Series(_values(data[name]), strict=False) for name in names})
     except (polars.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
         raise TableError(f"cannot be used as a table: {str(error).splitlines()[0]}") from None
 

@@ -1,0 +1,149 @@
+"""`jaxmlp predict` writes a line for each row, in order; `jaxmlp show` says what a model is."""
+
+import io
+import json
+import pathlib
+
+import jax
+import numpy as np
+import polars
+import pytest
+
+import jaxmlp
+from jaxmlp.tables import learn_recipe
+
+HOUSES = polars.DataFrame({
+    "rooms": [1.0, None, 3, 4.5], "city": ["Rome", "Oslo", "Oslo", "Rome"], "price": [1e6, 2e6, 3e6, 5e6],
+    "sold": [True, False, True, True],
+})  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A user's directory."""
+    monkeypatch.chdir(tmp_path)
+    HOUSES.write_csv("houses.csv")
+
+
+def saved(target="price", members=None, dtype="float32"):
+    """A model of the houses, not trained."""
+    recipe = learn_recipe(HOUSES.select("rooms", "city", target), target)
+    rng = np.random.default_rng(0)
+    shapes = [(recipe.n_inputs, recipe.n_outputs)]
+    lead = () if members is None else (members,)
+    with jax.enable_x64(dtype == "float64"):
+        params = tuple(
+            jaxmlp.Layer(rng.normal(size=(*lead, i, o)).astype(dtype), rng.normal(size=(*lead, 1, o)).astype(dtype))
+            for i, o in shapes
+        )
+        criterion = jaxmlp.softmax_cross_entropy if recipe.classes else jaxmlp.squared_error
+        model = jaxmlp.Model(params, criterion=criterion, recipe=recipe, training={"rows": 4, "scores": {"rmse": 0.5}})
+        jaxmlp.save_model(model, "model")
+    return model
+
+
+def test_a_line_for_each_row_in_order_whatever_the_order_of_the_columns(command):
+    model = saved()
+    code, out, err = command("predict", "model", "houses.csv")
+    assert (code, out[0], err) == (0, "prediction", [])
+    np.testing.assert_array_equal(np.array(out[1:], float), jaxmlp.predict(model, HOUSES)[:, 0])
+    HOUSES.select("city", "rooms", polars.lit("ignored").alias("more")).write_csv("new.csv")
+    assert command("predict", "model", "new.csv")[1] == out
+
+
+def test_probabilities_come_first_the_spread_before_the_prediction_and_the_prediction_last(command):
+    model = saved("sold", members=3)
+    _, out, _ = command("predict", "model", "houses.csv")
+    table = polars.read_csv(io.StringIO("\n".join(out)))
+    assert table.columns == ["probability_false", "probability_true", "std", "prediction"]
+    mean, std = jaxmlp.predict_with_std(model, HOUSES)
+    np.testing.assert_allclose(table.to_numpy()[:, :2].astype(float), mean, rtol=1e-6)
+    np.testing.assert_allclose(table["std"], np.take_along_axis(std, mean.argmax(1)[:, None], 1)[:, 0], rtol=1e-6)
+    assert table["prediction"].to_list() == (mean[:, 1] > 0.5).tolist()
+
+
+def test_the_spread_of_a_number_is_in_its_unit(command):
+    model = saved(members=3)
+    _, out, _ = command("predict", "model", "houses.csv")
+    assert out[0] == "std,prediction"
+    table = np.array([line.split(",") for line in out[1:]], float)
+    mean, std = jaxmlp.predict_with_std(model, HOUSES)
+    np.testing.assert_allclose(table, np.column_stack([std, mean]), rtol=1e-6)
+
+
+def test_what_is_new_in_a_table_is_a_note(command):
+    saved()
+    HOUSES.with_columns(city=polars.Series(["Rome", "Bern", "Oslo", "Lima"])).write_csv("new.csv")
+    _, out, err = command("predict", "model", "new.csv")
+    assert len(out) == 5
+    assert err == ["city: 2 rows with a text not seen in training; taken as none of its levels"]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_the_output_is_a_file_of_the_kind_that_its_name_says(command, name):
+    saved()
+    expected = [float(line) for line in command("predict", "model", "houses.csv")[1][1:]]
+    code, out, err = command("predict", "model", "houses.csv", "-o", name)
+    assert (code, out, err) == (0, [], [f"Predictions: {name}, 4 rows"])
+    table = polars.read_csv(name) if name.endswith("csv") else polars.read_parquet(name)
+    assert table.to_dict(as_series=False) == {"prediction": expected}
+
+
+def test_a_table_from_standard_input(command, monkeypatch):
+    saved()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(pathlib.Path("houses.csv").read_bytes())))
+    assert command("predict", "model", "-")[1] == command("predict", "model", "houses.csv")[1]
+
+
+def test_a_model_of_float64_predicts_in_float64(command):
+    model = saved(dtype="float64")
+    _, out, _ = command("predict", "model", "houses.csv")
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(np.array(out[1:], float), jaxmlp.predict(model, HOUSES)[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["none", "houses.csv"], "cannot read none: No such file or directory"),
+        (["houses.csv", "houses.csv"], "houses.csv is damaged, or no safetensors file"),
+        (["plain", "houses.csv"], "plain: the model has no recipe for tables"),
+        (["model", "none.csv"], "none.csv: no such file"),
+        (["model", "short.csv"], "short.csv: no column 'city'; the columns are 'rooms'"),
+        (["model", "houses.csv", "-o", "out.txt"], "-o out.txt: the name must end in .csv or .parquet"),
+        (["model", "houses.csv", "-o", "no/out.csv"], "-o no/out.csv: no such directory"),
+        (["model", "houses.csv", "-o", "./houses.csv"], "-o houses.csv: that is a file to read"),
+        (["model"], "the following arguments are required: FILE"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_2(command, words, message):
+    jaxmlp.save_model(jaxmlp.Model(saved().params), "plain")
+    pathlib.Path("short.csv").write_text("rooms\n1\n")
+    code, out, err = command("predict", *words)
+    assert (code, out) == (2, [])
+    (line,) = err
+    assert message in line
+    assert HOUSES.equals(polars.read_csv("houses.csv"))
+
+
+def test_show_prints_the_network_the_columns_and_how_it_was_trained(command):
+    saved(members=3)
+    code, out, _ = command("show", "model")
+    assert code == 0
+    assert out[:4] == ["sizes: 4-1", "members: 3", "parameters: 15", "dtype: float32"]
+    assert "regression of price" in out
+    assert "  rooms  number, mean 2.833, standard deviation 1.434, 1 gap" in out
+    assert "  city   one of 'Oslo', 'Rome'" in out
+    assert out[-2:] == ["  rows: 4", "  scores: rmse 0.5"]
+
+
+def test_show_as_json_holds_the_whole_recipe(command):
+    model = saved()
+    _, (line,), _ = command("show", "model", "--json")
+    result = json.loads(line)
+    assert result["recipe"] == json.loads(model.recipe.to_json())
+    assert (result["sizes"], result["criterion"], result["training"]["rows"]) == ([4, 1], "squared_error", 4)
+
+
+def test_show_refuses_what_is_no_model(command):
+    assert command("show", "houses.csv")[0] == 2

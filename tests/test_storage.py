@@ -1,0 +1,60 @@
+"""A file appears whole or stays as it was, whatever happens while it is written."""
+
+import resource
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmlp.storage import StorageError, read_arrays, write_arrays, write_bytes
+
+
+@pytest.fixture
+def full_disk():
+    """No file may grow beyond a thousand bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_arrays_of_every_dtype_and_rank_come_back_to_the_bit(tmp_path):
+    dtypes = (jnp.bfloat16, np.float32, np.float64, np.int32, np.uint32, np.bool_)
+    arrays = {f"{np.dtype(dtype)} {shape}": np.ones(shape, dtype) for dtype in dtypes for shape in ((), (2, 3), (0, 2))}
+    arrays["transposed"] = np.arange(6.0).reshape(2, 3).T
+    write_arrays(tmp_path / "file", arrays, {"name": "née\n{}"})
+    found, metadata = read_arrays(tmp_path / "file")
+    assert metadata == {"name": "née\n{}"}
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert (found[name].shape, found[name].dtype) == (array.shape, array.dtype), name
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path, full_disk):
+    path = tmp_path / "file"
+    write_bytes(path, b"old")
+    with pytest.raises(StorageError, match=rf"^cannot write {path}: File too large$"):
+        write_bytes(path, bytes(2000))
+    assert path.read_bytes() == b"old"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_cannot_be_written_or_read_is_one_line(tmp_path):
+    with pytest.raises(StorageError, match=r"cannot write .*: No such file or directory"):
+        write_bytes(tmp_path / "none" / "file", b"")
+    with pytest.raises(StorageError, match=r"cannot read .*: Is a directory"):
+        read_arrays(tmp_path)
+    (tmp_path / "text").write_text("some text, longer than eight bytes")
+    with pytest.raises(StorageError, match="is damaged, or no safetensors file"):
+        read_arrays(tmp_path / "text")
+
+
+def test_ctrl_c_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_bytes(tmp_path / "file", b"new")
+    assert not list(tmp_path.iterdir())
