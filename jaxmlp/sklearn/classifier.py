@@ -102,7 +102,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     def predict(self, X: Any) -> Any:
         """The class (n,) of each row X (n, features), or its labels (n, labels), by the mean of the members."""
-        return self._binarizer.inverse_transform(self._predictions(X)[0])
+        mean, _ = self._predictions(X)
+        return self._binarizer.inverse_transform(mean)
 
     def predict_proba(self, X: Any, *, return_std: bool = False) -> Any:
         """The mean probabilities that the members give.

@@ -239,7 +239,7 @@ class Perceptron(BaseEstimator):
         x = filled(X.astype(self.coefs_[0].dtype, copy=False), rounded(len(X)))
         params, x = jax.device_put((self._params(), x), settings.device(self.device))
         predicted = predict_rows(params, x, settings.activation(self.activation), self._criterion())
-        mean, deviation = (np.array(values)[: len(X)] for values in predicted)
+        mean, deviation = (np.asarray(values, X.dtype)[: len(X)] for values in predicted)
         return mean, deviation
 
 

@@ -16,7 +16,7 @@ def batches(n: int, batch_size: int | str) -> tuple[int, int | None]:
 
 def rounded(n: int) -> int:
     """N rows, filled up to a multiple of 32, or by less than an eighth."""
-    step = max(32, 1 << (n.bit_length() - 4))
+    step = max(32, (1 << n.bit_length()) // 16)
     return -(-n // step) * step
 
 
