@@ -2,13 +2,15 @@
 
 import numpy as np
 
+from jaxmlp.checks import checked_count
+
 
 def batches(n: int, batch_size: int | str) -> tuple[int, int | None]:
     """The rows that n rows are filled up to, and the rows of a batch, None where all are one batch.
 
     Filling up adds no batch: scikit-learn's "auto" are 200 rows, or all.
     """
-    size = 200 if batch_size == "auto" else int(batch_size)
+    size = 200 if batch_size == "auto" else checked_count("batch_size", batch_size, at_least=1)
     if n <= size:
         return rounded(n), None
     return -(-n // size) * size, size
