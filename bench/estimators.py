@@ -2,8 +2,8 @@
 
     python bench/estimators.py --device cpu                    (all parts; --part sizes, grid or quality for one)
 
-sizes    one `fit` of each, the same data, network, batches and number of epochs (50), from tiny to large; the first fit of
-         a shape compiles, the next does not.
+sizes    one `fit` of each, the same data, network, batches and number of epochs (50), from tiny to large; the first
+         fit of a shape compiles, the next does not.
 grid     GridSearchCV, 20 candidates (5 learning rates, 4 alphas) × 5 folds on the standardised digits, max_iter 100, as
          a user would run it: with n_jobs 1 and 2, a process of its own for each, imports and compiling included.
 quality  defaults, 5 × 5 shuffled folds, five standard tables: the difference of the scores in its standard errors.
@@ -75,8 +75,8 @@ def sizes(args):
         reference = statistics.median(seconds["scikit-learn"])
         rows.append({
             "rows": n, "network": "-".join(map(str, (features, *hidden, 1))), "first_s": first, "later_s": later,
-            "scikit_learn_s": reference, "times_faster_first": reference / first, "times_faster_later": reference / later,
-            "epochs_to_win": epochs_to_win(first, later, reference), "seconds": seconds,
+            "scikit_learn_s": reference, "times_faster_first": reference / first,
+            "times_faster_later": reference / later, "epochs_to_win": epochs_to_win(first, later, reference), "seconds": seconds,
         })  # fmt: skip
     report("estimators sizes", "a fit of 50 epochs, beside scikit-learn's", rows)
 
@@ -126,19 +126,19 @@ def quality(args):
     for name, load in tables.items():
         x, y = load(return_X_y=True)
         kind = "MLPRegressor" if name == "diabetes" else "MLPClassifier"
-        folds = (RepeatedKFold if name == "diabetes" else RepeatedStratifiedKFold)(
-            n_splits=5, n_repeats=5, random_state=0
-        )
+        shuffled = RepeatedKFold if name == "diabetes" else RepeatedStratifiedKFold
+        folds = shuffled(n_splits=5, n_repeats=5, random_state=0)
         scores, seconds = {}, {}
         for system, module in SYSTEMS.items():
             model = make_pipeline(StandardScaler(), getattr(module, kind)(random_state=0))
             start = time.perf_counter()
             scores[system] = cross_val_score(model, x, y, cv=folds)
             seconds[system] = time.perf_counter() - start
-        difference = scores["jaxmlp"] - scores["scikit-learn"]
+        ours, theirs = scores.values()
+        difference = ours - theirs
         error = difference.std(ddof=1) / np.sqrt(len(difference))
         rows.append({
-            "table": name, "jaxmlp": float(scores["jaxmlp"].mean()), "scikit_learn": float(scores["scikit-learn"].mean()),
+            "table": name, "jaxmlp": float(ours.mean()), "scikit_learn": float(theirs.mean()),
             "difference": float(difference.mean()), "standard_error": float(error),
             "jaxmlp_s": seconds["jaxmlp"], "scikit_learn_s": seconds["scikit-learn"],
         })  # fmt: skip

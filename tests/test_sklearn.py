@@ -102,9 +102,9 @@ def test_sgd_stops_where_scikit_learns_does(nesterov):
 
 
 def test_a_step_of_sgd_worked_by_hand():
-    # One input, no hidden layer, weights 3 and 1 on two rows, alpha = 4, a rate of 0.1:
-    # outputs 2·x + 1 = (3, 5); errors (3 - 4, 5 - 1) = (-1, 4); weighted mean of error·x = (3·(-1)·1 + 1·4·2) / 4 = 1.25,
-    # of error = 0.25; the penalty adds 4 · 2 / 4 = 2 to the first. So w = 2 - 0.1 · 3.25, b = 1 - 0.1 · 0.25.
+    # One input, no hidden layer, w = 2, b = 1; two rows with weights 3 and 1; alpha = 4, a rate of 0.1. Outputs are
+    # 2x + 1 = (3, 5), errors (3 - 4, 5 - 1) = (-1, 4). The weighted mean of error · x is (3 · -1 · 1 + 1 · 4 · 2) / 4 =
+    # 1.25, to which the penalty adds 4 · 2 / 4 = 2; that of the error is 0.25. So w = 2 - 0.325, b = 1 - 0.025.
     x, y, weights = np.array([[1.0], [2.0]]), np.array([4.0, 1.0]), np.array([3.0, 1.0])
     model = MLPRegressor(hidden_layer_sizes=(), solver="sgd", momentum=0, learning_rate_init=0.1, alpha=4)
     model.partial_fit(x, y)
@@ -242,10 +242,9 @@ def test_members_are_one_program_and_predict_their_mean():
     assert np.shape(model.loss_curve_) == (3, 10)
     alone = clone(model).set_params(n_members=1).fit(X, Y)
     np.testing.assert_allclose(model.loss_curve_[0], alone.loss_curve_, rtol=1e-5)
-    each = [
-        jaxmlp.forward(tuple(jaxmlp.Layer(w[k], b[k : k + 1]) for w, b in zip(model.coefs_, model.intercepts_)), X)
-        for k in range(3)
-    ]
+    (w1, w2), (b1, b2) = model.coefs_, model.intercepts_
+    members = [(jaxmlp.Layer(w1[k], b1[k][None]), jaxmlp.Layer(w2[k], b2[k][None])) for k in range(3)]
+    each = [jaxmlp.forward(params, X) for params in members]
     mean, deviation = model.predict(X, return_std=True)
     np.testing.assert_allclose(mean, np.mean(each, axis=0)[:, 0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(deviation, np.std(each, axis=0)[:, 0], rtol=1e-3, atol=1e-5)
