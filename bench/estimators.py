@@ -76,7 +76,8 @@ def sizes(args):
         rows.append({
             "rows": n, "network": "-".join(map(str, (features, *hidden, 1))), "first_s": first, "later_s": later,
             "scikit_learn_s": reference, "times_faster_first": reference / first,
-            "times_faster_later": reference / later, "epochs_to_win": epochs_to_win(first, later, reference), "seconds": seconds,
+            "times_faster_later": reference / later, "epochs_to_win": epochs_to_win(first, later, reference),
+            "seconds": seconds,
         })  # fmt: skip
     report("estimators sizes", "a fit of 50 epochs, beside scikit-learn's", rows)
 

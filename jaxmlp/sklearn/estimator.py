@@ -78,7 +78,7 @@ class Perceptron(BaseEstimator):
         again = self.warm_start and hasattr(self, "coefs_")
         X, targets, weights = self._validated(X, y, sample_weight, reset=not again)
         random = check_random_state(self.random_state)
-        members = self._members() if again else self._initial_members(random, X, targets)
+        params = self._params() if again else self._initial_params(random, X, targets)
         aside = None
         if self.early_stopping:
             split = train_test_split(
@@ -93,7 +93,7 @@ class Perceptron(BaseEstimator):
         patience = settings.patience(self.n_iter_no_change)
         last = checked_count("max_iter", self.max_iter, at_least=1)
         self.n_iter_ = 0
-        state = self._train(self._start(members, random), X, targets, weights, aside, last, patience)
+        state = self._train(self._start(params, random), X, targets, weights, aside, last, patience)
         if self.n_iter_ == last and np.any(np.asarray(state.waited) < patience):
             warnings.warn(
                 f"max_iter={last} epochs are over, and the optimization has not converged yet",
@@ -110,9 +110,9 @@ class Perceptron(BaseEstimator):
         random = check_random_state(self.random_state)
         if first:
             self.n_iter_, self.loss_curve_, self.validation_loss_curve_, self.validation_scores_ = 0, [], None, None
-            state = self._start(self._initial_members(random, X, targets), random)
+            state = self._start(self._initial_params(random, X, targets), random)
         else:
-            state = self._start(self._members(), random)._replace(**self._resume)
+            state = self._start(self._params(), random)._replace(**self._resume)
         last = int(np.max(state.epoch)) + 1
         self._train(state, X, targets, weights, None, last, settings.patience(np.inf))
         return self
@@ -156,7 +156,7 @@ class Perceptron(BaseEstimator):
     def _metric(self) -> Metric:
         raise NotImplementedError
 
-    def _initial_members(self, random: Any, X: np.ndarray, targets: np.ndarray) -> list[Params]:
+    def _initial_params(self, random: Any, X: np.ndarray, targets: np.ndarray) -> Params:
         """Uniform after Glorot and Bengio 2010, drawn in scikit-learn's order: the first starts as its network does."""
         hidden = settings.hidden_layer_sizes(self.hidden_layer_sizes)
         sizes = list(itertools.pairwise((X.shape[1], *hidden, targets.shape[1])))
@@ -169,23 +169,14 @@ class Perceptron(BaseEstimator):
                 w, b = random.uniform(-bound, bound, (fan_in, fan_out)), random.uniform(-bound, bound, (1, fan_out))
                 layers.append(Layer(w.astype(X.dtype), b.astype(X.dtype)))
             members.append(tuple(layers))
-        return members
-
-    def _members(self) -> list[Params]:
-        params = self._params()
-        if params[0].w.ndim == 2:
-            return [params]
-        return [tuple(Layer(w[k], b[k]) for w, b in params) for k in range(len(params[0].w))]
+        return members[0] if len(members) == 1 else jax.tree.map(lambda *leaves: np.stack(leaves), *members)
 
     def _params(self) -> Params:
         return tuple(Layer(w, b[..., None, :]) for w, b in zip(self.coefs_, self.intercepts_, strict=True))
 
-    def _start(self, members: list[Params], random: Any) -> FitState:
-        optimizer = settings.optimizer(self)
-        seeds = random.randint(np.iinfo(np.int32).max, size=len(members), dtype=np.uint32)
-        keys: Any = [np.array([0, seed], np.uint32) for seed in seeds]
-        states = [init_fit(each, key=key, optimizer=optimizer) for each, key in zip(members, keys, strict=True)]
-        return _stacked(states)
+    def _start(self, params: Params, random: Any) -> FitState:
+        key: Any = np.array([0, random.randint(np.iinfo(np.int32).max)], np.uint32)
+        return init_fit(params, key=key, optimizer=settings.optimizer(self))
 
     # And the way out: the epochs, and what is kept of them.
 
@@ -255,8 +246,3 @@ def predict_rows(params: Params, x: Array, activation: Any, criterion: Criterion
         return predictions, jnp.zeros_like(predictions)
     predictions = lax.map(one, params)
     return jnp.mean(predictions, axis=0), jnp.std(predictions, axis=0)
-
-
-def _stacked(members: list[Any]) -> Any:
-    """One tree for all members, with an axis in front; a single member as it is."""
-    return members[0] if len(members) == 1 else jax.tree.map(lambda *leaves: np.stack(leaves), *members)
