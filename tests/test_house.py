@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "tables": (CORE - {"tutorial"}) | {"tables"},
     "models": (CORE - {"tutorial"}) | {"ensembles", "storage", "tables", "models"},
     "plots": FRONTS - {"plots"},
+    "sklearn": (FRONTS - {"plots", "tables"}) | {"sklearn"},
     "cli": FRONTS | {"cli", "jaxmlp"},
     "__main__": {"cli"},
     "__init__": CORE | {"ensembles", "export", "fitting", "models", "sharding", "verification"},

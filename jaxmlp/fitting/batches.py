@@ -93,13 +93,28 @@ def evaluate(
     metric: Metric,
 ) -> tuple[Array, Array]:
     """The weighted mean loss and the metric of rows x (n, fan_in), y (n, outputs), weights (n,): two scalars."""
-    outputs = _outputs(params, x, activation)
+    outputs = outputs_of(params, x, activation)
     wide = _wide(x.dtype)
     total = jnp.sum(weights, dtype=wide)
     # A row of weight 0 may be one that was never seen: what is infinite there does not count.
     losses = jnp.where(weights > 0, criterion(outputs, y), 0)
     mean_loss = jnp.sum(weights * losses, dtype=wide) / total
     return mean_loss.astype(x.dtype), metric(criterion.predict(outputs), y, weights).astype(x.dtype)
+
+
+def outputs_of(params: Params, x: Array, activation: Activation | tuple[Activation, ...]) -> Array:
+    """The network's outputs (n, outputs) for rows x (n, fan_in), a block of rows at a time where there are many."""
+    n = x.shape[0]
+    if n <= _BLOCK:
+        return forward(params, x, activation=activation)
+
+    def block(k, outputs):
+        # The last block reaches back into the one before rather than beyond the end.
+        start = jnp.minimum(k * _BLOCK, n - _BLOCK)
+        rows = lax.dynamic_slice_in_dim(x, start, _BLOCK)
+        return lax.dynamic_update_slice_in_dim(outputs, forward(params, rows, activation=activation), start, 0)
+
+    return lax.fori_loop(0, -(-n // _BLOCK), block, jnp.zeros((n, params[-1].w.shape[1]), x.dtype))
 
 
 def where(condition: Array, new: Any, old: Any) -> Any:
@@ -132,20 +147,6 @@ def _shuffled(key: Array, n: int, weights: Array | None, batch_size: int) -> Arr
 
 def _taken(values: Array, rows: Array) -> Array:
     return jnp.take(values, rows, axis=0, mode="clip")
-
-
-def _outputs(params: Params, x: Array, activation: Activation | tuple[Activation, ...]) -> Array:
-    n = x.shape[0]
-    if n <= _BLOCK:
-        return forward(params, x, activation=activation)
-
-    def block(k, outputs):
-        # The last block reaches back into the one before rather than beyond the end.
-        start = jnp.minimum(k * _BLOCK, n - _BLOCK)
-        rows = lax.dynamic_slice_in_dim(x, start, _BLOCK)
-        return lax.dynamic_update_slice_in_dim(outputs, forward(params, rows, activation=activation), start, 0)
-
-    return lax.fori_loop(0, -(-n // _BLOCK), block, jnp.zeros((n, params[-1].w.shape[1]), x.dtype))
 
 
 def _wide(dtype: Any) -> Any:

@@ -1,0 +1,150 @@
+"""Claim: `jaxmlp.sklearn` is as good as scikit-learn's MLPs, and faster from small tables on, compile time included.
+
+    python bench/estimators.py --device cpu                    (all parts; --part sizes, grid or quality for one)
+
+sizes    one `fit` of each, the same data, network, batches and number of epochs (50), from tiny to large; the first
+         fit of a shape compiles, the next does not.
+grid     GridSearchCV, 20 candidates (5 learning rates, 4 alphas) × 5 folds on the standardised digits, max_iter 100, as
+         a user would run it: with n_jobs 1 and 2, a process of its own for each, imports and compiling included.
+quality  defaults, 5 × 5 shuffled folds, five standard tables: the difference of the scores in its standard errors.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+
+import numpy as np
+import sklearn.neural_network
+from common import arguments, configured, report
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import (
+    GridSearchCV,
+    RepeatedKFold,
+    RepeatedStratifiedKFold,
+    StratifiedKFold,
+    cross_val_score,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import jaxmlp.sklearn
+
+SIZES = [
+    (50, 4, (10,)), (150, 4, (100,)), (1000, 10, (100,)), (1797, 64, (100,)), (10_000, 20, (100,)),
+    (10_000, 64, (256, 256)), (50_000, 64, (256, 256)),
+]  # fmt: skip
+RATES, ALPHAS = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2], [1e-5, 1e-4, 1e-3, 1e-2]
+SYSTEMS = {"jaxmlp": jaxmlp.sklearn, "scikit-learn": sklearn.neural_network}
+
+
+def main():
+    parser = arguments(__doc__, rounds=3)
+    parser.add_argument("--part", choices=("sizes", "grid", "quality", "worker"))
+    parser.add_argument("--system", choices=SYSTEMS, help="of a worker, which grid starts")
+    parser.add_argument("--jobs", type=int, default=1, help="of a worker, which grid starts")
+    args = configured(parser)
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    if args.part == "worker":
+        worker(args)
+        return
+    for name, part in {"sizes": sizes, "grid": grid, "quality": quality}.items():
+        if args.part in (None, name):
+            part(args)
+
+
+def sizes(args):
+    rows = []
+    for n, features, hidden in SIZES:
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(n, features))
+        y = np.sin(x[:, 0]) + x[:, 1] * x[:, 2] + 0.1 * rng.normal(size=n)
+        settings = {"hidden_layer_sizes": hidden, "max_iter": 50, "n_iter_no_change": 50, "tol": 0, "random_state": 0}
+        seconds: dict[str, list[float]] = {name: [] for name in SYSTEMS}
+        for _ in range(args.rounds + 1):
+            for name, module in SYSTEMS.items():
+                model = module.MLPRegressor(**settings)
+                start = time.perf_counter()
+                model.fit(x, y)
+                seconds[name].append(time.perf_counter() - start)
+                assert model.n_iter_ == 50
+        first, later = seconds["jaxmlp"][0], statistics.median(seconds["jaxmlp"][1:])
+        reference = statistics.median(seconds["scikit-learn"])
+        rows.append({
+            "rows": n, "network": "-".join(map(str, (features, *hidden, 1))), "first_s": first, "later_s": later,
+            "scikit_learn_s": reference, "times_faster_first": reference / first,
+            "times_faster_later": reference / later, "epochs_to_win": epochs_to_win(first, later, reference),
+            "seconds": seconds,
+        })  # fmt: skip
+    report("estimators sizes", "a fit of 50 epochs, beside scikit-learn's", rows)
+
+
+def epochs_to_win(first, later, reference):
+    """Epochs in all, over as many fits as you like, after which the compile time is earned back."""
+    return round(50 * (first - later) / (reference - later)) if later < reference else None
+
+
+def grid(args):
+    command = [sys.executable, __file__, "--part", "worker", *(["--device", args.device] if args.device else [])]
+    rows = []
+    for jobs in (1, 2):
+        runs = {name: [] for name in SYSTEMS}
+        for _ in range(args.rounds):
+            for name in SYSTEMS:
+                start = time.perf_counter()
+                out = subprocess.run([*command, "--system", name, "--jobs", str(jobs)], capture_output=True, check=True)
+                runs[name].append(json.loads(out.stdout) | {"process": time.perf_counter() - start})
+        for name, measured in runs.items():
+            seconds = [run["search"] for run in measured]
+            row = {"system": name, "n_jobs": jobs, "search_s": statistics.median(seconds), "minimum_s": min(seconds)}
+            row["process_s"] = statistics.median(run["process"] for run in measured)
+            rows.append(row | {"score": measured[0]["score"], "best": str(measured[0]["best"]), "seconds": seconds})
+    report("estimators grid", "GridSearchCV on the digits, 100 fits and one more", rows)
+
+
+def worker(args):
+    """One search, as a process of its own; prints its seconds and its best score."""
+    x, y = load_digits(return_X_y=True)
+    model = make_pipeline(StandardScaler(), SYSTEMS[args.system].MLPClassifier(max_iter=100, random_state=0))
+    names = {"mlpclassifier__learning_rate_init": RATES, "mlpclassifier__alpha": ALPHAS}
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    start = time.perf_counter()
+    search = GridSearchCV(model, names, cv=folds, n_jobs=args.jobs).fit(x, y)
+    seconds = time.perf_counter() - start
+    best = list(search.best_params_.values())
+    print(json.dumps({"search": seconds, "score": float(search.best_score_), "best": best}))
+
+
+def quality(args):
+    tables = {
+        "diabetes": load_diabetes, "digits": load_digits, "breast cancer": load_breast_cancer, "wine": load_wine,
+        "iris": load_iris,
+    }  # fmt: skip
+    rows = []
+    for name, load in tables.items():
+        x, y = load(return_X_y=True)
+        kind = "MLPRegressor" if name == "diabetes" else "MLPClassifier"
+        shuffled = RepeatedKFold if name == "diabetes" else RepeatedStratifiedKFold
+        folds = shuffled(n_splits=5, n_repeats=5, random_state=0)
+        scores, seconds = {}, {}
+        for system, module in SYSTEMS.items():
+            model = make_pipeline(StandardScaler(), getattr(module, kind)(random_state=0))
+            start = time.perf_counter()
+            scores[system] = cross_val_score(model, x, y, cv=folds)
+            seconds[system] = time.perf_counter() - start
+        ours, theirs = scores.values()
+        difference = ours - theirs
+        error = difference.std(ddof=1) / np.sqrt(len(difference))
+        rows.append({
+            "table": name, "jaxmlp": float(ours.mean()), "scikit_learn": float(theirs.mean()),
+            "difference": float(difference.mean()), "standard_error": float(error),
+            "jaxmlp_s": seconds["jaxmlp"], "scikit_learn_s": seconds["scikit-learn"],
+        })  # fmt: skip
+    report("estimators quality", "defaults on standardised tables, 5 x 5 shuffled folds", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,329 @@
+"""The estimators: scikit-learn's own checks, scikit-learn's own numbers, and what is more than scikit-learn's."""
+
+import pickle
+
+import jax
+import joblib
+import numpy as np
+import optax
+import polars
+import pytest
+import sklearn.neural_network
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import jaxmlp
+from jaxmlp.fitting import epochs
+from jaxmlp.sklearn import MLPClassifier, MLPRegressor, estimator
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+# What compiles in a quarter of the time; jax 0.12 has no such choice of emitters.
+QUICK = {"xla_backend_optimization_level": 0}
+if jax.__version_info__ < (0, 11):
+    QUICK["xla_cpu_use_fusion_emitters"] = False
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 5))
+Y = X[:, 0] - X[:, 1] * X[:, 2]
+CLASSES = np.digitize(Y, [-0.5, 0.5])
+LABELS = np.stack([Y > 0, X[:, 3] > 0], axis=1).astype(int)
+TABLES = {
+    "regression": (MLPRegressor, Y),
+    "two outputs": (MLPRegressor, np.stack([Y, Y**2], axis=1)),
+    "two classes": (MLPClassifier, Y > 0),
+    "strings": (MLPClassifier, np.array(["low", "middle", "high"])[CLASSES]),
+    "labels": (MLPClassifier, LABELS),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_programs():
+    """The checks compile a program for each shape of table they think of: without optimising, that is bearable."""
+    run, predict = epochs._run, estimator.predict_rows
+    epochs._run = jax.jit(run.__wrapped__, static_argnums=range(9, 15), compiler_options=QUICK)
+    estimator.predict_rows = jax.jit(predict.__wrapped__, static_argnums=(2, 3), compiler_options=QUICK)
+    yield
+    epochs._run, estimator.predict_rows = run, predict
+
+
+def theirs(ours):
+    """scikit-learn's estimator with the same parameters, as far as it has them."""
+    kind = getattr(sklearn.neural_network, type(ours).__name__)
+    known = kind().get_params()
+    same = {name: value for name, value in ours.get_params().items() if name in known}
+    return kind(**same | ({"loss": "squared_error"} if "loss" in same else {}))
+
+
+# The outside judge.
+
+
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks([MLPRegressor(max_iter=30), MLPClassifier(max_iter=30)])
+def test_scikit_learns_checks(estimator, check):
+    # One check compares to 1e-7, float64's tolerance; the estimators compute in float64 where JAX does.
+    with jax.enable_x64(check.func.__name__ == "check_sample_weight_equivalence_on_dense_data"):
+        check(estimator)
+
+
+# The same as scikit-learn's. With all rows in one batch nothing is left to chance but the first weights.
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_run_is_scikit_learns_number_by_number(table):
+    kind, y = TABLES[table]
+    ours = kind(random_state=3, max_iter=40, alpha=0.5, hidden_layer_sizes=(9, 4)).fit(X, y)
+    reference = theirs(ours).fit(X, y)
+    for mine, expected in zip(ours.coefs_ + ours.intercepts_, reference.coefs_ + reference.intercepts_, strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-5)
+    if table != "two outputs":  # scikit-learn reports the mean over the outputs there, and trains on the sum
+        np.testing.assert_allclose(ours.loss_curve_, reference.loss_curve_, rtol=1e-5)
+        assert ours.best_loss_ == pytest.approx(reference.best_loss_, rel=1e-5)
+    assert ours.score(X, y) == pytest.approx(reference.score(X, y), abs=1e-4)
+    if kind is MLPClassifier:
+        np.testing.assert_allclose(ours.predict_proba(X), reference.predict_proba(X), atol=1e-4)
+        np.testing.assert_array_equal(ours.classes_, reference.classes_)
+        np.testing.assert_array_equal(ours.predict(X), reference.predict(X))
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_sgd_stops_where_scikit_learns_does(nesterov):
+    ours = MLPRegressor(
+        random_state=0, solver="sgd", nesterovs_momentum=nesterov, activation="logistic", learning_rate_init=0.02,
+        hidden_layer_sizes=9, max_iter=500, tol=1e-3,
+    ).fit(X, Y)  # fmt: skip
+    reference = theirs(ours).fit(X, Y)
+    assert ours.n_iter_ == reference.n_iter_ < 500
+    np.testing.assert_allclose(ours.loss_curve_, reference.loss_curve_, rtol=1e-5)
+
+
+def test_a_step_of_sgd_worked_by_hand():
+    # One input, no hidden layer, w = 2, b = 1; two rows with weights 3 and 1; alpha = 4, a rate of 0.1. Outputs are
+    # 2x + 1 = (3, 5), errors (3 - 4, 5 - 1) = (-1, 4). The weighted mean of error · x is (3 · -1 · 1 + 1 · 4 · 2) / 4 =
+    # 1.25, to which the penalty adds 4 · 2 / 4 = 2; that of the error is 0.25. So w = 2 - 0.325, b = 1 - 0.025.
+    x, y, weights = np.array([[1.0], [2.0]]), np.array([4.0, 1.0]), np.array([3.0, 1.0])
+    model = MLPRegressor(hidden_layer_sizes=(), solver="sgd", momentum=0, learning_rate_init=0.1, alpha=4)
+    model.partial_fit(x, y)
+    model.coefs_, model.intercepts_ = [np.array([[2.0]], np.float32)], [np.array([1.0], np.float32)]
+    model.partial_fit(x, y, weights)
+    np.testing.assert_allclose(model.coefs_[0], [[1.675]], rtol=1e-6)
+    np.testing.assert_allclose(model.intercepts_[0], [0.975], rtol=1e-6)
+    # (3 · 1/2 + 1 · 16/2) / 4, and the penalty 4/2 · 2² / 4
+    assert model.loss_curve_[-1] == pytest.approx(2.375 + 2)
+
+
+# Rows and their weights.
+
+
+@pytest.mark.parametrize("table", ["regression", "strings"])
+def test_a_weight_of_two_is_the_row_twice_and_of_zero_none(table):
+    kind, y = TABLES[table]
+    weights = RNG.integers(0, 3, size=60)
+    model = kind(random_state=0, max_iter=20)
+    weighted = clone(model).fit(X, y, sample_weight=weights)
+    repeated = clone(model).fit(np.repeat(X, weights, axis=0), np.repeat(y, weights))
+    np.testing.assert_allclose(weighted.loss_curve_, repeated.loss_curve_, rtol=1e-5)
+
+
+def test_class_weights_multiply_those_of_the_rows():
+    weights = RNG.uniform(1, 2, size=60)
+    model = MLPClassifier(random_state=0, max_iter=5)
+    by_class = clone(model).set_params(class_weight={0: 1, 1: 3, 2: 1}).fit(X, CLASSES, weights)
+    by_row = clone(model).fit(X, CLASSES, weights * np.where(CLASSES == 1, 3, 1))
+    assert by_class.loss_curve_ == by_row.loss_curve_
+    balanced = clone(model).set_params(class_weight="balanced").fit(X, CLASSES)
+    by_row = clone(model).fit(X, CLASSES, 60 / 3 / np.bincount(CLASSES)[CLASSES])
+    np.testing.assert_allclose(balanced.loss_curve_, by_row.loss_curve_, rtol=1e-6)
+
+
+def test_mini_batches_see_every_row_once_in_an_order_of_their_own():
+    model = MLPRegressor(random_state=0, max_iter=3, batch_size=16, learning_rate_init=1e-9, alpha=0).fit(X, Y)
+    whole = clone(model).set_params(batch_size="auto").fit(X, Y)
+    np.testing.assert_allclose(model.loss_curve_, whole.loss_curve_, rtol=1e-5)
+    assert clone(model).fit(X, Y).loss_curve_ == model.loss_curve_
+    assert clone(model).set_params(random_state=1).fit(X, Y).loss_curve_ != model.loss_curve_
+
+
+# Going on, and stopping.
+
+
+def test_partial_fit_is_an_epoch():
+    model = MLPClassifier(random_state=0, max_iter=4, n_iter_no_change=np.inf).fit(X, CLASSES)
+    parts = MLPClassifier(random_state=0)
+    for _ in range(4):
+        parts.partial_fit(X, CLASSES, classes=[0, 1, 2])
+    assert parts.loss_curve_ == model.loss_curve_
+    assert parts.n_iter_ == 4
+    later = pickle.loads(pickle.dumps(parts)).partial_fit(X[:50], CLASSES[:50])
+    np.testing.assert_array_equal(later.coefs_[0], parts.partial_fit(X[:50], CLASSES[:50]).coefs_[0])
+
+
+def test_partial_fit_takes_classes_that_are_still_to_come():
+    few = CLASSES < 2
+    model = MLPClassifier(random_state=0).partial_fit(X[few], CLASSES[few], classes=[0, 1, 2])
+    assert model.predict_proba(X).shape == (60, 3)
+    with pytest.raises(ValueError, match="classes of the first call only"):
+        model.partial_fit(X, CLASSES + 1)
+    with pytest.raises(ValueError, match="must be those of the first call"):
+        model.partial_fit(X, CLASSES, classes=[0, 1])
+    with pytest.raises(ValueError, match="on the first call to partial_fit"):
+        MLPClassifier().partial_fit(X, CLASSES)
+    with pytest.raises(ValueError, match="never sees all rows"):
+        MLPClassifier(class_weight="balanced").partial_fit(X, CLASSES, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="early_stopping must be False"):
+        MLPRegressor(early_stopping=True).partial_fit(X, Y)
+
+
+def test_warm_start_goes_on_from_the_last_weights():
+    plain = MLPRegressor(random_state=0, solver="sgd", momentum=0, max_iter=6)
+    whole = clone(plain).fit(X, Y)
+    warm = clone(plain).set_params(warm_start=True, max_iter=3)
+    warm.fit(X, Y).fit(X, Y)
+    assert warm.loss_curve_ == whole.loss_curve_
+    assert warm.n_iter_ == 3
+    cold = warm.set_params(warm_start=False).fit(X, Y)
+    assert cold.loss_curve_ == whole.loss_curve_[:3]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_early_stopping_keeps_the_best_weights(table):
+    kind, y = TABLES[table]
+    settings = {"random_state": 0, "early_stopping": True, "validation_fraction": 0.25, "learning_rate_init": 0.05}
+    model = kind(**settings, max_iter=300, n_iter_no_change=4, tol=0).fit(X, y)
+    losses = model.validation_loss_curve_
+    assert len(losses) == len(model.loss_curve_) == len(model.validation_scores_) == model.n_iter_ < 300
+    assert np.argmin(losses) == model.n_iter_ - 6  # scikit-learn stops at one epoch more than n_iter_no_change
+    assert model.best_loss_ == min(losses)
+    shorter = clone(model).set_params(max_iter=model.n_iter_ - 5, n_iter_no_change=np.inf).fit(X, y)
+    np.testing.assert_array_equal(model.coefs_[0], shorter.coefs_[0])
+
+
+def test_without_progress_training_ends_and_says_so_if_it_did_not():
+    model = MLPRegressor(random_state=0, max_iter=50, tol=10.0, n_iter_no_change=3).fit(X, Y)
+    assert model.n_iter_ == 5  # any loss beats infinity, then four epochs without progress
+    with pytest.warns(ConvergenceWarning, match="max_iter=2 epochs are over"):
+        clone(model).set_params(max_iter=2).fit(X, Y)
+
+
+def test_training_that_diverges_is_an_error():
+    with pytest.raises(ValueError, match="diverged in epoch"):
+        MLPRegressor(random_state=0, solver="sgd", learning_rate_init=1e10).fit(X, Y)
+
+
+# More than scikit-learn's.
+
+SINE = jaxmlp.Activation(jax.numpy.sin, jax.numpy.cos)
+ADABELIEF = optax.adabelief(1e-2)
+
+
+def test_any_loss_activation_and_optimizer():
+    model = MLPRegressor(
+        random_state=0, loss=jaxmlp.huber_loss, activation=(SINE, "gelu"), hidden_layer_sizes=(9, 4), solver=ADABELIEF,
+        max_iter=300,
+    ).fit(X, Y)  # fmt: skip
+    assert model.score(X, Y) > 0.8
+    layers = tuple(jaxmlp.Layer(w, b[None]) for w, b in zip(model.coefs_, model.intercepts_, strict=True))
+    outputs = jaxmlp.forward(layers, X, activation=(SINE, jaxmlp.gelu))
+    np.testing.assert_allclose(model.predict(X), outputs[:, 0], rtol=1e-4, atol=1e-5)
+    counts = np.exp(X[:, 0]).round()
+    rates = MLPRegressor(random_state=0, loss="poisson", max_iter=20).fit(X, counts).predict(X)
+    assert rates.min() > 0
+    with pytest.raises(ValueError, match="y must not be negative"):
+        MLPRegressor(loss="poisson").fit(X, Y)
+
+
+def test_members_are_one_program_and_predict_their_mean():
+    model = MLPRegressor(random_state=0, n_members=3, max_iter=10, hidden_layer_sizes=(7,)).fit(X, Y)
+    assert model.coefs_[0].shape == (3, 5, 7)
+    assert np.shape(model.loss_curve_) == (3, 10)
+    alone = clone(model).set_params(n_members=1).fit(X, Y)
+    np.testing.assert_allclose(model.loss_curve_[0], alone.loss_curve_, rtol=1e-5)
+    (w1, w2), (b1, b2) = model.coefs_, model.intercepts_
+    members = [(jaxmlp.Layer(w1[k], b1[k][None]), jaxmlp.Layer(w2[k], b2[k][None])) for k in range(3)]
+    each = [jaxmlp.forward(params, X) for params in members]
+    mean, deviation = model.predict(X, return_std=True)
+    np.testing.assert_allclose(mean, np.mean(each, axis=0)[:, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(deviation, np.std(each, axis=0)[:, 0], rtol=1e-3, atol=1e-5)
+    assert np.all(alone.predict(X, return_std=True)[1] == 0)
+    stopped = clone(model).set_params(max_iter=400, early_stopping=True, learning_rate_init=0.05).fit(X, Y)
+    assert stopped.n_iter_ == np.shape(stopped.loss_curve_)[1] < 400
+    np.testing.assert_allclose(stopped.best_loss_, np.nanmin(stopped.validation_loss_curve_, axis=1))
+    proba, deviation = MLPClassifier(n_members=2, max_iter=2).fit(X, Y > 0).predict_proba(X, return_std=True)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
+    assert (deviation > 0).all()
+
+
+def test_float32_is_kept_and_float64_where_jax_has_it(x64):
+    for dtype in (np.float32, np.float64):
+        model = MLPRegressor(random_state=0, max_iter=2, hidden_layer_sizes=(7,)).fit(X.astype(dtype), Y)
+        assert model.coefs_[0].dtype == model.predict(X.astype(dtype)).dtype == dtype
+
+
+def test_a_device_is_named():
+    model = MLPRegressor(random_state=0, max_iter=2, hidden_layer_sizes=(7,), device="cpu:3").fit(X, Y)
+    assert model.predict(X).shape == (60,)
+
+
+# Among scikit-learn's tools.
+
+
+def test_in_a_pipeline_and_a_grid_search():
+    frame = polars.DataFrame(X, schema=list("abcde"))
+    model = make_pipeline(StandardScaler(), MLPClassifier(random_state=0, max_iter=5)).set_output(transform="polars")
+    names = {"mlpclassifier__learning_rate_init": [1e-3, 1e-2], "mlpclassifier__alpha": [1e-4, 1e-2]}
+    search = GridSearchCV(model, names, cv=3).fit(frame, TABLES["strings"][1])
+    assert list(search.best_estimator_[-1].feature_names_in_) == list("abcde")
+    again = joblib.Parallel(n_jobs=2, prefer="threads")(
+        joblib.delayed(cross_val_score)(search.best_estimator_, frame, TABLES["strings"][1], cv=3) for _ in range(2)
+    )
+    for scores in again:
+        assert scores.mean() == search.best_score_
+    restored = pickle.loads(pickle.dumps(search))
+    np.testing.assert_array_equal(restored.predict(frame), search.predict(frame))
+
+
+def test_only_another_shape_of_table_is_another_program():
+    def programs(n, **settings):
+        settings = {"random_state": 0, "max_iter": 3, "hidden_layer_sizes": (6,)} | settings
+        model = MLPRegressor(**settings).fit(X[:n], Y[:n])
+        model.predict(X[:n])
+        return epochs._run._cache_size(), estimator.predict_rows._cache_size()
+
+    before = programs(40)
+    settings = {"alpha": 1.0, "learning_rate_init": 0.1, "beta_1": 0.5, "tol": 0.1, "n_iter_no_change": 2}
+    for other in ({}, settings, {"max_iter": 7, "random_state": 1}):
+        assert programs(40, **other) == before
+    assert programs(41) == programs(60) == before  # rows of weight 0 fill up to 64
+    assert programs(40, hidden_layer_sizes=(8,)) == (before[0] + 1, before[1] + 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("hidden_layer_sizes", 0, ValueError),
+        ("activation", "swish", ValueError),
+        ("loss", "hinge", ValueError),
+        ("loss", np.square, TypeError),
+        ("solver", "lbfgs", ValueError),
+        ("alpha", -1, ValueError),
+        ("batch_size", 0, ValueError),
+        ("learning_rate_init", 0, ValueError),
+        ("max_iter", 0, ValueError),
+        ("tol", "small", TypeError),
+        ("n_iter_no_change", 1.5, TypeError),
+        ("n_members", 0, ValueError),
+    ],
+)
+def test_a_parameter_that_cannot_be_used_is_named(name, value, error):
+    with pytest.raises(error, match=name if name != "loss" or error is ValueError else "criterion"):
+        MLPRegressor(**{name: value}).fit(X, Y)
+
+
+def test_verbose_prints_a_line_for_each_epoch(capsys):
+    model = MLPRegressor(random_state=0, max_iter=3, verbose=True).fit(X, Y)
+    lines = [f"Iteration {k}, loss = {loss:.8f}" for k, loss in enumerate(model.loss_curve_, start=1)]
+    assert capsys.readouterr().out.splitlines() == lines
