@@ -12,12 +12,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxmlp.activations import Activation
 from jaxmlp.criteria import Criterion
-from jaxmlp.fitting.epochs import FitState, init_fit, run_epochs
+from jaxmlp.fitting.epochs import CAPACITY, FitState, init_fit, run_epochs, running
 from jaxmlp.fitting.optimizers import adam
 from jaxmlp.network import Params, forward
 
 # Epochs are run in chunks, so that progress moves and Ctrl-C is heard; a chunk has as many as fit in so many seconds.
-_SECONDS, _MOST = 0.5, 64
+_SECONDS = 0.5
 
 
 class Members(NamedTuple):
@@ -78,20 +78,20 @@ def train_members(
     members, data = jax.device_put(members, split), jax.device_put(data, shared)
     steps = np.float32(settings.epochs * -(-data.x.shape[1] // settings.batch_size))
 
-    state = _start(members, steps)
+    state = jax.device_put(_start(members, steps), split)
     length, done = 1, 0
     while done < settings.epochs:
         start = time.perf_counter()
         length = min(length, settings.epochs - done)
-        state, running = _train(state, members.fold, data, np.int32(length), settings, mesh)
+        state, unfinished = _train(state, members.fold, data, np.int32(length), settings, mesh)
         done += length
-        if not _any(running):
+        if not _any(unfinished):
             break
         if progress is not None:
             progress(done / settings.epochs)
         seconds = time.perf_counter() - start
         if seconds < _SECONDS / 2:
-            length = min(2 * length, _MOST)
+            length = min(2 * length, CAPACITY)
         elif seconds > _SECONDS:
             length = max(length // 2, 1)
     outputs = _predict(state.best_params, members.fold, data.x_test, settings)
@@ -116,7 +116,7 @@ def _train(state, fold, data, epochs, settings, mesh):
             batch_size=settings.batch_size, patience=settings.patience, activation=settings.activation,
             criterion=settings.criterion, metric=None,
         )  # fmt: skip
-        return state, ~state.diverged & (state.epoch - state.best_epoch < settings.patience)
+        return state, running(state, settings.epochs, settings.patience)
 
     def one_by_one(state, fold, data):
         return lax.map(lambda each: member(data, *each), (state, fold))
