@@ -12,7 +12,18 @@ pytestmark = pytest.mark.core
 ROOT = pathlib.Path(jaxmlp.__file__).parent
 BASE = {"activations", "criteria", "products", "checks"}
 CORE = BASE | {"network", "backprop", "training", "tutorial"}
-FRONTS = CORE | {"ensembles", "export", "fitting", "models", "plots", "selection", "sharding", "storage", "tables", "verification"}
+FRONTS = CORE | {
+    "ensembles",
+    "export",
+    "fitting",
+    "models",
+    "plots",
+    "selection",
+    "sharding",
+    "storage",
+    "tables",
+    "verification",
+}
 
 MAY_IMPORT = {
     "tutorial": set(),

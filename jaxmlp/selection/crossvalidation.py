@@ -34,7 +34,7 @@ class Candidate(NamedTuple):
     weight_decay: float  # the share of each weight that a step takes away, times the learning rate
 
 
-CANDIDATES = tuple(Candidate(*pair) for pair in itertools.product((0.003, 0.02), (0.01, 0.1)))
+CANDIDATES = (Candidate(0.02, 0.01), Candidate(0.003, 0.01), Candidate(0.02, 0.1), Candidate(0.003, 0.1))
 LINEAR = (Candidate(0.02, 0.0),)
 
 
@@ -59,6 +59,8 @@ class CrossValidation(NamedTuple):
         """Whether the networks are worth it, in a few words."""
         if not (is_better(self.network, self.guess) or is_better(self.linear, self.guess)):
             return "no better than guessing"
+        if is_better(self.linear, self.network):
+            return "a linear model is better"
         if not is_better(self.network, self.linear):
             return "a linear model is as good"
         return "better than guessing and than a linear model"

@@ -35,9 +35,9 @@ class FoldData(NamedTuple):
 
     x: np.ndarray  # (folds, n_train, fan_in)
     y: np.ndarray  # (folds, n_train, outputs)
-    x_valid: np.ndarray  # (folds, n_valid, fan_in)
-    y_valid: np.ndarray  # (folds, n_valid, outputs)
-    valid_weights: np.ndarray  # (folds, n_valid)
+    x_valid: np.ndarray | None  # (folds, n_valid, fan_in); None for none to validate with
+    y_valid: np.ndarray | None  # (folds, n_valid, outputs)
+    valid_weights: np.ndarray | None  # (folds, n_valid)
     x_test: np.ndarray  # (folds, n_test, fan_in)
 
 
@@ -46,7 +46,7 @@ class Settings(NamedTuple):
 
     epochs: int
     batch_size: int
-    patience: int
+    patience: int | None
     activation: Activation | tuple[Activation, ...]
     criterion: Criterion
 
@@ -66,8 +66,8 @@ def train_members(
         progress: called with the share that is done.
 
     Returns:
-        The ensemble, each member with the parameters of its lowest validation loss; and its predictions for the rows
-        that its fold holds out, (members, n_test, outputs).
+        The ensemble, each member with the parameters of its lowest validation loss, without validation the last; and
+        its predictions for the rows that its fold holds out, (members, n_test, outputs).
     """
     count, devices = len(members.fold), jax.local_devices()
     on_cpu = devices[0].platform == "cpu"
@@ -110,9 +110,9 @@ def _start(members: Members, steps: Any) -> FitState:
 @partial(jax.jit, static_argnums=(4, 5))
 def _train(state, fold, data, epochs, settings, mesh):
     def member(data, state, fold):
-        x, y, *valid = (leaf[fold] for leaf in data[:5])
+        x, y, *valid, _ = jax.tree.map(lambda leaf: leaf[fold], data)
         state, _ = run_epochs(
-            state, x, y, None, tuple(valid), epochs, optimizer=adam(),
+            state, x, y, None, None if valid[0] is None else tuple(valid), epochs, optimizer=adam(),
             batch_size=settings.batch_size, patience=settings.patience, activation=settings.activation,
             criterion=settings.criterion, metric=None,
         )  # fmt: skip
