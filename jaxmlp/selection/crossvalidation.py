@@ -66,12 +66,17 @@ class CrossValidation(NamedTuple):
         return "better than guessing and than a linear model"
 
     @property
+    def error(self) -> str:
+        """What the scores measure: "RMSE", "log loss" or "deviance"."""
+        return error_name(self.criterion)
+
+    @property
     def how(self) -> str:
         """How the numbers were obtained, in one line."""
         folds, count = int(self.fold.max()) + 1, len(self.candidates)
         chosen = f"; the best of {count} candidates was chosen by the same rows, which flatters it slightly"
         return (
-            f"{error_name(self.criterion)} on rows not seen in training, each held out once in {folds} folds "
+            f"{self.error} on rows not seen in training, each held out once in {folds} folds "
             f"({self.networks} networks){chosen if count > 1 else ''}"
         )
 
