@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxmlp.checks import required
 
+_MOST_COLUMNS = 15
 _INK, _WARM, _QUIET = "#1f4e79", "#c8642b", "#8a8a8a"
 
 
@@ -112,6 +113,56 @@ def fit_figure(
         _confusion(right, targets, predictions, classes)
         right.set(xlabel="prediction", ylabel="target", title="Rows kept aside")
         _plain(curve)
+    return figure
+
+
+def verdict_figure(
+    found: dict[str, Any], targets: Any, predictions: Any, classes: Sequence[str] | None = None, *, title: str
+) -> Any:
+    """Candidates beside guessing and a linear model, out-of-fold predictions against targets, columns that matter.
+
+    Arguments:
+        found: what the command's `--json` prints: `error`, `candidates`, `linear`, `guess` and `columns`.
+        targets: (n,) numbers, or classes by their index.
+        predictions: as many.
+        classes: their names; None for numbers.
+        title: what was found.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    required("matplotlib", extra="tables")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(15, 4.6), layout="constrained")
+    figure.suptitle(title)
+    contest, seen, matter = figure.subplots(1, 3)
+
+    entries = [(f"rate {c['learning_rate']:g}\ndecay {c['weight_decay']:g}", c, _INK) for c in found["candidates"]]
+    entries += [("linear", found["linear"], _WARM), ("guessing", found["guess"], _QUIET)]
+    for place, (_, entry, color) in enumerate(entries):
+        contest.errorbar(entry["score"], place, xerr=entry["standard_error"], fmt="o", color=color, capsize=4)
+    contest.set_yticks(range(len(entries)), [name for name, _, _ in entries])
+    contest.invert_yaxis()
+    contest.set(xlabel=f"{found['error']} ± standard error", title="Who predicts best")
+
+    if classes is None:
+        _scatter(seen, np.asarray(targets, np.float64), np.asarray(predictions, np.float64), None, label="rows")
+    else:
+        _confusion(seen, targets, predictions, classes)
+    seen.set_title("Rows not seen in training")
+
+    columns = found["columns"][:_MOST_COLUMNS]
+    matter.barh(
+        [column["name"][:24] for column in columns], [column["importance"] for column in columns],
+        xerr=[column["spread"] for column in columns], color=_INK, ecolor=_QUIET, capsize=3,
+    )  # fmt: skip
+    matter.invert_yaxis()
+    matter.set(xlabel=f"{found['error']} grows by, when shuffled", title="Columns that matter")
+    _plain(contest, matter)
     return figure
 
 

@@ -12,7 +12,18 @@ pytestmark = pytest.mark.core
 ROOT = pathlib.Path(jaxmlp.__file__).parent
 BASE = {"activations", "criteria", "products", "checks"}
 CORE = BASE | {"network", "backprop", "training", "tutorial"}
-FRONTS = CORE | {"ensembles", "export", "fitting", "models", "plots", "sharding", "storage", "tables", "verification"}
+FRONTS = CORE | {
+    "ensembles",
+    "export",
+    "fitting",
+    "models",
+    "plots",
+    "selection",
+    "sharding",
+    "storage",
+    "tables",
+    "verification",
+}
 
 MAY_IMPORT = {
     "tutorial": set(),
@@ -29,6 +40,7 @@ MAY_IMPORT = {
     "verification": (CORE - {"tutorial"}) | {"verification"},
     "storage": {"checks"},
     "fitting": (CORE - {"tutorial"}) | {"fitting", "storage"},
+    "selection": (CORE - {"tutorial"}) | {"fitting", "selection"},
     "tables": (CORE - {"tutorial"}) | {"tables"},
     "models": (CORE - {"tutorial"}) | {"ensembles", "storage", "tables", "models"},
     "plots": FRONTS - {"plots"},

@@ -58,6 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command() -> NoReturn:
     """The process `jaxmlp`: `main`, and then the end."""
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:  # networks are split over devices; all cores would be a single one
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        jax.config.update("jax_num_cpu_devices", cores or 1)
     code = main()
     if code == _INTERRUPTED:
         # XLA crashes in Python's own way out, if Ctrl-C came while it compiled; all is said and written by now.

@@ -21,7 +21,8 @@ def add_parser(commands: Any) -> None:
         "predict",
         help="predict with a model, a line for each row of a table",
         description="Print a header and a line for each row of a table, in order: of a classification the "
-        "probabilities of the classes, of an ensemble the standard deviation of its members, and last the prediction.",
+        "probabilities of the classes, of an ensemble the standard deviation of its members and, where it was judged, "
+        "the ends of a band that holds nine in ten targets, and last the prediction.",
     )
     parser.add_argument("model", metavar="MODEL", help="what `jaxmlp train` wrote")
     parser.add_argument("file", metavar="FILE", help="a CSV or Parquet file, or - for stdin; columns go by their names")
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         frame = refusing(load_table, args.file)
         name = "standard input" if args.file == "-" else args.file
         x, notes = refusing(model.recipe.inputs, frame, prefix=f"{name}: ")
-        table = predictions(model.recipe, *arrays(mean_and_std(model, x)))
+        table = predictions(model.recipe, *arrays(mean_and_std(model, x)), band=model.training.get("band"))
     for line in notes:
         note(line)
     if out is None:

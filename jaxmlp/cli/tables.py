@@ -2,7 +2,7 @@
 
 import argparse
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
@@ -11,12 +11,15 @@ from jax import Array
 
 from jaxmlp.checks import required
 from jaxmlp.cli.common import CommandError, note, run_once
+from jaxmlp.criteria import poisson, softmax_cross_entropy, squared_error
 from jaxmlp.fitting.metrics import accuracy_score, log_loss, mean_poisson_deviance, r2_score, root_mean_squared_error
 from jaxmlp.storage import StorageError
 from jaxmlp.tables import Recipe, TableError, learn_recipe, load_table, split_table
 
 if TYPE_CHECKING:
     from polars import DataFrame
+
+CRITERIA = {"regression": squared_error, "classification": softmax_cross_entropy, "counts": poisson}
 
 
 class Prepared(NamedTuple):
@@ -120,13 +123,16 @@ def arrays(mean_and_std: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray | None
     return np.asarray(mean), None if std is None else np.asarray(std)
 
 
-def predictions(recipe: Recipe, mean: np.ndarray, std: np.ndarray | None) -> "DataFrame":
-    """A table of predictions: class probabilities first, the spread of an ensemble before the prediction, the last.
+def predictions(
+    recipe: Recipe, mean: np.ndarray, std: np.ndarray | None, band: Sequence[float] | None = None
+) -> "DataFrame":
+    """A table of predictions: class probabilities first, the prediction last, before it spread and band of an ensemble.
 
     Arguments:
         recipe: says what is predicted.
         mean: (n, outputs), in the network's own unit.
         std: the members' standard deviation of the same shape; None for one network.
+        band: what is added to the prediction for the ends of a band that holds nine in ten targets; None for no band.
     """
     frame = recipe.decode(mean)
     if std is None:
@@ -137,4 +143,12 @@ def predictions(recipe: Recipe, mean: np.ndarray, std: np.ndarray | None) -> "Da
     elif recipe.task == "regression":
         std = std * recipe.scale
     polars = required("polars", extra="tables")
-    return frame.insert_column(frame.width - 1, polars.Series("std", std[:, 0]))
+    frame.insert_column(frame.width - 1, polars.Series("std", std[:, 0]))
+    if band is None or recipe.classes:
+        return frame
+    ends = {name: frame["prediction"] + end for name, end in zip(("low", "high"), band, strict=True)}
+    if recipe.task == "counts":
+        ends["low"] = ends["low"].clip(0, None)
+    for name, values in ends.items():
+        frame.insert_column(frame.width - 1, values.rename(name))
+    return frame

@@ -14,6 +14,7 @@ from jax import Array
 
 from jaxmlp import __version__, plots
 from jaxmlp.activations import ACTIVATIONS
+from jaxmlp.cli import verdict
 from jaxmlp.cli.common import (
     CommandError,
     checked_plot,
@@ -29,6 +30,7 @@ from jaxmlp.cli.common import (
     write_figure,
 )
 from jaxmlp.cli.tables import (
+    CRITERIA,
     Prepared,
     arrays,
     better_than_guessing,
@@ -39,7 +41,6 @@ from jaxmlp.cli.tables import (
     score_lines,
     scores,
 )
-from jaxmlp.criteria import poisson, softmax_cross_entropy, squared_error
 from jaxmlp.ensembles import init_ensemble
 from jaxmlp.fitting import fit
 from jaxmlp.fitting.checkpoints import CheckpointError
@@ -49,9 +50,12 @@ from jaxmlp.network import Params, init_params
 from jaxmlp.storage import StorageError
 from jaxmlp.tables import Recipe
 
-_CRITERIA = {"regression": squared_error, "classification": softmax_cross_entropy, "counts": poisson}
 _LEARNING_RATES = {"adam": 3e-3, "sgd": 1e-2}
 _FRACTIONS = (0.1, 0.1)  # for early stopping, and kept aside
+
+# The options of a single training, and their defaults.
+_FAST = {"optimizer": "adam", "batch_size": None, "epochs": 1000, "patience": 30, "members": None}
+_FAST |= {"checkpoint": None, "resume": False}
 
 
 class Trained(NamedTuple):
@@ -70,14 +74,16 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="train a model of a table of your own",
-        description="Train a network that predicts a column of a table from the others, stop it when it is best on "
-        "10 % of the rows, measure it on another 10 %, and keep it on disk.",
+        description="Train networks that predict a column of a table from the others, choose among candidates by "
+        "rows not seen in training, say how good they are beside guessing and beside a linear model, and which columns "
+        "matter; keep them on disk. With --fast, train one network, stop it when it is best on 10 % of the rows, and "
+        "measure it on another 10 %.",
     )
     parser.add_argument("file", metavar="FILE", help="a CSV file with a header line, a Parquet file, or - for stdin")
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     parser.add_argument(
         "--task",
-        choices=_CRITERIA,
+        choices=CRITERIA,
         help="what the target is (regression of numbers, classification of text and booleans)",
     )
     parser.add_argument("--drop", type=columns, action="extend", default=[], metavar="A,B", help="columns not to use")
@@ -86,27 +92,33 @@ def add_parser(commands: Any) -> None:
         "--hidden", type=widths, default=(100,), metavar="32,32", help="widths of the hidden layers; 0 for none (100)"
     )
     parser.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="of the hidden layers (relu)")
-    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="(adam)")
-    parser.add_argument("--learning-rate", type=rate, metavar="RATE", help="size of a step (0.003; with sgd 0.01)")
-    parser.add_argument("--batch-size", type=positive, metavar="ROWS", help="rows a step (32; of many rows 1/256)")
-    parser.add_argument("--epochs", type=positive, default=1000, help="at most so many passes over all rows (1000)")
+    parser.add_argument("--learning-rate", type=rate, metavar="RATE", help="of the first step (chosen; --fast: 0.003)")
+    parser.add_argument("--weight-decay", type=rate, metavar="SHARE", help="of each weight a step (chosen; --fast: 0)")
+    parser.add_argument("--seed", type=key_seed, default=0, help="of folds, weights and batches (0)")
     parser.add_argument(
-        "--patience", type=positive, default=30, metavar="EPOCHS", help="stop after so many without improvement (30)"
+        "--budget", type=rate, default=60.0, metavar="SECONDS", help="about as long as it may take (60)"
     )
-    parser.add_argument("--weight-decay", type=rate, default=0.0, metavar="SHARE", help="of each weight a step (0)")
-    parser.add_argument("--seed", type=key_seed, default=0, help="of the split, the weights and the batches (0)")
-    parser.add_argument("--members", type=positive, metavar="K", help="train K networks at once, and average them")
-    parser.add_argument("--checkpoint", metavar="DIR", help="keep the run in DIR while it lasts")
-    parser.add_argument("--resume", action="store_true", help="go on from what --checkpoint kept")
     parser.add_argument("--plot", metavar="FILE", help="draw the run to FILE (.png, .svg, .pdf)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+    parser.add_argument("--fast", action="store_true", help="train once, and judge by a tenth of the rows")
+    fast = parser.add_argument_group("with --fast")
+    fast.add_argument("--optimizer", choices=OPTIMIZERS, help="(adam)")
+    fast.add_argument("--batch-size", type=positive, metavar="ROWS", help="rows a step (32; of many rows 1/256)")
+    fast.add_argument("--epochs", type=positive, help="at most so many passes over all rows (1000)")
+    fast.add_argument("--patience", type=positive, metavar="EPOCHS", help="stop after so many without improvement (30)")
+    fast.add_argument("--members", type=positive, metavar="K", help="train K networks at once, and average them")
+    fast.add_argument("--checkpoint", metavar="DIR", help="keep the run in DIR while it lasts")
+    fast.add_argument("--resume", action="store_true", help="go on from what --checkpoint kept")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, train, report, save."""
     out = _checked_call(args)
-    table = prepared(args.file, args.target, task=args.task, drop=args.drop, fractions=_FRACTIONS, seed=args.seed)
+    fractions = _FRACTIONS if args.fast else ()
+    table = prepared(args.file, args.target, task=args.task, drop=args.drop, fractions=fractions, seed=args.seed)
+    if not args.fast:
+        return verdict.run(args, table, out)
     trained = _fit(args, table)
     return _report(args, table, trained, out)
 
@@ -114,6 +126,11 @@ def run(args: argparse.Namespace) -> int:
 def _checked_call(args: argparse.Namespace) -> Path:
     """Refuse before training what would fail after it; return the model's path."""
     checked_plot(args.plot)
+    for name, default in _FAST.items():
+        if not args.fast and getattr(args, name) not in (None, False):
+            raise CommandError(f"--{name.replace('_', '-')} needs --fast, which trains once")
+        if getattr(args, name) is None:
+            setattr(args, name, default)
     if args.resume and args.checkpoint is None:
         raise CommandError("--resume needs --checkpoint DIR, the directory to go on from")
     out = Path("model.safetensors" if args.file == "-" else Path(args.file).with_suffix(".safetensors").name)
@@ -134,6 +151,7 @@ def _fit(args: argparse.Namespace, table: Prepared) -> Trained:
     recipe, (rows, validation, aside) = table.recipe, table.parts
     sizes = (recipe.n_inputs, *args.hidden, recipe.n_outputs)
     learning_rate = _LEARNING_RATES[args.optimizer] if args.learning_rate is None else args.learning_rate
+    weight_decay = 0.0 if args.weight_decay is None else args.weight_decay
     n = int(rows.sum())
     batch_size = min(args.batch_size or default_batch_size(n), n)
     if table.untold:
@@ -150,13 +168,13 @@ def _fit(args: argparse.Namespace, table: Prepared) -> Trained:
     params, key = _draw(args, sizes, recipe, table.y[rows])
     options: dict[str, Any] = {
         "key": key,
-        "optimizer": OPTIMIZERS[args.optimizer](learning_rate, weight_decay=args.weight_decay),
+        "optimizer": OPTIMIZERS[args.optimizer](learning_rate, weight_decay=weight_decay),
         "epochs": args.epochs,
         "batch_size": batch_size,
         "validation": (table.x[validation], table.y[validation]),
         "patience": args.patience,
         "activation": ACTIVATIONS[args.activation],
-        "criterion": _CRITERIA[recipe.task],
+        "criterion": CRITERIA[recipe.task],
         "progress": True,
         "checkpoint": checkpoint,
         "resume": args.resume,
@@ -189,12 +207,12 @@ def _fit(args: argparse.Namespace, table: Prepared) -> Trained:
         "rows_aside": int(aside.sum()),
         "optimizer": args.optimizer,
         "learning_rate": learning_rate,
-        "weight_decay": args.weight_decay,
+        "weight_decay": weight_decay,
         "batch_size": batch_size,
         "epochs": epochs,
         "best_epoch": best if args.members else best[0],
     }
-    model = Model(params, ACTIVATIONS[args.activation], _CRITERIA[recipe.task], recipe, training)
+    model = Model(params, ACTIVATIONS[args.activation], CRITERIA[recipe.task], recipe, training)
     seconds = time.perf_counter() - start
     return Trained(model, losses, np.asarray(result.history.validation_loss), best, stopped, seconds)
 
