@@ -249,22 +249,30 @@ def test_members_are_one_program_and_predict_their_mean():
     np.testing.assert_allclose(mean, np.mean(each, axis=0)[:, 0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(deviation, np.std(each, axis=0)[:, 0], rtol=1e-3, atol=1e-5)
     assert np.all(alone.predict(X, return_std=True)[1] == 0)
-    stopped = clone(model).set_params(max_iter=400, early_stopping=True, learning_rate_init=0.05).fit(X, Y)
-    assert stopped.n_iter_ == np.shape(stopped.loss_curve_)[1] < 400
-    np.testing.assert_allclose(stopped.best_loss_, np.nanmin(stopped.validation_loss_curve_, axis=1))
-    proba, deviation = MLPClassifier(n_members=2, max_iter=2).fit(X, Y > 0).predict_proba(X, return_std=True)
-    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_members_stop_one_by_one():
+    model = MLPClassifier(
+        random_state=0, n_members=3, early_stopping=True, learning_rate_init=0.05, hidden_layer_sizes=7, max_iter=400
+    ).fit(X, Y > 0)  # fmt: skip
+    losses = np.array(model.validation_loss_curve_)
+    assert losses.shape == np.shape(model.loss_curve_) == (3, model.n_iter_)
+    assert len(set(np.isfinite(losses).sum(axis=1))) > 1
+    assert model.n_iter_ < 400
+    np.testing.assert_array_equal(model.best_loss_, np.nanmin(losses, axis=1).astype(np.float32))
+    probabilities, deviation = model.predict_proba(X, return_std=True)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
     assert (deviation > 0).all()
 
 
 def test_float32_is_kept_and_float64_where_jax_has_it(x64):
     for dtype in (np.float32, np.float64):
-        model = MLPRegressor(random_state=0, max_iter=2, hidden_layer_sizes=(7,)).fit(X.astype(dtype), Y)
+        model = MLPRegressor(random_state=0, max_iter=2, hidden_layer_sizes=()).fit(X.astype(dtype), Y)
         assert model.coefs_[0].dtype == model.predict(X.astype(dtype)).dtype == dtype
 
 
 def test_a_device_is_named():
-    model = MLPRegressor(random_state=0, max_iter=2, hidden_layer_sizes=(7,), device="cpu:3").fit(X, Y)
+    model = MLPRegressor(random_state=0, max_iter=2, hidden_layer_sizes=(), device="cpu:3").fit(X, Y)
     assert model.predict(X).shape == (60,)
 
 
