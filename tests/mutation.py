@@ -71,6 +71,7 @@ EQUIVALENT: list[tuple[str, str, str, str]] = [
         )
         for entry in ("1, 0", "0, 1")
     ),
+    ("products", "m = n // 4", "m = n // 5", "the rows that four blocks leave over are added too, however many"),
     *(
         ("training", before, before.replace(numbers, swapped), "the numbers of static arguments have no order")
         for before, numbers, swapped in (
