@@ -38,6 +38,8 @@ from jaxmlp.network import Params as Params
 from jaxmlp.network import forward as forward
 from jaxmlp.network import init_params as init_params
 from jaxmlp.network import loss as loss
+from jaxmlp.selection import CrossValidation as CrossValidation
+from jaxmlp.selection import cross_validate as cross_validate
 from jaxmlp.sharding import data_mesh as data_mesh
 from jaxmlp.sharding import replicate as replicate
 from jaxmlp.sharding import shard_batch as shard_batch

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxmlp.activations import Activation, relu
-from jaxmlp.checks import cast, checked_choice, checked_params
+from jaxmlp.checks import cast, checked_choice, checked_members, checked_params
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
+from jaxmlp.ensembles import predict_ensemble
 from jaxmlp.network import Params, forward
 from jaxmlp.training import train
 
@@ -48,7 +50,7 @@ def export_forward(
     the network.
 
     Arguments:
-        params: the network.
+        params: the network, or an ensemble, whose members' predictions are averaged.
         activation: one for all hidden layers, or a tuple, one each.
         criterion: its `predict` makes means, probabilities or rates of the outputs.
         x_mean: what the inputs were centred by before training; a scalar or (fan_in,).
@@ -65,15 +67,17 @@ def export_forward(
         ValueError: a shape that does not fit; an unknown platform.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
-    params = checked_params(params)
+    params, one = _checked(params)
     checked_choice("criterion", criterion, Criterion, CRITERIA)
-    fan_in, outputs = params[0].w.shape[0], params[-1].w.shape[1]
+    fan_in, outputs = one[0].w.shape[0], one[-1].w.shape[1]
     x_mean, x_scale = _row("x_mean", x_mean, fan_in, params), _row("x_scale", x_scale, fan_in, params)
     y_mean, y_scale = _row("y_mean", y_mean, outputs, params), _row("y_scale", y_scale, outputs, params)
 
     def predict(x: Array) -> Array:
-        outputs = forward(params, (x - x_mean) / x_scale, activation=activation)
-        return y_mean + y_scale * criterion.predict(outputs)
+        x = (x - x_mean) / x_scale
+        if one is params:
+            return y_mean + y_scale * criterion.predict(forward(params, x, activation=activation))
+        return y_mean + y_scale * predict_ensemble(params, x, activation=activation, criterion=criterion)[0]
 
     return _exported(predict, platforms, lambda n: (_placeholder((n, fan_in), params),))
 
@@ -129,6 +133,15 @@ def _exported(function: Any, platforms: Sequence[str], operands: Any) -> "Export
         raise ValueError(f"platforms must be some of {', '.join(PLATFORMS)}; got {', '.join(platforms) or 'none'}")
     (n,) = export.symbolic_shape("n")
     return export.export(jax.jit(function), platforms=platforms)(*operands(n))
+
+
+def _checked(params: Any) -> tuple[Params, Params]:
+    """A network or an ensemble, and the network or the first member."""
+    if np.ndim(jax.tree.leaves(params)[0]) == 3:
+        params, _ = checked_members(params)
+        return params, jax.tree.map(lambda leaf: leaf[0], params)
+    params = checked_params(params)
+    return params, params
 
 
 def _placeholder(shape: Any, params: Params) -> Any:

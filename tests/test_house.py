@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "training": BASE | {"network", "backprop"},
     "ensembles": CORE - {"tutorial"},
     "sharding": {"checks"},
-    "export": CORE - {"tutorial"},
+    "export": (CORE - {"tutorial"}) | {"ensembles"},
     "verification": (CORE - {"tutorial"}) | {"verification"},
     "storage": {"checks"},
     "fitting": (CORE - {"tutorial"}) | {"fitting", "storage"},
@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "sklearn": (FRONTS - {"plots", "tables"}) | {"sklearn"},
     "cli": FRONTS | {"cli", "jaxmlp"},
     "__main__": {"cli"},
-    "__init__": CORE | {"ensembles", "export", "fitting", "models", "sharding", "verification"},
+    "__init__": CORE | {"ensembles", "export", "fitting", "models", "selection", "sharding", "verification"},
 }
 
 # What a module of the foundation may take from outside: the standard library, NumPy and JAX.

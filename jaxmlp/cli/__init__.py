@@ -10,11 +10,11 @@ import jax
 
 import jaxmlp
 from jaxmlp.checks import MissingDependencyError
-from jaxmlp.cli import check, explain, predict, show, train, tutorial
+from jaxmlp.cli import check, explain, export, predict, show, train, tutorial
 from jaxmlp.cli.common import CommandError, Parser
 
 _INTERRUPTED = 130
-_COMMANDS = (tutorial, explain, train, predict, show, check)
+_COMMANDS = (tutorial, explain, train, predict, show, export, check)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
