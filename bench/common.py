@@ -32,8 +32,12 @@ def configured(parser: argparse.ArgumentParser) -> argparse.Namespace:
         jax.config.update("jax_platforms", args.device if args.device == "cpu" else f"{args.device},cpu")
     if args.devices:
         jax.config.update("jax_num_cpu_devices", args.devices)
-        if len(jax.devices()) < args.devices:
-            parser.error(f"--devices {args.devices}: there are {len(jax.devices())} here")
+    try:
+        found = len(jax.devices(args.device))
+    except RuntimeError as error:  # JAX would go on with the CPU
+        parser.error(f"--device {args.device}: {str(error).splitlines()[0]}")
+    if found < (args.devices or 1):
+        parser.error(f"--devices {args.devices}: there are {found} here")
     return args
 
 
