@@ -50,7 +50,7 @@ from jaxmlp.storage import StorageError
 from jaxmlp.tables import Recipe
 
 _CRITERIA = {"regression": squared_error, "classification": softmax_cross_entropy, "counts": poisson}
-_LEARNING_RATES = {"adam": 3e-3, "sgd": 1e-2}
+_LEARNING_RATES = {"adam": 5e-3, "sgd": 1e-2}
 _FRACTIONS = (0.1, 0.1)  # for early stopping, and kept aside
 
 
@@ -87,11 +87,11 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="of the hidden layers (relu)")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="(adam)")
-    parser.add_argument("--learning-rate", type=rate, metavar="RATE", help="size of a step (0.003; with sgd 0.01)")
+    parser.add_argument("--learning-rate", type=rate, metavar="RATE", help="size of a step (0.005; with sgd 0.01)")
     parser.add_argument("--batch-size", type=positive, metavar="ROWS", help="rows a step (32; of many rows 1/256)")
     parser.add_argument("--epochs", type=positive, default=1000, help="at most so many passes over all rows (1000)")
     parser.add_argument(
-        "--patience", type=positive, default=30, metavar="EPOCHS", help="stop after so many without improvement (30)"
+        "--patience", type=positive, default=50, metavar="EPOCHS", help="stop after so many without improvement (50)"
     )
     parser.add_argument("--weight-decay", type=rate, default=0.0, metavar="SHARE", help="of each weight a step (0)")
     parser.add_argument("--seed", type=key_seed, default=0, help="of the split, the weights and the batches (0)")
