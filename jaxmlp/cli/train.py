@@ -50,11 +50,11 @@ from jaxmlp.network import Params, init_params
 from jaxmlp.storage import StorageError
 from jaxmlp.tables import Recipe
 
-_LEARNING_RATES = {"adam": 3e-3, "sgd": 1e-2}
+_LEARNING_RATES = {"adam": 5e-3, "sgd": 1e-2}
 _FRACTIONS = (0.1, 0.1)  # for early stopping, and kept aside
 
 # The options of a single training, and their defaults.
-_FAST = {"optimizer": "adam", "batch_size": None, "epochs": 1000, "patience": 30, "members": None}
+_FAST = {"optimizer": "adam", "batch_size": None, "epochs": 1000, "patience": 50, "members": None}
 _FAST |= {"checkpoint": None, "resume": False}
 
 
@@ -92,7 +92,7 @@ def add_parser(commands: Any) -> None:
         "--hidden", type=widths, default=(100,), metavar="32,32", help="widths of the hidden layers; 0 for none (100)"
     )
     parser.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="of the hidden layers (relu)")
-    parser.add_argument("--learning-rate", type=rate, metavar="RATE", help="of the first step (chosen; --fast: 0.003)")
+    parser.add_argument("--learning-rate", type=rate, metavar="RATE", help="of the first step (chosen; --fast: 0.005)")
     parser.add_argument("--weight-decay", type=rate, metavar="SHARE", help="of each weight a step (chosen; --fast: 0)")
     parser.add_argument("--seed", type=key_seed, default=0, help="of folds, weights and batches (0)")
     parser.add_argument(
@@ -105,7 +105,7 @@ def add_parser(commands: Any) -> None:
     fast.add_argument("--optimizer", choices=OPTIMIZERS, help="(adam)")
     fast.add_argument("--batch-size", type=positive, metavar="ROWS", help="rows a step (32; of many rows 1/256)")
     fast.add_argument("--epochs", type=positive, help="at most so many passes over all rows (1000)")
-    fast.add_argument("--patience", type=positive, metavar="EPOCHS", help="stop after so many without improvement (30)")
+    fast.add_argument("--patience", type=positive, metavar="EPOCHS", help="stop after so many without improvement (50)")
     fast.add_argument("--members", type=positive, metavar="K", help="train K networks at once, and average them")
     fast.add_argument("--checkpoint", metavar="DIR", help="keep the run in DIR while it lasts")
     fast.add_argument("--resume", action="store_true", help="go on from what --checkpoint kept")
