@@ -153,16 +153,17 @@ def verdict_figure(
         _scatter(seen, np.asarray(targets, np.float64), np.asarray(predictions, np.float64), None, label="rows")
     else:
         _confusion(seen, targets, predictions, classes)
-    seen.set_title("Rows not seen in training")
+    across, up = ("target", "prediction") if classes is None else ("prediction", "target")
+    seen.set(xlabel=across, ylabel=up, title="Rows not seen in training")
 
     columns = found["columns"][:_MOST_COLUMNS]
     matter.barh(
-        [column["name"][:24] for column in columns], [column["importance"] for column in columns],
+        [_short(column["name"], 24) for column in columns], [column["importance"] for column in columns],
         xerr=[column["spread"] for column in columns], color=_INK, ecolor=_QUIET, capsize=3,
     )  # fmt: skip
     matter.invert_yaxis()
     matter.set(xlabel=f"{found['error']} grows by, when shuffled", title="Columns that matter")
-    _plain(contest, matter)
+    _plain(contest, matter, *((seen,) if classes is None else ()))
     return figure
 
 
@@ -183,7 +184,7 @@ def _confusion(axes: Any, targets: Any, predictions: Any, classes: Sequence[str]
     np.add.at(counts, (np.asarray(targets, int), np.asarray(predictions, int)), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [name if len(name) <= 16 else name[:15] + "…" for name in classes]
+    names = [_short(name, 16) for name in classes]
     small = 7 if size > 12 else 9
     axes.set_xticks(range(size), names, rotation=90 if size > 4 else 0, fontsize=small)
     axes.set_yticks(range(size), names, fontsize=small)
@@ -192,6 +193,10 @@ def _confusion(axes: Any, targets: Any, predictions: Any, classes: Sequence[str]
             colour = "white" if shares[row, column] > 0.5 else _INK
             text = str(counts[row, column]) if counts[row, column] else "·"
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=small)
+
+
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _plain(*all_axes: Any) -> None:

@@ -1,4 +1,4 @@
-"""`jaxmlp train`: a table to a model, an honest word on how good it is, and nothing but one line when it cannot be."""
+"""`jaxmlp train --fast`: a table to a model, a word on how good it is, and one line only when it cannot be."""
 
 import functools
 import json
@@ -49,11 +49,11 @@ def passengers(rows=150):
     return table
 
 
-SHORT = ("--epochs", 20, "--hidden", 8, "--patience", 20)
+SHORT = ("--fast", "--epochs", 20, "--hidden", 8, "--patience", 20)
 
 
 def test_it_beats_the_mean_on_rows_it_has_not_seen_and_says_how_to_predict(command, houses):
-    code, out, err = command("train", "houses.csv", "--target", "price")
+    code, out, err = command("train", "houses.csv", "--target", "price", "--fast")
     assert code == 0
     assert out[0].startswith("RMSE of price on the 20 rows kept aside: ")
     rmse, of_mean = (float(part.split(": ")[1]) for part in out[0].split("; ")[:2])
@@ -90,7 +90,8 @@ def test_counts_are_rates(command):
     rng = np.random.default_rng(0)
     x = rng.normal(size=200)
     polars.DataFrame({"x": x, "visits": rng.poisson(200 * np.exp(x / 2))}).write_csv("visits.csv")
-    words = ("--target", "visits", "--task", "counts", "--hidden", 0, "--epochs", 100, "--learning-rate", 0.02)
+    words = ("--target", "visits", "--task", "counts", "--hidden", 0)
+    words += ("--fast", "--epochs", 100, "--learning-rate", 0.02)
     code, out, _ = command("train", "visits.csv", *words)
     assert code == 0
     deviance, of_mean = (float(part.split(": ")[1]) for part in out[0].split("; "))
@@ -215,8 +216,9 @@ def test_a_missing_dependency_is_one_line_with_the_line_to_run(command, houses, 
         (["houses.csv", "--target", "cost"], "houses.csv: no column 'cost'; the columns are 'rooms'"),
         (["houses.csv", "--target", "price", "--drop", "area"], "--drop area: 'area' is no column"),
         (["houses.csv", "--target", "city", "--task", "counts"], "--task counts needs numbers"),
-        (["houses.csv", "--target", "price", "--resume"], "--resume needs --checkpoint DIR"),
-        (["houses.csv", "--target", "price", "--checkpoint", "houses.csv"], "--checkpoint houses.csv: File exists"),
+        (["houses.csv", "--target", "price", "--members", "3"], "--members needs --fast, which trains once"),
+        (["houses.csv", "--target", "price", "--fast", "--resume"], "--resume needs --checkpoint DIR"),
+        (["houses.csv", "--target", "price", "--fast", "--checkpoint", "houses.csv"], "houses.csv: File exists"),
         (["houses.csv", "--target", "price", "--out", "no/model"], "--out no/model: no such directory"),
         (["houses.csv", "--target", "price", "--out", "./houses.csv"], "--out houses.csv: that is the table"),
         (["houses.csv", "--target", "price", "--plot", "run.txt"], "--plot run.txt: the name must end in"),
@@ -267,7 +269,7 @@ def test_a_table_with_something_wrong_gives_a_model_or_one_line(command, monkeyp
         model = pathlib.Path("table.safetensors")
         model.unlink(missing_ok=True)
         try:
-            code, out, err = command("train", path, "--target", TARGET, "--hidden", 0, "--epochs", 2)
+            code, out, err = command("train", path, "--target", TARGET, "--hidden", 0, "--fast", "--epochs", 2)
         except EnoughError:
             continue
         if code == 0:

@@ -1,6 +1,7 @@
 """Cross-validation: nothing leaks, the numbers are what they are called, and the verdict is honest."""
 
 import itertools
+from collections import Counter
 
 import jax
 import numpy as np
@@ -204,17 +205,21 @@ def test_it_refuses_what_cannot_be():
 
 
 @pytest.mark.slow
-def test_of_50_tables_of_noise_at_least_45_are_called_so():
+def test_of_50_tables_of_noise_at_least_45_are_called_so(optimised):
+    """python -m pytest -m slow tests/test_selection.py, which takes a few minutes"""
+
     def verdict(seed):
         rng = np.random.default_rng(seed)
         return cross_validate(rng.normal(size=(200, 5)), rng.normal(size=(200, 1)), key=jax.random.key(seed)).verdict
 
-    assert sum(verdict(seed) == "no better than guessing" for seed in range(50)) >= 45
+    verdicts = [verdict(seed) for seed in range(50)]
+    print(Counter(verdicts))
+    assert verdicts.count("no better than guessing") >= 45
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
-def test_the_3_columns_of_20_that_matter_are_ranked_first(seed):
+def test_the_3_columns_of_20_that_matter_are_ranked_first(seed, optimised):
     rng = np.random.default_rng(seed)
     x, planted = rng.normal(size=(400, 20)), rng.choice(20, 3, replace=False)
     a, b, c = x[:, planted].T

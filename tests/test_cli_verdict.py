@@ -1,0 +1,90 @@
+"""`jaxmlp train`: a verdict on a table, and a model whose predictions say how sure they are."""
+
+import json
+import shlex
+
+import numpy as np
+import polars
+import pytest
+
+from jaxmlp.cli import verdict
+from jaxmlp.selection.crossvalidation import CANDIDATES
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A user's directory; and a search that is as small as can be."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(verdict, "_PLANS", ((3, 2, 1),))
+
+
+def houses():
+    """A price that depends on two columns and a text, by no straight line; in one there are gaps."""
+    rng = np.random.default_rng(0)
+    rooms, age = rng.uniform(1, 9, size=240), rng.uniform(0, 50, size=240)
+    city, zone = rng.choice(["Oslo", "Rome", "Bern"], size=240), rng.normal(size=240)
+    price = 1000 * ((rooms - 5) ** 2 + 15 * (city == "Oslo") + rng.normal(size=240))
+    gaps = [None if k % 6 == 0 else value for k, value in enumerate(age)]
+    return polars.DataFrame({"zone": zone, "age": gaps, "rooms": rooms, "city": city, "price": price})
+
+
+def test_it_says_how_good_the_model_is_beside_guessing_and_a_linear_model_and_what_matters(command):
+    table = houses()
+    table.write_csv("houses.csv")
+    code, out, _ = command("train", "houses.csv", "--target", "price", "--hidden", 16, "--plot", "run.svg")
+    assert code == 0
+    network, linear, guess = (float(part.split(": ")[1].split(" ±")[0]) for part in out[0].split("; "))
+    assert out[0].startswith("RMSE of price: ")
+    assert network < 0.5 * linear < linear < guess
+    assert out[1] == "Verdict: better than guessing and than a linear model"
+    assert "each held out once in 3 folds (9 networks)" in out[2]
+    assert "2 candidates was chosen by the same rows, which flatters it slightly" in out[2]
+    start = next(k for k, line in enumerate(out) if line.startswith("columns that matter"))
+    ranked = [line.split()[0] for line in out[start + 1 : start + 5]]
+    assert set(ranked[:2]) == {"rooms", "city"}  # a column once, whatever it becomes
+    assert set(ranked[2:]) == {"zone", "age"}
+
+    predicted = command(*shlex.split(out[-1])[1:])[1]
+    assert predicted[0] == "std,low,high,prediction"
+    std, low, high, prediction = np.array([line.split(",") for line in predicted[1:]], float).T
+    assert (std > 0).all()
+    assert ((low < prediction) & (prediction < high)).all()
+    price = table["price"].to_numpy()
+    assert np.mean((low <= price) & (price <= high)) > 0.85
+
+
+def test_json_holds_all_of_it(command):
+    table = houses().with_columns(polars.col("price") > 12_000)
+    table.write_csv("houses.csv")
+    code, (line,), _ = command("train", "houses.csv", "--target", "price", "--hidden", 16, "--json")
+    found = json.loads(line)
+    assert code == 0
+    assert (found["error"], found["folds"], found["members"], found["networks"]) == ("log loss", 3, 3, 9)
+    assert found["network"]["score"] < found["guess"]["score"]
+    assert found["network"]["accuracy"] > found["guess"]["accuracy"] > 0.5
+    assert len(found["candidates"]) == 2
+    assert min(each["score"] for each in found["candidates"]) == found["network"]["score"]
+    assert {each["name"] for each in found["columns"]} == {"zone", "age", "rooms", "city"}
+    assert "band" not in found
+    assert command("predict", "houses.safetensors", "houses.csv")[1][0].endswith(",std,prediction")
+
+
+def test_too_few_rows_are_one_line(command):
+    houses().head(5).write_csv("few.csv")
+    code, out, err = command("train", "few.csv", "--target", "price")
+    assert (code, out) == (2, [])
+    assert err[-1].startswith("jaxmlp train: 5 rows with a target; at least 6 are needed")
+
+
+def test_a_large_table_is_searched_less_and_told(command, monkeypatch):
+    monkeypatch.undo()
+    small = verdict.plan(1000, (8, 50, 1), CANDIDATES, 60, 2)
+    assert (small.folds, len(small.candidates), small.seeds, small.shortened) == (5, 4, 2, False)
+    networks = []
+    for n in (10**3, 10**5, 10**6, 10**7):
+        plan = verdict.plan(n, (20, 100, 1), CANDIDATES, 60, 2)
+        networks.append(plan.folds * len(plan.candidates) * plan.seeds * plan.epochs)
+        assert plan.shortened == (n > 10**3)
+    assert networks == sorted(networks, reverse=True)
+    assert verdict.plan(10**7, (20, 100, 1), CANDIDATES, 60, 2).epochs >= 1
+    assert verdict.plan(10, (2, 5, 1), CANDIDATES, 60, 2).folds == 3
