@@ -214,7 +214,7 @@ def test_it_refuses_what_cannot_be():
 def test_many_rows_are_evaluated_in_blocks(monkeypatch):
     whole = jaxmlp.forward(PARAMS, X)
     monkeypatch.setattr(batches, "_BLOCK", 8)
-    np.testing.assert_allclose(batches._outputs(PARAMS, jnp.asarray(X), jaxmlp.relu), whole, rtol=1e-6)
+    np.testing.assert_allclose(batches.outputs_of(PARAMS, jnp.asarray(X), jaxmlp.relu), whole, rtol=1e-6)
 
 
 def test_the_usual_metric_of_each_criterion():
