@@ -69,6 +69,13 @@ def test_json_holds_all_of_it(command):
     assert command("predict", "houses.safetensors", "houses.csv")[1][0].endswith(",std,prediction")
 
 
+def test_a_search_that_diverges_is_one_line(command):
+    houses().write_csv("houses.csv")
+    code, out, err = command("train", "houses.csv", "--target", "price", "--hidden", 16, "--learning-rate", 1e30)
+    assert (code, out) == (1, [])
+    assert err[-1] == "jaxmlp train: training diverged: try a smaller --learning-rate"
+
+
 def test_too_few_rows_are_one_line(command):
     houses().head(5).write_csv("few.csv")
     code, out, err = command("train", "few.csv", "--target", "price")

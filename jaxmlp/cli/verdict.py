@@ -15,7 +15,7 @@ import numpy as np
 from jaxmlp import __version__, plots
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.checks import required
-from jaxmlp.cli.common import CommandError, note, platform, print_json, write_figure
+from jaxmlp.cli.common import CommandError, finite, note, platform, print_json, write_figure
 from jaxmlp.cli.tables import CRITERIA, Prepared, refusing
 from jaxmlp.models import Model, save_model
 from jaxmlp.selection import CrossValidation, Importance, cross_validate, permutation_importance
@@ -99,7 +99,9 @@ def run(args: argparse.Namespace, table: Prepared, out: Path) -> int:
     found = summary(recipe, result, importance, y)
     training = {"jaxmlp": __version__, "table": "-" if args.file == "-" else Path(args.file).name, "seed": args.seed}
     training |= {"rows": n} | {name: value for name, value in found.items() if name not in ("candidates", "columns")}
-    refusing(save_model, Model(result.params, result.activation, result.criterion, recipe, training), out, code=1)
+    refusing(
+        save_model, Model(result.params, result.activation, result.criterion, recipe, finite(training)), out, code=1
+    )
 
     command = shlex.join(["jaxmlp", "predict", str(out), args.file])
     seconds = time.perf_counter() - start

@@ -67,7 +67,8 @@ def train_members(
 
     Returns:
         The ensemble, each member with the parameters of its lowest validation loss, without validation the last; and
-        its predictions for the rows that its fold holds out, (members, n_test, outputs).
+        its predictions for the rows that its fold holds out, (members, n_test, outputs): NaN where it diverged in the
+        first epoch.
     """
     count, devices = len(members.fold), jax.local_devices()
     on_cpu = devices[0].platform == "cpu"
@@ -95,7 +96,10 @@ def train_members(
         elif seconds > _SECONDS:
             length = max(length // 2, 1)
     outputs = _predict(state.best_params, members.fold, data.x_test, settings)
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], (state.best_params, outputs))
+    params, outputs, epochs = jax.tree.map(
+        lambda leaf: np.asarray(leaf)[:count], (state.best_params, outputs, state.best_epoch)
+    )
+    return params, np.where((epochs > 0)[:, None, None], outputs, np.float32(np.nan))
 
 
 @jax.jit
