@@ -5,17 +5,21 @@
 sizes    one `fit` of each, the same data, network, batches and number of epochs (50), from tiny to large; the first
          fit of a shape compiles, the next does not.
 grid     GridSearchCV, 20 candidates (5 learning rates, 4 alphas) × 5 folds on the standardised digits, max_iter 100, as
-         a user would run it: with n_jobs 1 and 2, a process of its own for each, imports and compiling included.
+         a user would run it: n_jobs 1 and 2, a process of its own for each, compiling included (and in process_s
+         and cpu_s the imports too).
 quality  defaults, 5 × 5 shuffled folds, five standard tables: the difference of the scores in its standard errors.
 """
 
 import json
+import os
+import resource
 import statistics
 import subprocess
 import sys
 import time
 import warnings
 
+import joblib
 import numpy as np
 import sklearn.neural_network
 from common import arguments, configured, report
@@ -38,6 +42,10 @@ SIZES = [
     (10_000, 64, (256, 256)), (50_000, 64, (256, 256)),
 ]  # fmt: skip
 RATES, ALPHAS = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2], [1e-5, 1e-4, 1e-3, 1e-2]
+SEARCHES = [
+    ("jaxmlp", 1, "processes"), ("scikit-learn", 1, "processes"), ("scikit-learn", 1, "one BLAS thread"),
+    ("jaxmlp", 2, "processes"), ("scikit-learn", 2, "processes"), ("jaxmlp", 2, "threads"),
+]  # fmt: skip
 SYSTEMS = {"jaxmlp": jaxmlp.sklearn, "scikit-learn": sklearn.neural_network}
 
 
@@ -46,6 +54,7 @@ def main():
     parser.add_argument("--part", choices=("sizes", "grid", "quality", "worker"))
     parser.add_argument("--system", choices=SYSTEMS, help="of a worker, which grid starts")
     parser.add_argument("--jobs", type=int, default=1, help="of a worker, which grid starts")
+    parser.add_argument("--how", help="of a worker, which grid starts")
     args = configured(parser)
     warnings.simplefilter("ignore", ConvergenceWarning)
     if args.part == "worker":
@@ -89,19 +98,22 @@ def epochs_to_win(first, later, reference):
 
 def grid(args):
     command = [sys.executable, __file__, "--part", "worker", *(["--device", args.device] if args.device else [])]
+    runs = {setting: [] for setting in SEARCHES}
+    for _ in range(args.rounds):
+        for system, jobs, how in SEARCHES:
+            limit = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} if how == "one BLAS thread" else {}
+            options = ["--system", system, "--jobs", str(jobs), "--how", how]
+            before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            out = subprocess.run([*command, *options], stdout=subprocess.PIPE, check=True, env=os.environ | limit)
+            seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            runs[system, jobs, how].append(json.loads(out.stdout) | {"process": seconds, "cpu": cpu})
     rows = []
-    for jobs in (1, 2):
-        runs = {name: [] for name in SYSTEMS}
-        for _ in range(args.rounds):
-            for name in SYSTEMS:
-                start = time.perf_counter()
-                out = subprocess.run([*command, "--system", name, "--jobs", str(jobs)], capture_output=True, check=True)
-                runs[name].append(json.loads(out.stdout) | {"process": time.perf_counter() - start})
-        for name, measured in runs.items():
-            seconds = [run["search"] for run in measured]
-            row = {"system": name, "n_jobs": jobs, "search_s": statistics.median(seconds), "minimum_s": min(seconds)}
-            row["process_s"] = statistics.median(run["process"] for run in measured)
-            rows.append(row | {"score": measured[0]["score"], "best": str(measured[0]["best"]), "seconds": seconds})
+    for (system, jobs, how), measured in runs.items():
+        of = {key: statistics.median(run[key] for run in measured) for key in ("search", "process", "cpu")}
+        row = {"system": f"{system}, {how}", "n_jobs": jobs} | {f"{key}_s": value for key, value in of.items()}
+        row |= {"score": measured[0]["score"], "best": str(measured[0]["best"])}
+        rows.append(row | {"seconds": [run["search"] for run in measured]})
     report("estimators grid", "GridSearchCV on the digits, 100 fits and one more", rows)
 
 
@@ -112,7 +124,8 @@ def worker(args):
     names = {"mlpclassifier__learning_rate_init": RATES, "mlpclassifier__alpha": ALPHAS}
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     start = time.perf_counter()
-    search = GridSearchCV(model, names, cv=folds, n_jobs=args.jobs).fit(x, y)
+    with joblib.parallel_config("threading" if args.how == "threads" else "loky"):
+        search = GridSearchCV(model, names, cv=folds, n_jobs=args.jobs).fit(x, y)
     seconds = time.perf_counter() - start
     best = list(search.best_params_.values())
     print(json.dumps({"search": seconds, "score": float(search.best_score_), "best": best}))
