@@ -1,6 +1,8 @@
 """What several test modules need: closeness leaf by leaf, and data that suits a criterion."""
 
+import contextlib
 import itertools
+import resource
 
 import jax
 import numpy as np
@@ -56,6 +58,17 @@ def run(function, *args):
 def program(function, *args):
     """What `run` runs, for any arguments like these."""
     return jax.jit(function).lower(*args).compile({"xla_backend_optimization_level": 0})
+
+
+@contextlib.contextmanager
+def files_no_longer_than(size):
+    """A disk that is full after so many bytes of a file: of any file, pytest's own output too, so leave soon."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def targets(criterion_name: str, shape, seed: int = 0) -> np.ndarray:

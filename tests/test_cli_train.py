@@ -3,7 +3,6 @@
 import functools
 import json
 import pathlib
-import resource
 import shlex
 import sys
 
@@ -11,6 +10,7 @@ import numpy as np
 import polars
 import pytest
 from fuzz import TARGET, mutated_table
+from helpers import files_no_longer_than
 
 import jaxmlp
 from jaxmlp.cli import train
@@ -172,12 +172,8 @@ def test_a_run_that_diverges_fails_and_leaves_no_model(command, houses):
 
 def test_a_full_disk_leaves_the_old_model(command, houses):
     pathlib.Path("houses.safetensors").write_text("old")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
-    try:
+    with files_no_longer_than(500):
         code, out, err = command("train", "houses.csv", "--target", "price", *SHORT)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (code, out) == (1, [])
     assert err[-1] == "jaxmlp train: cannot write houses.safetensors: File too large"
     assert pathlib.Path("houses.safetensors").read_text() == "old"

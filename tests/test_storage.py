@@ -1,21 +1,11 @@
 """A file appears whole or stays as it was, whatever happens while it is written."""
 
-import resource
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import files_no_longer_than
 
 from jaxmlp.storage import StorageError, read_arrays, write_arrays, write_bytes
-
-
-@pytest.fixture
-def full_disk():
-    """No file may grow beyond a thousand bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_arrays_of_every_dtype_and_rank_come_back_to_the_bit(tmp_path):
@@ -31,10 +21,10 @@ def test_arrays_of_every_dtype_and_rank_come_back_to_the_bit(tmp_path):
         np.testing.assert_array_equal(found[name], array)
 
 
-def test_a_full_disk_leaves_what_was_there(tmp_path, full_disk):
+def test_a_full_disk_leaves_what_was_there(tmp_path):
     path = tmp_path / "file"
     write_bytes(path, b"old")
-    with pytest.raises(StorageError, match=rf"^cannot write {path}: File too large$"):
+    with files_no_longer_than(1000), pytest.raises(StorageError, match=rf"^cannot write {path}: File too large$"):
         write_bytes(path, bytes(2000))
     assert path.read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
