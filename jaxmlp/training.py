@@ -1,8 +1,9 @@
 """Gradient descent: one step, and all of them as one compiled program."""
 
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
+import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
@@ -122,9 +123,19 @@ def _arguments(params, x, y, learning_rate, weights, activation, criterion):
         checked_choice("activation", activation, Activation, ACTIVATIONS)
     checked_choice("criterion", criterion, Criterion, CRITERIA)
     dtype = network_dtype(params)
-    rate = checked_scalar("learning_rate", learning_rate, dtype)
+    if type(learning_rate) is float:
+        rate = _scalar(learning_rate, dtype)
+    else:
+        rate = checked_scalar("learning_rate", learning_rate, dtype)
     weights = None if weights is None else as_array("weights", weights, dtype)
     return params, as_array("x", x, dtype), as_array("y", y, dtype), rate, weights
+
+
+@lru_cache(maxsize=256)
+def _scalar(value, dtype):
+    # On the device already: a number that each call brings along costs as much as five epochs of the tutorial.
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(dtype.type(value))
 
 
 def _step(params, x, y, rate, weights, activation, criterion):

@@ -17,6 +17,10 @@ pytestmark = pytest.mark.core
 # On both sides of every threshold: rows 15, 16 and 128, 129; inputs 4, 5; weights 256, 257 and 260.
 SHAPES = [(1, 3, 2), (15, 4, 1), (16, 4, 64), (16, 4, 65), (16, 256, 1), (16, 257, 1), (16, 5, 2)]
 SHAPES += [(128, 4, 2), (128, 5, 1), (129, 4, 1), (129, 1, 2)]
+# Outputs 8, 9, 15 and 16 of 63 and 64 inputs; few outputs of 2^14 entries of x and one row less, of a page and a column
+# less; pages of 999 rows and 1000.
+SHAPES += [(9, 63, 9), (9, 64, 8), (9, 64, 9), (9, 64, 15), (9, 64, 16), (256, 64, 2), (255, 64, 2), (2, 1024, 3)]
+SHAPES += [(2, 1023, 3), (999, 1024, 16), (1000, 1024, 16)]
 # A form by itself: one row, two outputs and one, rows that four divides and that leave 1, 2 and 3 over.
 FORM_SHAPES = [(1, 1, 1), (1, 2, 3), (4, 3, 1), (17, 4, 2), (22, 1, 5), (103, 2, 1)]
 
@@ -32,8 +36,11 @@ OPERANDS = {"dense": (0, 1, 2), "weight_grad": (0, 3), "bias_grad": (3,), "input
 FORMS = {
     "_dense": lambda n, i, o: True,
     "_dense_few_inputs": lambda n, i, o: True,
+    "_dense_filled": lambda n, i, o: True,
     "_weight_grad": lambda n, i, o: True,
     "_weight_grad_few_rows": lambda n, i, o: n >= 4,
+    "_weight_grad_few_outputs": lambda n, i, o: True,
+    "_weight_grad_off_page": lambda n, i, o: True,
     "_bias_grad": lambda n, i, o: True,
     "_bias_grad_few_rows": lambda n, i, o: True,
     "_bias_grad_by_ones": lambda n, i, o: True,
@@ -97,9 +104,10 @@ TEXTBOOK = {
 }
 
 
+@pytest.mark.parametrize(("sizes", "n"), [((3, 32, 1), 100), ((3, 1024, 64, 10), 1000)])
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
-def test_other_platforms_get_no_more_operations_than_the_textbook(platform, monkeypatch):
-    params, x, y, weights = jax.tree.map(jnp.asarray, problem((3, 32, 1), n=100))
+def test_other_platforms_get_no_more_operations_than_the_textbook(platform, sizes, n, monkeypatch):
+    params, x, y, weights = jax.tree.map(jnp.asarray, problem(sizes, n=n))
 
     def step(*arguments):  # anew each time: jit would remember the first
         value, grads = jaxmlp.manual_value_and_grads(*arguments)
@@ -110,14 +118,31 @@ def test_other_platforms_get_no_more_operations_than_the_textbook(platform, monk
         for module in (network, backprop):
             monkeypatch.setattr(module, name, product, raising=False)
     textbook = arithmetic(lambda *a: step(*a), (params, x, y, weights), platform)
-    assert textbook["dot_general"] == 5
+    assert textbook["dot_general"] == 3 * len(params) - 1
     assert ours == textbook
 
 
 def test_the_cpu_gets_its_own_forms():
-    x, dz = jnp.ones((100, 3)), jnp.ones((100, 32))
-    assert "dot_general" not in arithmetic(products.weight_grad, (x, dz), "cpu")
-    assert "dot_general" in arithmetic(products.weight_grad, (x, dz), "tpu")
+    def operations(n, fan_in, fan_out, platform="cpu"):
+        return arithmetic(products.weight_grad, (jnp.ones((n, fan_in)), jnp.ones((n, fan_out))), platform)
+
+    assert "dot_general" not in operations(100, 3, 32)
+    assert operations(100, 3, 32, "tpu") == {"dot_general": 1}
+    assert operations(256, 64, 2)["dot_general"] == 2  # one for each output
+    assert operations(255, 64, 2) == {"dot_general": 1}  # too little to be worth it
+    assert operations(2**14, 64, 2) == operations(2**14, 64, 2, "tpu") | {
+        "dot_general": 2,
+        "slice": 2,
+        "concatenate": 1,
+    }
+    assert operations(2**14, 64, 3) == {"dot_general": 1}  # the copies of dz would take too much memory
+    assert operations(2**15, 64, 2) == {"dot_general": 1}  # x does not stay in the cache
+    assert operations(2**12, 1024, 2)["dot_general"] == 2  # unless it is worst to turn around
+    assert operations(1000, 1024, 64)["pad"] == 1
+    assert operations(1000, 1000, 64) == {"dot_general": 1}
+    x, b = jnp.ones((9, 64)), jnp.ones((1, 9))
+    assert arithmetic(products.dense, (x, jnp.ones((64, 9)), b), "cpu")["pad"] == 1
+    assert "pad" not in arithmetic(products.dense, (x, jnp.ones((64, 9)), b), "cuda")
 
 
 def test_several_devices_are_those_that_jax_shards_over_not_those_that_a_shard_map_does():
