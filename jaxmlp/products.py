@@ -26,9 +26,9 @@ FEW_WEIGHTS = 256
 # A product with so many outputs, and inputs from so many on, is twice as fast with 16 outputs.
 FILLED_OUTPUTS = range(9, 16)
 FILLED_INPUTS = 64
-# With so few outputs `xᵀ dz` is up to 25 times as fast one output at a time (else XLA turns all of x around):
-# where x stays in the cache, and where a row of x is a whole number of pages, which is slowest to turn. What is copied of
-# dz must be small, by itself or beside x.
+# With so few outputs `xᵀ dz` is up to 25 times as fast one output at a time (else XLA turns all of x around): where x
+# stays in the cache, and where a row of x is a whole number of pages, which is slowest to turn. What is copied of dz
+# must be small, by itself or beside x.
 FEW_OUTPUTS = range(2, 16)
 CACHED_ENTRIES = range(2**14, 2**20 + 1)
 COPIED_ENTRIES = 2**14
