@@ -20,6 +20,7 @@ HEADINGS = {
     "first_call_s": "first call, s",
     "temp_KiB": "temporary memory, KiB",
     "ours_to_it": "ours to it",
+    "us_an_epoch": "an epoch, µs",
 }
 
 

@@ -1,9 +1,10 @@
 """Claim: gradients by hand cost no more than autodiff's, in time or memory, from tiny networks to large ones.
 
-    python bench/scaling.py --devices 2           (all parts; --part grid, large, sharded or middle for one)
+    python bench/scaling.py --devices 2           (all parts; --part grid, epochs, large, sharded or middle for one)
 
 grid    `manual_value_and_grads` beside `jax.value_and_grad` of our own loss and of the loss as a textbook writes it:
         100 to 8192 rows, 32 to 1024 units, one and three hidden layers, 1 and 10 outputs; with temporary memory.
+epochs  `train` of 100 rows through 3-32-1, from 1 to 10,000 epochs, beside the same scan over `jax.value_and_grad`.
 large   one gradient step of 8192 rows through 256-1024-1024-10 beside this run's own peak of matrix products (the best
         median of a jitted float32 (8192 x 1024)(1024 x 1024)), and beside torch. Work is the layer products needed.
 sharded an epoch of `train` of that network: on one device, which on a CPU uses all cores, and with its rows over all.
@@ -39,12 +40,12 @@ GRID += [(n, (3, 32, 1)) for n in (100, 128, 129, 1000, 8192)] + [(8192, (3, 102
 
 def main():
     parser = arguments(__doc__)
-    parser.add_argument("--part", choices=("grid", "large", "sharded", "middle", "worker"))
+    parser.add_argument("--part", choices=("grid", "epochs", "large", "sharded", "middle", "worker"))
     args = configured(parser)
     if args.part == "worker":
         worker()
         return
-    for name, part in {"middle": middle, "grid": grid, "large": large, "sharded": sharded}.items():
+    for name, part in {"middle": middle, "grid": grid, "epochs": epochs, "large": large, "sharded": sharded}.items():
         if args.part in (None, name):
             part(args.rounds)
 
@@ -91,6 +92,33 @@ def grid(rounds):
             row |= {"ours_to_it": ratio(ours, seconds[name]), "temp_KiB": memory[name] / 1024}
             rows.append(row | summary(seconds[name]))
     report("scaling grid", "hand-derived gradients beside autodiff", rows)
+
+
+def epochs(rounds):
+    params, x, y = data(100, (3, 32, 1))
+    rate = 1e-4
+
+    @functools.partial(jax.jit, static_argnums=3)
+    def by_autodiff(params, x, y, epochs):
+        def epoch(params, _):
+            value, grads = jax.value_and_grad(textbook_loss)(params, x, y)
+            return jax.tree.map(lambda p, dp: p - rate * dp, params, grads), value
+
+        return jax.lax.scan(epoch, params, length=epochs)
+
+    rows = []
+    for count in (1, 10, 100, 1000, 10_000):
+        calls = {
+            "jaxmlp.train": lambda n=count: np.asarray(jaxmlp.train(params, x, y, rate, epochs=n)[1]),
+            "jax.value_and_grad(textbook), scan": lambda n=count: np.asarray(by_autodiff(params, x, y, n)[1]),
+        }
+        ours, theirs = (call() for call in calls.values())
+        np.testing.assert_allclose(ours, theirs, rtol=closeness())
+        seconds = alternate(calls, rounds, calls=max(1, 100 // count))
+        for name, measured in seconds.items():
+            row = {"epochs": count, "system": name, "ours_to_it": ratio(seconds["jaxmlp.train"], measured)}
+            rows.append(row | {"us_an_epoch": statistics.median(measured) / count * 1e6} | summary(measured))
+    report("scaling epochs", "100 rows through 3-32-1, from the call to a NumPy array", rows)
 
 
 def large(rounds):
