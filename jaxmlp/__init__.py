@@ -27,6 +27,8 @@ from jaxmlp.fitting import adam as adam
 from jaxmlp.fitting import fit as fit
 from jaxmlp.fitting import fit_epochs as fit_epochs
 from jaxmlp.fitting import init_fit as init_fit
+from jaxmlp.fitting import load_state as load_state
+from jaxmlp.fitting import save_state as save_state
 from jaxmlp.fitting import sgd as sgd
 from jaxmlp.models import Model as Model
 from jaxmlp.models import load_model as load_model

@@ -15,8 +15,11 @@ Several processes, on one machine or many, run the same program; each reads its 
     params, losses = jaxmlp.train(jaxmlp.replicate(mesh, params), x, y, 1e-4, weights)
     if jax.process_index() == 0: save(params)
 
-`weights / weights.sum()` makes the loss a mean over the rows of all. Rows are sharded for one network; for many,
-shard the members (`train_ensemble`). Inside a `jax.shard_map` of your own, `train` trains on what the device holds: the
+`weights / weights.sum()` makes the loss a mean over the rows of all. In a long run one process saves its `FitState` now
+and then, by `save_state`; `replicate(mesh, load_state(path, like))` goes on from it, on any number of processes. Rows
+are sharded for one network; for many, shard the members (`train_ensemble`).
+
+Inside a `jax.shard_map` of your own, `train` trains on what the device holds: the
 sum over devices, `jax.lax.psum` of `manual_value_and_grads`, is yours, and parameters that are the same everywhere must
 be told that they will differ (`jax.lax.pcast(params, "data", to="varying")`).
 """

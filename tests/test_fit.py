@@ -86,6 +86,26 @@ def test_ctrl_c_ends_a_run_with_what_it_has_and_resuming_completes_it_to_the_sam
     assert fit(epochs=30, checkpoint=path, callback=interrupt_from(1)).state.epoch == 1
 
 
+def test_a_state_on_disk_goes_on_to_the_same_bits_and_only_in_a_run_of_its_kind(tmp_path):
+    path, params = tmp_path / "run.state", fit(epochs=0).params
+    options = {"optimizer": jaxmlp.adam(), "batch_size": 8, "patience": 9, "validation_weights": np.ones(len(X))}
+
+    def start(optimizer=options["optimizer"], params=params):
+        return jaxmlp.init_fit(params, key=jax.random.key(2), optimizer=optimizer)
+
+    whole, _ = jaxmlp.fit_epochs(start(), X, Y, epochs=9, **options)
+    jaxmlp.save_state(jaxmlp.fit_epochs(start(), X, Y, epochs=4, **options)[0], path)
+    resumed, _ = jaxmlp.fit_epochs(jaxmlp.load_state(path, start()), X, Y, epochs=5, **options)
+    assert_equal(resumed._replace(key=None), whole._replace(key=None))
+    assert_equal(jax.random.key_data(resumed.key), jax.random.key_data(whole.key))
+    for other in (start(jaxmlp.sgd()), start(params=params[1:])):
+        with pytest.raises(CheckpointError, match="the state of another run"):
+            jaxmlp.load_state(path, other)
+    fit(epochs=1, checkpoint=path)
+    with pytest.raises(CheckpointError, match=r"run\.state: not a state of jaxmlp"):
+        jaxmlp.load_state(path, start())
+
+
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
     path = tmp_path / "run.safetensors"
     fit(epochs=1, checkpoint=path)

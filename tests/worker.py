@@ -1,5 +1,10 @@
-"""One process of two, which test_sharding.py starts: python -m tests.worker PORT WHICH FILE."""
+"""One process of two, which test_sharding.py starts: python -m tests.worker PORT WHICH FILE STATE.
 
+It trains and writes what came out to FILE; then it fits, saving its state to STATE, and is killed on the way.
+"""
+
+import os
+import signal
 import sys
 
 import jax
@@ -24,7 +29,14 @@ def network():
     )
 
 
-def main(port, which, path):
+OPTIMIZER = jaxmlp.sgd(1e-3)  # with momentum
+
+
+def first_state():
+    return jaxmlp.init_fit(network(), key=jax.random.key(4), optimizer=OPTIMIZER)
+
+
+def main(port, which, path, state_path):
     here = f"127.0.0.1:{port}"
     jax.distributed.initialize(here, num_processes=2, process_id=which, coordinator_bind_address=here)
     mesh = jaxmlp.data_mesh()
@@ -34,7 +46,14 @@ def main(port, which, path):
     if jax.process_index() == 0:
         leaves = [np.asarray(leaf) for leaf in (*jax.tree.leaves(params), losses, rows, jax.random.key_data(key))]
         np.savez(path, *leaves)
+    state = jaxmlp.replicate(mesh, first_state())
+    for epoch in range(60):
+        if epoch == 40:
+            os.kill(os.getpid(), signal.SIGKILL)
+        state, _ = jax.block_until_ready(jaxmlp.fit_epochs(state, x, y, weights, optimizer=OPTIMIZER, epochs=1))
+        if jax.process_index() == 0 and epoch % 10 == 9:
+            jaxmlp.save_state(state, state_path)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

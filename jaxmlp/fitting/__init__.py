@@ -4,6 +4,8 @@
 `checkpoints.py` are what they use.
 """
 
+from jaxmlp.fitting.checkpoints import load_state as load_state
+from jaxmlp.fitting.checkpoints import save_state as save_state
 from jaxmlp.fitting.epochs import FitState as FitState
 from jaxmlp.fitting.epochs import History as History
 from jaxmlp.fitting.epochs import fit_epochs as fit_epochs

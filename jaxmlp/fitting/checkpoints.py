@@ -15,11 +15,51 @@ from jax import Array
 from jaxmlp.storage import StorageError, read_arrays, write_arrays
 
 _FORMAT, _VERSION = "jaxmlp checkpoint", "1"
+_STATE = "jaxmlp state"
 _SECONDS = 1.0  # between two saves
 
 
 class CheckpointError(StorageError):
     """A checkpoint that cannot be read, or that belongs to another run; the message is one line."""
+
+
+def save_state(state: Any, path: str | PathLike[str]) -> None:
+    """Write a `FitState` to one safetensors file, complete or not at all.
+
+    For runs of your own around `fit_epochs`, over several processes too, of which one writes; `fit` writes its own.
+
+    Arguments:
+        state: of `init_fit` or `fit_epochs`; on several devices, whole on each of them.
+        path: the file; its directory must exist.
+
+    Raises:
+        StorageError: the disk is full, the directory missing, …
+        MissingDependencyError: safetensors is not installed.
+    """
+    write_arrays(Path(path), _on_host(_named("state", state)), {"format": _STATE, "version": _VERSION})
+
+
+def load_state(path: str | PathLike[str], like: Any) -> Any:
+    """Read what `save_state` wrote, to the bit; on any number of devices and processes, whatever it was saved on.
+
+    Arguments:
+        path: the file.
+        like: a state of the same structure, as `init_fit` returns; its numbers are not looked at.
+
+    Returns:
+        The state, for `fit_epochs`; with several devices, for `replicate`.
+
+    Raises:
+        CheckpointError: the file is damaged, no saved state, or that of another network or optimizer.
+        StorageError: it cannot be read.
+        MissingDependencyError: safetensors is not installed.
+    """
+    arrays, metadata = read_arrays(Path(path))
+    _check_format(path, metadata, _STATE)
+    names = _named("state", like)
+    if _shapes(arrays) != _shapes(names):
+        raise CheckpointError(f"{path}: the state of another run (another network or optimizer)")
+    return _restored(arrays, names, like)
 
 
 class Checkpoint:
@@ -47,9 +87,8 @@ class Checkpoint:
         """
         if not now and time.monotonic() - self._saved < _SECONDS:
             return
-        arrays = _named("state", state) | _named("history", history)
-        metadata = {"format": _FORMAT, "version": _VERSION, "run": self._run}
-        write_arrays(self._path, {name: np.asarray(_bare(leaf)) for name, leaf in arrays.items()}, metadata)
+        arrays = _on_host(_named("state", state) | _named("history", history))
+        write_arrays(self._path, arrays, {"format": _FORMAT, "version": _VERSION, "run": self._run})
         self._saved = time.monotonic()
 
     def load(self, state: Any, history: Any) -> tuple[Any, Any]:
@@ -59,24 +98,38 @@ class Checkpoint:
             CheckpointError: the file is damaged, no checkpoint, or one of another run.
         """
         arrays, metadata = read_arrays(self._path)
-        if metadata.get("format") != _FORMAT:
-            raise CheckpointError(f"{self._path}: not a checkpoint of jaxmlp")
-        if metadata.get("version") != _VERSION:
-            raise CheckpointError(
-                f"{self._path}: version {metadata.get('version')} of the format; this jaxmlp reads {_VERSION}"
-            )
-        like = _named("state", state)
-        expected = {name: (_bare(leaf).shape, _bare(leaf).dtype) for name, leaf in like.items()}
-        found = {name: (array.shape, array.dtype) for name, array in arrays.items() if name in expected}
-        names = like.keys() | _named("history", history).keys()
-        if metadata.get("run") != self._run or found != expected or arrays.keys() != names:
+        _check_format(self._path, metadata, _FORMAT)
+        like, measured = _named("state", state), _named("history", history)
+        found = {name: array for name, array in arrays.items() if name in like}
+        if (
+            metadata.get("run") != self._run
+            or _shapes(found) != _shapes(like)
+            or arrays.keys() != like.keys() | measured.keys()
+        ):
             raise CheckpointError(
                 f"{self._path}: the checkpoint of another run (other data, network, optimizer, key or batch size)"
             )
-        restored = [_dressed(arrays[name], leaf) for name, leaf in like.items()]
-        measured = [arrays[name] for name in _named("history", history)]
-        state = jax.tree.unflatten(jax.tree.structure(state), restored)
-        return state, jax.tree.unflatten(jax.tree.structure(history), measured)
+        history = jax.tree.unflatten(jax.tree.structure(history), [arrays[name] for name in measured])
+        return _restored(arrays, like, state), history
+
+
+def _check_format(path: Any, metadata: dict[str, str], expected: str) -> None:
+    if metadata.get("format") != expected:
+        raise CheckpointError(f"{path}: not a {expected.removeprefix('jaxmlp ')} of jaxmlp")
+    if metadata.get("version") != _VERSION:
+        raise CheckpointError(f"{path}: version {metadata.get('version')} of the format; this jaxmlp reads {_VERSION}")
+
+
+def _shapes(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {name: (_bare(leaf).shape, _bare(leaf).dtype) for name, leaf in arrays.items()}
+
+
+def _on_host(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(_bare(leaf)) for name, leaf in arrays.items()}
+
+
+def _restored(arrays: dict[str, np.ndarray], names: dict[str, Any], like: Any) -> Any:
+    return jax.tree.unflatten(jax.tree.structure(like), [_dressed(arrays[name], leaf) for name, leaf in names.items()])
 
 
 def _named(prefix: str, tree: Any) -> dict[str, Any]:
