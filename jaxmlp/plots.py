@@ -137,16 +137,27 @@ def verdict_figure(
     required("matplotlib", extra="tables")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15, 4.6), layout="constrained")
-    figure.suptitle(title)
+    figure = Figure(figsize=(15, 5), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.1)
+    figure.suptitle(title, fontsize="x-large")
     contest, seen, matter = figure.subplots(1, 3)
 
-    entries = [(f"rate {c['learning_rate']:g}\ndecay {c['weight_decay']:g}", c, _INK) for c in found["candidates"]]
-    entries += [("linear", found["linear"], _WARM), ("guessing", found["guess"], _QUIET)]
+    chosen = min(candidate["score"] for candidate in found["candidates"])
+    entries = []
+    for c in found["candidates"]:
+        name = f"networks, rate {c['learning_rate']:g},\nweight decay {c['weight_decay']:g}"
+        entries.append((name + ("  (chosen)" if c["score"] == chosen else ""), c, _INK))
+    entries += [("linear model", found["linear"], _WARM), ("guessing", found["guess"], _QUIET)]
     for place, (_, entry, color) in enumerate(entries):
-        contest.errorbar(entry["score"], place, xerr=entry["standard_error"], fmt="o", color=color, capsize=4)
+        filling = color if color != _INK or entry["score"] == chosen else "white"
+        contest.errorbar(
+            entry["score"], place, xerr=entry["standard_error"], fmt="o", color=color, mfc=filling, capsize=4
+        )
     contest.set_yticks(range(len(entries)), [name for name, _, _ in entries])
     contest.invert_yaxis()
+    scores = [entry["score"] for _, entry, _ in entries]
+    if min(scores) > 0 and max(scores) > 10 * min(scores):
+        contest.set_xscale("log")
     contest.set(xlabel=f"{found['error']} ± standard error", title="Who predicts best")
 
     if classes is None:
@@ -158,10 +169,11 @@ def verdict_figure(
 
     columns = found["columns"][:_MOST_COLUMNS]
     matter.barh(
-        [_short(column["name"], 24) for column in columns], [column["importance"] for column in columns],
+        [_short(column["name"], 32) for column in columns], [column["importance"] for column in columns],
         xerr=[column["spread"] for column in columns], color=_INK, ecolor=_QUIET, capsize=3,
     )  # fmt: skip
-    matter.invert_yaxis()
+    matter.set_ylim(max(len(columns), 5) - 0.5, -0.5)  # from the top, and no column a giant
+    matter.locator_params(axis="x", nbins=5)
     matter.set(xlabel=f"{found['error']} grows by, when shuffled", title="Columns that matter")
     _plain(contest, matter, *((seen,) if classes is None else ()))
     return figure
@@ -174,6 +186,7 @@ def _scatter(axes: Any, targets: np.ndarray, predictions: np.ndarray, deviation:
         axes.errorbar(targets, predictions, bars, fmt="none", ecolor=_INK, alpha=0.35, linewidth=1, label=label)
     axes.scatter(targets, predictions, s=18, color=_INK, alpha=0.7, linewidths=0)
     axes.set_aspect("equal", adjustable="datalim")
+    axes.locator_params(nbins=6)
     axes.legend(frameon=False)
 
 

@@ -1,6 +1,7 @@
 """`jaxmlp train`: a verdict on a table, and a model whose predictions say how sure they are."""
 
 import json
+import re
 import shlex
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_it_says_how_good_the_model_is_beside_guessing_and_a_linear_model_and_wh
     assert out[0].startswith("RMSE of price: ")
     assert network < 0.5 * linear < linear < guess
     assert out[1] == "Verdict: better than guessing and than a linear model"
-    assert "each held out once in 3 folds (9 networks)" in out[2]
+    assert "each held out once in 3 folds (6 networks and 3 linear models, compared row by row)" in out[2]
     assert "2 candidates was chosen by the same rows, which flatters it slightly" in out[2]
     start = next(k for k, line in enumerate(out) if line.startswith("columns that matter"))
     ranked = [line.split()[0] for line in out[start + 1 : start + 5]]
@@ -53,13 +54,37 @@ def test_it_says_how_good_the_model_is_beside_guessing_and_a_linear_model_and_wh
     assert np.mean((low <= price) & (price <= high)) > 0.85
 
 
+def test_the_band_of_counts_grows_with_the_root_of_the_rate(command):
+    rng = np.random.default_rng(0)
+    visits = rng.uniform(0, 4, size=240)
+    calls = rng.poisson(np.exp(visits))
+    polars.DataFrame({"visits": visits, "calls": calls}).write_csv("calls.csv")
+    code, out, _ = command("train", "calls.csv", "--target", "calls", "--task", "counts", "--hidden", 16)
+    assert code == 0
+    (line,) = (line for line in out if line.startswith("Nine in ten"))
+    below, above = map(float, re.findall(r"prediction ([+-][\d.]+) √prediction", line))
+    assert -2.5 < below < -1 < 1 < above < 2.5  # as of a normal distribution, 1.64
+    low, high, prediction = np.array([row.split(",")[1:] for row in command(*shlex.split(out[-1])[1:])[1][1:]], float).T
+    np.testing.assert_allclose(high - prediction, above * np.sqrt(prediction), rtol=1e-3)
+    np.testing.assert_allclose(low, np.maximum(prediction + below * np.sqrt(prediction), 0), atol=1e-2)
+    assert 0.85 < np.mean((low <= calls) & (calls <= high)) < 0.95
+
+
+def test_a_budget_is_for_the_search_and_leaves_time(command):
+    houses().write_csv("houses.csv")
+    one_training = "--budget is for the search; --epochs and --patience end one training"
+    for words, message in {(0,): "--budget 0 leaves no time to train", (9, "--fast"): one_training}.items():
+        code, out, err = command("train", "houses.csv", "--target", "price", "--budget", *words)
+        assert (code, out, err) == (2, [], [f"jaxmlp train: {message}"])
+
+
 def test_json_holds_all_of_it(command):
     table = houses().with_columns(polars.col("price") > 12_000)
     table.write_csv("houses.csv")
     code, (line,), _ = command("train", "houses.csv", "--target", "price", "--hidden", 16, "--json")
     found = json.loads(line)
     assert code == 0
-    assert (found["error"], found["folds"], found["members"], found["networks"]) == ("log loss", 3, 3, 9)
+    assert (found["error"], found["folds"], found["members"], found["networks"]) == ("log loss", 3, 3, 6)
     assert found["network"]["score"] < found["guess"]["score"]
     assert found["network"]["accuracy"] > found["guess"]["accuracy"] > 0.5
     assert len(found["candidates"]) == 2

@@ -132,7 +132,8 @@ def predictions(
         recipe: says what is predicted.
         mean: (n, outputs), in the network's own unit.
         std: the members' standard deviation of the same shape; None for one network.
-        band: what is added to the prediction for the ends of a band that holds nine in ten targets; None for no band.
+        band: the ends of a band that holds nine in ten targets: times `band_scale`, what is added to the prediction;
+            None for no band.
     """
     frame = recipe.decode(mean)
     if std is None:
@@ -146,9 +147,15 @@ def predictions(
     frame.insert_column(frame.width - 1, polars.Series("std", std[:, 0]))
     if band is None or recipe.classes:
         return frame
-    ends = {name: frame["prediction"] + end for name, end in zip(("low", "high"), band, strict=True)}
+    spread = band_scale(recipe, frame["prediction"].to_numpy())
+    ends = {name: frame["prediction"] + end * spread for name, end in zip(("low", "high"), band, strict=True)}
     if recipe.task == "counts":
         ends["low"] = ends["low"].clip(0, None)
     for name, values in ends.items():
         frame.insert_column(frame.width - 1, values.rename(name))
     return frame
+
+
+def band_scale(recipe: Recipe, predictions: np.ndarray) -> np.ndarray:
+    """The width of the band around each prediction, in a unit of its own; of counts it is the root of the rate."""
+    return np.sqrt(predictions) if recipe.task == "counts" else np.ones_like(predictions)

@@ -53,6 +53,8 @@ from jaxmlp.tables import Recipe
 _LEARNING_RATES = {"adam": 5e-3, "sgd": 1e-2}
 _FRACTIONS = (0.1, 0.1)  # for early stopping, and kept aside
 
+_BUDGET = 60.0  # seconds of a search
+
 # The options of a single training, and their defaults.
 _FAST = {"optimizer": "adam", "batch_size": None, "epochs": 1000, "patience": 50, "members": None}
 _FAST |= {"checkpoint": None, "resume": False}
@@ -87,7 +89,9 @@ def add_parser(commands: Any) -> None:
         help="what the target is (regression of numbers, classification of text and booleans)",
     )
     parser.add_argument("--drop", type=columns, action="extend", default=[], metavar="A,B", help="columns not to use")
-    parser.add_argument("--out", metavar="MODEL", help="the model (the table's name, with .safetensors)")
+    parser.add_argument(
+        "--out", metavar="MODEL", help='the model (the table\'s name, or "model" for stdin, with .safetensors)'
+    )
     parser.add_argument(
         "--hidden", type=widths, default=(100,), metavar="32,32", help="widths of the hidden layers; 0 for none (100)"
     )
@@ -96,7 +100,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--weight-decay", type=rate, metavar="SHARE", help="of each weight a step (chosen; --fast: 0)")
     parser.add_argument("--seed", type=key_seed, default=0, help="of folds, weights and batches (0)")
     parser.add_argument(
-        "--budget", type=rate, default=60.0, metavar="SECONDS", help="about as long as it may take (60)"
+        "--budget",
+        type=rate,
+        metavar="SECONDS",
+        help="try as much as fits in about so long, some 15 of which are a start (60)",
     )
     parser.add_argument("--plot", metavar="FILE", help="draw the run to FILE (.png, .svg, .pdf)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
@@ -107,7 +114,7 @@ def add_parser(commands: Any) -> None:
     fast.add_argument("--epochs", type=positive, help="at most so many passes over all rows (1000)")
     fast.add_argument("--patience", type=positive, metavar="EPOCHS", help="stop after so many without improvement (50)")
     fast.add_argument("--members", type=positive, metavar="K", help="train K networks at once, and average them")
-    fast.add_argument("--checkpoint", metavar="DIR", help="keep the run in DIR while it lasts")
+    fast.add_argument("--checkpoint", metavar="DIR", help="keep the run in DIR, where --resume finds it")
     fast.add_argument("--resume", action="store_true", help="go on from what --checkpoint kept")
     parser.set_defaults(run=run)
 
@@ -131,6 +138,11 @@ def _checked_call(args: argparse.Namespace) -> Path:
             raise CommandError(f"--{name.replace('_', '-')} needs --fast, which trains once")
         if getattr(args, name) is None:
             setattr(args, name, default)
+    if args.fast and args.budget is not None:
+        raise CommandError("--budget is for the search; --epochs and --patience end one training")
+    if args.budget == 0:
+        raise CommandError("--budget 0 leaves no time to train")
+    args.budget = args.budget or _BUDGET
     if args.resume and args.checkpoint is None:
         raise CommandError("--resume needs --checkpoint DIR, the directory to go on from")
     out = Path("model.safetensors" if args.file == "-" else Path(args.file).with_suffix(".safetensors").name)
@@ -179,6 +191,8 @@ def _fit(args: argparse.Namespace, table: Prepared) -> Trained:
         "checkpoint": checkpoint,
         "resume": args.resume,
     }
+    if args.resume and checkpoint is not None and checkpoint.exists():
+        note(f"Going on from {checkpoint}")
     try:
         result = fit(params, table.x[rows], table.y[rows], **options)
     except StorageError as error:
@@ -265,7 +279,8 @@ def _ending(args: argparse.Namespace, trained: Trained) -> str:
     of = f"epoch {best[0]}" if len(best) == 1 else f"epochs {min(best)} to {max(best)}"
     words = f"Best on the rows for early stopping in {of} of {epochs}; {trained.seconds:.1f} s"
     if "interrupted" in trained.stopped:
-        return f"{words}. Interrupted: the best model so far is kept"
+        resume = "; --resume goes on" if args.checkpoint else ""
+        return f"{words}. Interrupted: the best model so far is kept{resume}"
     still = "epochs" in trained.stopped and max(best) > 0.9 * args.epochs
     return words + ("; it was still improving: more --epochs may help" if still else "")
 

@@ -16,7 +16,7 @@ from jaxmlp import __version__, plots
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.checks import required
 from jaxmlp.cli.common import CommandError, finite, note, platform, print_json, write_figure
-from jaxmlp.cli.tables import CRITERIA, Prepared, refusing
+from jaxmlp.cli.tables import CRITERIA, Prepared, band_scale, refusing
 from jaxmlp.models import Model, save_model
 from jaxmlp.selection import CrossValidation, Importance, cross_validate, permutation_importance
 from jaxmlp.selection.crossvalidation import CANDIDATES, Candidate, default_batch_size, default_epochs
@@ -84,8 +84,8 @@ def run(args: argparse.Namespace, table: Prepared, out: Path) -> int:
         note(f"Rows without a target, left out: {table.untold}")
     if chosen.shortened:
         note(
-            f"The table is large for {args.budget:g} s, so fewer networks are tried: {chosen.folds} folds, candidates: "
-            f"{len(chosen.candidates)}, seeds: {chosen.seeds}, at most {chosen.epochs} epochs; see --budget"
+            f"In {args.budget:g} s fewer networks are tried than the table is worth: folds {chosen.folds}, candidates "
+            f"{len(chosen.candidates)}, seeds {chosen.seeds}, epochs {chosen.epochs}; see --budget"
         )
     with _progress() as show:
         result = refusing(
@@ -115,7 +115,8 @@ def run(args: argparse.Namespace, table: Prepared, out: Path) -> int:
         print(f"\nModel: {out}, the mean of {found['members']} networks. To predict:\n{command}")
     note(f"{result.networks} networks, {seconds:.1f} s")
     if args.plot:
-        write_figure(plots.verdict_figure(found, *_shown(recipe, result, y), title=found["verdict"]), args.plot)
+        title = f"{recipe.target}: {found['verdict']}"
+        write_figure(plots.verdict_figure(found, *_shown(recipe, result, y), title=title), args.plot)
     return 0
 
 
@@ -130,8 +131,9 @@ def summary(recipe: Recipe, result: CrossValidation, importance: Importance, y: 
             right = each.predictions.argmax(axis=1) == y.argmax(axis=1)
             found[name] |= {"accuracy": right.mean(), "accuracy_error": right.std() / np.sqrt(len(right))}
     if not recipe.classes:
-        low, high = np.quantile(y[:, 0] - result.network.predictions[:, 0], (0.05, 0.95)) * unit
-        found["band"] = [low, high]
+        predicted = result.network.predictions[:, 0]
+        spread = band_scale(recipe, predicted)
+        found["band"] = (np.quantile((y[:, 0] - predicted) / spread, (0.05, 0.95)) * unit).tolist()
     scores = zip(result.candidates, result.scores * unit, result.standard_errors * unit, strict=True)
     found["candidates"] = [each._asdict() | {"score": score, "standard_error": se} for each, score, se in scores]
     found |= result.candidates[result.chosen]._asdict()
@@ -158,8 +160,9 @@ def report(recipe: Recipe, found: dict[str, Any]) -> list[str]:
     lines.append(f"Verdict: {found['verdict']}")
     lines.append(f"How: {found['how']}")
     if "band" in found:
-        low, high = found["band"]
-        lines.append(f"Nine in ten targets lie between prediction {low:+.4g} and prediction {high:+.4g}")
+        root = " √prediction" if recipe.task == "counts" else ""
+        low, high = (f"prediction {end:+.4g}{root}" for end in found["band"])
+        lines.append(f"Nine in ten targets lie between {low} and {high}")
     lines.append(f"\ncolumns that matter ({found['error']} grows by so much when one is shuffled)")
     columns = found["columns"][:_MOST_SHOWN]
     width = max(len(column["name"]) for column in columns)

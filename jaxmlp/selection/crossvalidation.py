@@ -43,14 +43,14 @@ class CrossValidation(NamedTuple):
 
     params: Params  # the networks of the chosen candidate, (folds * seeds, …), which act on x as it is
     network: Scored  # of the chosen candidate, the mean of its seeds
-    linear: Scored  # of the best linear model
+    linear: Scored  # of the best linear model: trained as the networks are or, for squared_error, solved exactly
     guess: Scored  # of the mean, or the class frequencies, of the rows that are not held out
     candidates: tuple[Candidate, ...]
     scores: np.ndarray  # (candidates,)
     standard_errors: np.ndarray  # (candidates,)
     chosen: int  # the candidate of the lowest score
     fold: np.ndarray  # (n,), the fold in which a row is held out
-    networks: int  # how many were trained, linear models included
+    networks: int  # how many were trained, beside the linear models
     activation: Activation | tuple[Activation, ...]
     criterion: Criterion
 
@@ -76,8 +76,8 @@ class CrossValidation(NamedTuple):
         folds, count = int(self.fold.max()) + 1, len(self.candidates)
         chosen = f"; the best of {count} candidates was chosen by the same rows, which flatters it slightly"
         return (
-            f"{self.error} on rows not seen in training, each held out once in {folds} folds "
-            f"({self.networks} networks){chosen if count > 1 else ''}"
+            f"{self.error} on rows not seen in training, each held out once in {folds} folds ({self.networks} networks "
+            f"and {folds * len(LINEAR)} linear models, compared row by row){chosen if count > 1 else ''}"
         )
 
 
@@ -145,21 +145,27 @@ def cross_validate(
     prepared = _prepare(x, y, parts, criterion)
 
     networks = _search(prepared, (*hidden,), candidates, seeds, settings, rng, progress)
-    linear = _search(prepared, (), LINEAR, 1, settings._replace(activation=relu), rng, None)
+    settings = settings._replace(activation=relu)
+    if criterion != squared_error:  # a baseline that is cut short would flatter the networks
+        whole = default_epochs(parts.train.shape[1], batch_size)
+        settings = settings._replace(epochs=whole, patience=max(1, whole // 3))
+    linear = _search(prepared, (), LINEAR, 1, settings, rng, None).predictions
+    if criterion == squared_error:
+        linear = np.concatenate([linear, _least_squares(prepared)[None]])
     results = [scored(each, y, criterion) for each in networks.predictions]
     scores = np.array([each.score for each in results])
     chosen = int(np.argmin(np.where(np.isfinite(scores), scores, np.inf)))
     return CrossValidation(
         params=networks.params(chosen),
         network=results[chosen],
-        linear=min((scored(each, y, criterion) for each in linear.predictions), key=lambda each: each.score),
+        linear=min((scored(each, y, criterion) for each in linear), key=lambda each: each.score),
         guess=scored(prepared.guess[parts.number], y, criterion),
         candidates=candidates,
         scores=scores,
         standard_errors=np.array([each.standard_error for each in results]),
         chosen=chosen,
         fold=parts.number,
-        networks=folds * (len(candidates) * seeds + len(LINEAR)),
+        networks=folds * len(candidates) * seeds,
         activation=activation,
         criterion=criterion,
     )
@@ -231,6 +237,25 @@ def _search(prepared, hidden, candidates, seeds, settings, rng, progress) -> _Fo
         return taken_in(members, [prepared.inputs[k] for k in fold[some]], [prepared.targets[k] for k in fold[some]])
 
     return _Found(predictions, of)
+
+
+def _least_squares(prepared: _Prepared) -> np.ndarray:
+    """The predictions (n, outputs) of linear models of each fold, solved and not trained."""
+    data, folds = prepared.data, prepared.folds
+    predictions = np.empty((len(folds.number), data.y.shape[2]))
+    for k in range(data.x.shape[0]):
+        real, held_out = folds.valid_weights[k] > 0, folds.test_weights[k] > 0
+        x = _with_ones(np.concatenate([data.x[k], data.x_valid[k][real]]))
+        y = np.concatenate([data.y[k], data.y_valid[k][real]]).astype(np.float64)
+        # The normal equations: of standardised columns they are accurate enough, and small however many the rows.
+        w = np.linalg.lstsq(x.T @ x, x.T @ y)[0]
+        found = _with_ones(data.x_test[k][held_out]) @ w
+        predictions[folds.test[k][held_out]] = prepared.targets[k].undone(found)
+    return predictions
+
+
+def _with_ones(x: np.ndarray) -> np.ndarray:
+    return np.concatenate([x, np.ones_like(x[:, :1])], axis=1, dtype=np.float64)
 
 
 def _start(prepared: _Prepared) -> np.ndarray:
