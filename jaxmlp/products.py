@@ -125,7 +125,8 @@ def _dense_few_inputs(x: Array, w: Array, b: Array) -> Array:
 
 def _dense_filled(x: Array, w: Array, b: Array) -> Array:
     outputs = w.shape[1]
-    z = lax.dot_general(x, jnp.pad(w, ((0, 0), (0, -outputs % 16))), (((1,), (0,)), ((), ())))[:, :outputs]
+    filled = jnp.pad(w, ((0, 0), (0, -outputs % 16)))
+    z = lax.dot_general(x, filled, (((1,), (0,)), ((), ())))[:, :outputs]
     return z + jnp.broadcast_to(b, z.shape)
 
 
@@ -135,7 +136,8 @@ def _weight_grad_few_outputs(x: Array, dz: Array) -> Array:
 
 
 def _weight_grad_off_page(x: Array, dz: Array) -> Array:
-    return _weight_grad(jnp.pad(x, ((0, 0), (0, 16))), dz)[: x.shape[1]]
+    longer = jnp.pad(x, ((0, 0), (0, 16)))
+    return _weight_grad(longer, dz)[: x.shape[1]]
 
 
 def _weight_grad_few_rows(x: Array, dz: Array) -> Array:

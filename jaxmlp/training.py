@@ -131,7 +131,7 @@ def _arguments(params, x, y, learning_rate, weights, activation, criterion):
     return params, as_array("x", x, dtype), as_array("y", y, dtype), rate, weights
 
 
-@lru_cache(maxsize=256)
+@lru_cache
 def _scalar(value, dtype):
     # On the device already: a number that each call brings along costs as much as five epochs of the tutorial.
     with jax.ensure_compile_time_eval():

@@ -72,6 +72,26 @@ EQUIVALENT: list[tuple[str, str, str, str]] = [
         )
         for entry in ("1, 0", "0, 1")
     ),
+    *(
+        ("products", before, before.replace(*change), "what is filled in is cut off again, however much")
+        for before, *changes in (
+            (
+                "filled = jnp.pad(w, ((0, 0), (0, -outputs % 16)))",
+                ("-outputs % 16", "16"),
+                ("-outputs", "outputs"),
+                ("16", "17"),
+                ("16", "15"),
+            ),
+            ("longer = jnp.pad(x, ((0, 0), (0, 16)))", ("16", "17"), ("16", "15")),
+        )
+        for change in changes
+    ),
+    (
+        "products",
+        "columns = [lax.dot_general(dz[:, j], x, (((0,), (0,)), ((), ()))) for j in range(dz.shape[1])]",
+        "columns = [lax.dot_general(x, dz[:, j], (((0,), (0,)), ((), ()))) for j in range(dz.shape[1])]",
+        "the product of a matrix with a vector, from either side, summed over the rows of both",
+    ),
     ("products", "m = n // 4", "m = n // 5", "the rows that four blocks leave over are added too, however many"),
     *(
         ("products", before, before.replace(pair, swapped), "the terms of a sum commute")
