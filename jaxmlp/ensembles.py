@@ -189,8 +189,8 @@ def _padded(each, rows):
 def _devices_to_split_over(each: Any, shared: Any, members: int) -> tuple[Any, ...] | None:
     """The CPU devices that members are split over; None where everything stays as it is."""
     leaves = jax.tree.leaves((each, shared))
-    if any(isinstance(leaf, Tracer) for leaf in leaves):
-        return None
+    if any(isinstance(leaf, Tracer) for leaf in leaves) or not jax.sharding.get_abstract_mesh().empty:
+        return None  # in a trace, or on a mesh that the user has set
     shardings = [leaf.sharding for leaf in leaves if isinstance(leaf, Array)]
     homes = {frozenset(sharding.device_set) for sharding in shardings if len(sharding.device_set) > 1}
     if not homes:

@@ -136,9 +136,9 @@ def verdict_figure(
     """
     required("matplotlib", extra="tables")
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(15, 5), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.1)
+    figure = Figure(figsize=(15, 5), layout=ConstrainedLayoutEngine(h_pad=0.1))
     figure.suptitle(title, fontsize="x-large")
     contest, seen, matter = figure.subplots(1, 3)
 

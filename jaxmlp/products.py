@@ -41,8 +41,8 @@ PAGE_ROWS = 1000
 @_one_program
 def dense(x: Array, w: Array, b: Array) -> Array:
     """`x w + b`: (n, fan_in), (fan_in, fan_out), (1, fan_out) to (n, fan_out)."""
-    fast = _dense_filled if w.shape[1] in FILLED_OUTPUTS and w.shape[0] >= FILLED_INPUTS else None
-    if x.shape[1] <= FEW_INPUTS and _small(x.shape[0], w.size):
+    fast = _dense_filled if _static(w) and w.shape[1] in FILLED_OUTPUTS and w.shape[0] >= FILLED_INPUTS else None
+    if _small(x.shape[0], w.size) and x.shape[1] <= FEW_INPUTS:
         fast = _dense_few_inputs
     return _on_cpu(fast, _dense, x, w, b)
 
@@ -51,12 +51,12 @@ def dense(x: Array, w: Array, b: Array) -> Array:
 def weight_grad(x: Array, dz: Array) -> Array:
     """`xᵀ dz`: (n, fan_in), (n, fan_out) to (fan_in, fan_out)."""
     fast = None
-    if isinstance(x.shape[0], int):  # not the symbolic number of rows of an export
+    if _static(x, dz):
         if x.shape[1] % PAGE == 0 and x.shape[0] >= PAGE_ROWS and dz.shape[1] > 1:
             fast = _weight_grad_off_page
         if _few_outputs(x, dz):
             fast = _weight_grad_few_outputs
-    if (x.shape[1] <= FEW_INPUTS or dz.shape[1] == 1) and _small(x.shape[0], x.shape[1] * dz.shape[1]):
+    if _small(x.shape[0], x.shape[1] * dz.shape[1]) and (x.shape[1] <= FEW_INPUTS or dz.shape[1] == 1):
         fast = _weight_grad_few_rows
     return _on_cpu(fast, _weight_grad, x, dz)
 
@@ -71,7 +71,7 @@ def bias_grad(dz: Array) -> Array:
 @_one_program
 def input_grad(dz: Array, w: Array) -> Array:
     """`dz wᵀ`: (n, fan_out), (fan_in, fan_out) to (n, fan_in)."""
-    fast = _input_grad_one_output if w.shape[1] == 1 and _small(dz.shape[0], w.size) else None
+    fast = _input_grad_one_output if _small(dz.shape[0], w.size) and w.shape[1] == 1 else None
     return _on_cpu(fast, _input_grad, dz, w)
 
 
@@ -84,7 +84,12 @@ def on_several_devices(operands: Any) -> bool:
 
 
 def _small(rows: int, weights: int) -> bool:
-    return rows in FEW_ROWS and weights <= FEW_WEIGHTS
+    return rows in FEW_ROWS and isinstance(weights, int) and weights <= FEW_WEIGHTS
+
+
+def _static(*operands: Array) -> bool:
+    # An export may have symbolic sizes, of which no form can be chosen.
+    return all(isinstance(size, int) for operand in operands for size in operand.shape)
 
 
 def _few_outputs(x: Array, dz: Array) -> bool:

@@ -1,10 +1,12 @@
 """Gradient descent: one step, and all of them as one compiled program."""
 
-from functools import lru_cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from jaxmlp.activations import ACTIVATIONS, Activation, relu
@@ -131,11 +133,21 @@ def _arguments(params, x, y, learning_rate, weights, activation, criterion):
     return params, as_array("x", x, dtype), as_array("y", y, dtype), rate, weights
 
 
-@lru_cache
+_scalars: dict[tuple[float, np.dtype], Array] = {}
+
+
 def _scalar(value, dtype):
-    # On the device already: a number that each call brings along costs as much as five epochs of the tutorial.
-    with jax.ensure_compile_time_eval():
-        return jnp.asarray(dtype.type(value))
+    """A number on the device already: one that each call brings along costs as much as five epochs of the tutorial."""
+    found = _scalars.get((value, dtype))
+    if found is None:
+        found = jnp.asarray(dtype.type(value))
+        # Not what belongs to a trace, a mesh or another mode of JAX: that is for this call alone.
+        if isinstance(found, Tracer) or found.committed or found.dtype != dtype:
+            return dtype.type(value)
+        if len(_scalars) == 256:
+            _scalars.clear()
+        _scalars[value, dtype] = found
+    return found
 
 
 def _step(params, x, y, rate, weights, activation, criterion):

@@ -59,6 +59,28 @@ def test_a_scan_equals_a_python_loop_of_steps(dtype, tolerance):
     np.testing.assert_allclose(losses, np.array(each), rtol=tolerance)
 
 
+def test_a_learning_rate_belongs_to_no_trace_mesh_or_mode_that_it_was_first_seen_in(x64):
+    params, x, y, _ = problem((3, 4, 1), n=8)
+    rates = iter((1e-4 / 7, 1e-4 / 11, 1e-4 / 13))
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("rows",))
+
+    def once(rate, params=params, x=x, y=y):
+        return train(params, x, y, rate, epochs=1)[1]
+
+    rate = next(rates)
+    spec = jax.sharding.PartitionSpec("rows")
+    jax.shard_map(lambda x, y: once(rate, x=x, y=y), mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)(x, y)
+    assert np.isfinite(once(rate))
+    rate = next(rates)
+    with jax.set_mesh(mesh):
+        once(rate)
+    assert len(once(rate, jax.device_put(params, jax.devices()[3])).devices()) == 1
+    rate, wide = next(rates), jax.tree.map(np.float64, params)
+    with jax.enable_x64(False), pytest.raises(TypeError, match="float64"):
+        once(rate, wide)
+    assert_equal(once(rate, wide), once(np.float64(rate), wide))
+
+
 def test_120_epochs_then_80_equal_200_exactly(tutorial_data, optimised):
     # Programs of its own: what another test has compiled may not be optimised.
     trained = jax.jit(lambda *arguments, epochs: train(*arguments, epochs=epochs), static_argnames="epochs")

@@ -38,9 +38,9 @@ def run(args: argparse.Namespace) -> int:
     """Load, export, write."""
     required("flatbuffers", extra="export")
     out = Path(args.out)
-    if not out.absolute().parent.is_dir():
+    if not out.resolve().parent.is_dir():
         raise CommandError(f"-o {out}: no such directory")
-    if out.absolute() == Path(args.model).absolute():
+    if out.resolve() == Path(args.model).resolve():
         raise CommandError(f"-o {out}: that is the model to read")
     with jax.enable_x64(True):  # a model of float64 needs it; the others stay as they are
         model = refusing(load_model, args.model)

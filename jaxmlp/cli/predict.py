@@ -3,6 +3,7 @@
 import argparse
 import io
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         frame = refusing(load_table, args.file)
         name = "standard input" if args.file == "-" else args.file
         x, notes = refusing(model.recipe.inputs, frame, prefix=f"{name}: ")
-        table = predictions(model.recipe, *arrays(mean_and_std(model, x)), band=model.training.get("band"))
+        table = predictions(model.recipe, *arrays(mean_and_std(model, x)), band=_band(args.model, model.training))
     for line in notes:
         note(line)
     if out is None:
@@ -56,6 +57,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _band(name: str, training: Mapping[str, Any]) -> list[float] | None:
+    """The ends of the band that holds nine in ten targets, if the model knows them."""
+    band = training.get("band")
+    if band is None or (isinstance(band, list) and len(band) == 2 and all(type(end) in (int, float) for end in band)):
+        return band
+    raise CommandError(f"{name} is damaged: 'band' in its metadata is not two numbers")
+
+
 def _checked_out(name: str, *inputs: str) -> Path:
     """Refuse before predicting what could not be written after it, or would destroy what is read."""
     out = Path(name)
@@ -63,6 +72,6 @@ def _checked_out(name: str, *inputs: str) -> Path:
         raise CommandError(f"-o {out}: the name must end in .csv or .parquet")
     if not out.absolute().parent.is_dir():
         raise CommandError(f"-o {out}: no such directory")
-    if any(out.absolute() == Path(each).absolute() for each in inputs if each != "-"):
+    if any(out.resolve() == Path(each).resolve() for each in inputs if each != "-"):
         raise CommandError(f"-o {out}: that is a file to read")
     return out

@@ -145,11 +145,13 @@ def _checked_call(args: argparse.Namespace) -> Path:
     args.budget = args.budget or _BUDGET
     if args.resume and args.checkpoint is None:
         raise CommandError("--resume needs --checkpoint DIR, the directory to go on from")
+    if not Path(args.file).name:
+        raise CommandError(f"{args.file!r} is no file")
     out = Path("model.safetensors" if args.file == "-" else Path(args.file).with_suffix(".safetensors").name)
     out = out if args.out is None else Path(args.out)
     if os.path.isdir(out) or not os.path.isdir(out.absolute().parent):
         raise CommandError(f"--out {out}: " + ("a directory" if os.path.isdir(out) else "no such directory"))
-    if args.file != "-" and out.absolute() == Path(args.file).absolute():
+    if args.file != "-" and out.resolve() == Path(args.file).resolve():
         raise CommandError(f"--out {out}: that is the table")
     if args.checkpoint is not None:
         try:

@@ -27,6 +27,7 @@ _START, _STEP, _MULTIPLICATION = 12.0, 2e-5, 1e-9
 # From the most thorough plan to the least: folds, candidates, seeds.
 _PLANS = ((5, 4, 2), (5, 4, 1), (5, 2, 1), (3, 2, 1), (3, 1, 1), (2, 1, 1))
 _MOST_SHOWN = 20
+_MOST_COMPARED = 10**5  # rows, to find copies
 
 
 class Plan(NamedTuple):
@@ -87,6 +88,9 @@ def run(args: argparse.Namespace, table: Prepared, out: Path) -> int:
             f"In {args.budget:g} s fewer networks are tried than the table is worth: folds {chosen.folds}, candidates "
             f"{len(chosen.candidates)}, seeds {chosen.seeds}, epochs {chosen.epochs}; see --budget"
         )
+    copies = n - len(np.unique(np.concatenate([x, y], axis=1), axis=0)) if n <= _MOST_COMPARED else 0
+    if copies > n / 20:
+        note(f"{copies} of {n} rows are copies of others; if one thing stands there twice, the score is flattered")
     with _progress() as show:
         result = refusing(
             cross_validate, x, y, key=jax.random.key(args.seed), hidden=args.hidden, folds=chosen.folds,

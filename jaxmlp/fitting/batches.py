@@ -56,6 +56,8 @@ def train_epoch(
     def step(carry, batch):
         params, opt_state = carry
         x, y, c = batch
+        if weights is not None:
+            x, y = _seen(x, c), _seen(y, c)
         total = jnp.sum(c, dtype=_wide(c.dtype))
         mean = c / jnp.where(total > 0, total, 1).astype(c.dtype)
         value, grads = manual_value_and_grads(params, x, y, mean, activation=activation, criterion=criterion)
@@ -99,7 +101,8 @@ def evaluate(
     # A row of weight 0 may be one that was never seen: what is infinite there does not count.
     losses = jnp.where(weights > 0, criterion(outputs, y), 0)
     mean_loss = jnp.sum(weights * losses, dtype=wide) / total
-    return mean_loss.astype(x.dtype), metric(criterion.predict(outputs), y, weights).astype(x.dtype)
+    reached = metric(_seen(criterion.predict(outputs), weights), _seen(y, weights), weights)
+    return mean_loss.astype(x.dtype), reached.astype(x.dtype)
 
 
 def outputs_of(params: Params, x: Array, activation: Activation | tuple[Activation, ...]) -> Array:
@@ -143,6 +146,11 @@ def _shuffled(key: Array, n: int, weights: Array | None, batch_size: int) -> Arr
     # Sorted by two keys, so that equal numbers keep the order of their rows; a stable sort takes more memory.
     _, rows = lax.sort((order, lax.iota(jnp.int32, n + padding)), num_keys=2, is_stable=False)
     return rows.reshape(-1, batch_size)
+
+
+def _seen(rows: Array, weights: Array) -> Array:
+    """Zeros in place of rows of weight 0, whatever they hold: zero times what is not finite would be no zero."""
+    return jnp.where(weights[:, None] > 0, rows, 0)
 
 
 def _taken(values: Array, rows: Array) -> Array:

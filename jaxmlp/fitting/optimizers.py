@@ -25,10 +25,16 @@ class Optimizer:
     Arguments:
         init: parameters to the optimizer's first state.
         update: (gradients, state, parameters) to what is added to the parameters, and the next state.
+        numbers: of ours the kind and the numbers, from which a pickle makes it again.
     """
 
     init: Callable[[Any], Any] = field(compare=False)
     update: Callable[..., tuple[Any, Any]]
+    numbers: tuple[str, dict[str, Any]] | None = field(default=None, compare=False, repr=False)
+
+    def __reduce__(self) -> Any:
+        """Ours are pickled by their kind and numbers: optax's functions cannot be."""
+        return super().__reduce__() if self.numbers is None else (_remade, self.numbers)
 
 
 def adam(
@@ -90,12 +96,12 @@ def checked_optimizer(optimizer: Any, params: Any) -> Any:
         hash(optimizer)
     except TypeError:
         raise TypeError("optimizer must be hashable, because it is static under jit: build it once") from None
-    state = optimizer.init(params)
-    if isinstance(optimizer, Optimizer):  # ours can, and looking takes as long as a small fit
-        return state
+    if isinstance(optimizer, Optimizer):  # ours can step, and looking takes as long as a small fit
+        return optimizer.init(params)
     try:
+        state = optimizer.init(params)
         jax.eval_shape(partial(optimizer_step, optimizer), params, params, state)
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise TypeError(
             "optimizer must step with gradients, state and parameters alone; those that search along a line ask for "
             f"more and are not supported: {error}"
@@ -104,11 +110,23 @@ def checked_optimizer(optimizer: Any, params: Any) -> Any:
 
 
 def _optimizer(kind: str, **numbers: Any) -> Optimizer:
-    numbers = {name: value if isinstance(value, Array) else float(value) for name, value in numbers.items()}
+    numbers = {name: _float(value) for name, value in numbers.items()}
     # Only the numbers in the state count for an update: those it was built with are never looked at.
     return Optimizer(
-        init=lambda params: _injected(kind)(**numbers).init(params), update=_update(kind, tuple(sorted(numbers)))
+        init=lambda params: _injected(kind)(**numbers).init(params),
+        update=_update(kind, tuple(sorted(numbers))),
+        numbers=(kind, numbers),
     )
+
+
+def _remade(kind: str, numbers: dict[str, Any]) -> Optimizer:
+    return _optimizer(kind, **numbers)
+
+
+def _float(value: Any) -> Any:
+    if not isinstance(value, Array):
+        return float(value)
+    return value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(jnp.float32)
 
 
 @cache

@@ -36,6 +36,7 @@ class Candidate(NamedTuple):
 
 CANDIDATES = (Candidate(0.02, 0.01), Candidate(0.003, 0.01), Candidate(0.02, 0.1), Candidate(0.003, 0.1))
 LINEAR = (Candidate(0.02, 0.0),)
+_MOST_SOLVED = 2000  # columns; the time grows with their cube
 
 
 class CrossValidation(NamedTuple):
@@ -150,7 +151,7 @@ def cross_validate(
         whole = default_epochs(parts.train.shape[1], batch_size)
         settings = settings._replace(epochs=whole, patience=max(1, whole // 3))
     linear = _search(prepared, (), LINEAR, 1, settings, rng, None).predictions
-    if criterion == squared_error:
+    if criterion == squared_error and x.shape[1] <= _MOST_SOLVED:
         linear = np.concatenate([linear, _least_squares(prepared)[None]])
     results = [scored(each, y, criterion) for each in networks.predictions]
     scores = np.array([each.score for each in results])
@@ -209,7 +210,19 @@ def _prepare(x: np.ndarray, y: np.ndarray, folds: Folds, criterion: Criterion) -
         valid_weights=folds.valid_weights,
         x_test=_of_folds(x, folds.test, inputs),
     )
-    return _Prepared(data, inputs, targets, np.stack([y[rows].mean(axis=0) for rows in seen]), folds, criterion)
+    guess = np.stack([_guess(y[rows].mean(axis=0), len(y), criterion) for rows in seen])
+    return _Prepared(data, inputs, targets, guess, folds, criterion)
+
+
+def _guess(mean: np.ndarray, n: int, criterion: Criterion) -> np.ndarray:
+    """What a model without inputs predicts; a class or a count that no row has is half as likely as that of one row."""
+    rare = 0.5 / n
+    if criterion == softmax_cross_entropy:
+        floored = np.maximum(mean, rare)
+        return floored * mean.sum() / floored.sum()
+    if criterion == sigmoid_binary_cross_entropy:
+        return np.clip(mean, rare, 1 - rare)
+    return np.maximum(mean, rare) if criterion == poisson else mean
 
 
 def _search(prepared, hidden, candidates, seeds, settings, rng, progress) -> _Found:
@@ -242,13 +255,15 @@ def _search(prepared, hidden, candidates, seeds, settings, rng, progress) -> _Fo
 def _least_squares(prepared: _Prepared) -> np.ndarray:
     """The predictions (n, outputs) of linear models of each fold, solved and not trained."""
     data, folds = prepared.data, prepared.folds
+    x_valid, y_valid = np.asarray(data.x_valid), np.asarray(data.y_valid)
     predictions = np.empty((len(folds.number), data.y.shape[2]))
     for k in range(data.x.shape[0]):
         real, held_out = folds.valid_weights[k] > 0, folds.test_weights[k] > 0
-        x = _with_ones(np.concatenate([data.x[k], data.x_valid[k][real]]))
-        y = np.concatenate([data.y[k], data.y_valid[k][real]]).astype(np.float64)
-        # The normal equations: of standardised columns they are accurate enough, and small however many the rows.
-        w = np.linalg.lstsq(x.T @ x, x.T @ y)[0]
+        x = _with_ones(np.concatenate([data.x[k], x_valid[k][real]]))
+        y = np.concatenate([data.y[k], y_valid[k][real]]).astype(np.float64)
+        # The normal equations: of standardised columns they are accurate enough, and small however many the rows. The
+        # ridge is for columns that say the same, and too small to be seen.
+        w = np.linalg.solve(x.T @ x + 1e-10 * len(x) * np.eye(x.shape[1]), x.T @ y)
         found = _with_ones(data.x_test[k][held_out]) @ w
         predictions[folds.test[k][held_out]] = prepared.targets[k].undone(found)
     return predictions
@@ -261,13 +276,9 @@ def _with_ones(x: np.ndarray) -> np.ndarray:
 def _start(prepared: _Prepared) -> np.ndarray:
     """The outputs (folds, outputs) of a network that guesses: where training starts."""
     mean, criterion = prepared.guess, prepared.criterion
-    if criterion in (squared_error, huber_loss):
-        return np.zeros_like(mean)
-    mean = np.maximum(mean, 0.5 / len(prepared.folds.number))
     if criterion in (softmax_cross_entropy, poisson):
         return np.log(mean)
     if criterion == sigmoid_binary_cross_entropy:
-        mean = np.minimum(mean, 1 - 0.5 / len(prepared.folds.number))
         return np.log(mean / (1 - mean))
     return np.zeros_like(mean)
 

@@ -15,8 +15,9 @@ from jaxmlp.network import forward
 from jaxmlp.selection.crossvalidation import CrossValidation
 from jaxmlp.selection.scores import mean_error, row_errors
 
-# So many rows of a fold tell enough.
-_MOST_ROWS = 2000
+# So many rows of a fold tell enough; and fewer, or fewer shuffles, where that would be more multiplications than these.
+_MOST_ROWS, _ENOUGH_ROWS = 2000, 100
+_MOST_WORK = 3e11
 
 
 class Importance(NamedTuple):
@@ -46,7 +47,7 @@ def permutation_importance(
         y: (n, outputs), the same.
         groups: columns that are shuffled together, as those of one-hot levels; None for each by itself.
         key: of the shuffles.
-        repeats: shuffles of each group.
+        repeats: shuffles of each group; two at least, but fewer than asked for where the networks are very wide.
 
     Returns:
         The importance of each group, over all folds.
@@ -58,7 +59,10 @@ def permutation_importance(
         mask[list(group)] = True
     rng = np.random.default_rng(np.asarray(jax.random.key_data(checked_key(key))).ravel())
     folds = int(result.fold.max()) + 1
-    length = min(_MOST_ROWS, np.bincount(result.fold).min())
+    weights = sum(layer.w.size for layer in result.params)  # of all folds and seeds
+    affordable = int(_MOST_WORK / (len(groups) * weights))  # rows of a fold, times shuffles
+    length = min(_MOST_ROWS, max(_ENOUGH_ROWS, affordable // repeats), np.bincount(result.fold).min())
+    repeats = min(repeats, max(2, affordable // length))
     rows = np.stack([rng.choice(np.flatnonzero(result.fold == fold), length, replace=False) for fold in range(folds)])
     others = np.stack([rng.permuted(rows, axis=1) for _ in range(repeats)])  # (repeats, folds, length)
     params = jax.tree.map(lambda leaf: leaf.reshape(folds, -1, *leaf.shape[1:]), result.params)

@@ -145,7 +145,13 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         cross_entropy = (
             softmax_cross_entropy if self._binarizer.y_type_ == "multiclass" else sigmoid_binary_cross_entropy
         )
-        return settings.criterion(self.loss, CRITERIA | {"log_loss": cross_entropy})
+        found = settings.criterion(self.loss, CRITERIA | {"log_loss": cross_entropy})
+        if found == softmax_cross_entropy and self._binarizer.y_type_ != "multiclass":
+            raise ValueError(
+                "loss must be 'log_loss' or 'sigmoid_binary_cross_entropy' for two classes or for labels, which have "
+                "one output each; got 'softmax_cross_entropy'"
+            )
+        return found
 
     def _metric(self) -> Metric:
         return all_labels_right if self._binarizer.y_type_.startswith("multilabel") else accuracy_score

@@ -112,7 +112,12 @@ class Perceptron(BaseEstimator):
             self.n_iter_, self.loss_curve_, self.validation_loss_curve_, self.validation_scores_ = 0, [], None, None
             state = self._start(self._initial_params(random, X, targets), random)
         else:
-            state = self._start(self._params(), random)._replace(**self._resume)
+            state = self._start(self._params(), random)
+            resumed = state._replace(**self._resume)
+            if jax.tree.structure(resumed.opt_state) == jax.tree.structure(state.opt_state):
+                state = resumed
+            else:  # another solver, which has steps of its own to remember
+                state = resumed._replace(opt_state=state.opt_state)
         last = int(np.max(state.epoch)) + 1
         self._train(state, X, targets, weights, None, last, settings.patience(np.inf))
         return self

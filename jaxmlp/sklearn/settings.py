@@ -87,7 +87,12 @@ def device(value: Any) -> Any:
     if value is None:
         return None
     platform, _, index = str(value).partition(":")
-    return jax.devices(platform)[int(index or 0)]
+    try:
+        return jax.devices(platform)[int(index or 0)]
+    except (RuntimeError, ValueError, IndexError):
+        raise ValueError(
+            f"device must be one that JAX has here, such as {jax.devices()[0].platform}; got {value!r}"
+        ) from None
 
 
 def _named(name: str, value: Any, named: dict[str, Any]) -> Any:

@@ -143,19 +143,24 @@ def texts(column: "Series") -> "Series":
     Raises:
         TableError: it holds something that is neither text nor a number.
     """
+    text = _as_text(column)
+    lower = text.str.to_lowercase()
+    return lower if lower.drop_nulls().is_in(list(BOOLEANS)).all() else text
+
+
+def _as_text(column: "Series") -> "Series":
     polars = required("polars", extra="tables")
     if not holds_numbers(column) and not holds_text(column):
         raise TableError(f"column {short(column.name)} holds {column.dtype}, not text")
-    text = column.cast(polars.String)
-    lower = text.str.to_lowercase()
-    return lower if lower.drop_nulls().is_in(list(BOOLEANS)).all() else text
+    return column.cast(polars.String)
 
 
 def codes(column: "Series", levels: tuple[str | None, ...]) -> np.ndarray:
     """The index among `levels` of each value, (n,) int32; -1 where there is none."""
     polars = required("polars", extra="tables")
-    text = texts(column)
-    known = [level for level in levels if level is not None]
+    text, known = _as_text(column), [level for level in levels if level is not None]
+    if set(known) <= set(BOOLEANS):  # as they were learnt, whatever else stands in this column
+        text = text.str.to_lowercase()
     code = text.replace_strict(known, list(range(len(known))), default=-1, return_dtype=polars.Int32).to_numpy().copy()
     if None in levels:
         code[text.is_null().to_numpy()] = levels.index(None)

@@ -15,6 +15,8 @@ left out: a table sorted by its target would otherwise give away the answer by t
 another, it is used and pointed out. Dates are left out with a hint, so are columns that are constant or empty.
 """
 
+import csv
+import io
 import re
 import shlex
 from collections.abc import Iterable
@@ -229,5 +231,7 @@ def _kind(column: "Series") -> str:
 
 def _drop(*names: str) -> str:
     """The option, as one types it."""
-    text = ",".join(names)
-    return f"--drop {shlex.quote(text) if text.isprintable() else repr(text)}"
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(names)  # which is how the option is read
+    option = "--drop=" if text.getvalue().startswith("-") else "--drop "
+    return option + (shlex.quote(text.getvalue()) if text.getvalue().isprintable() else repr(text.getvalue()))

@@ -16,6 +16,7 @@ from jaxmlp.network import Params, forward, forward_pass, loss
 
 # The steps of the central differences, 4e-3 to 1e-6: the longest ones round least, the shortest ones miss most kinks.
 _STEPS = 2.0 ** np.arange(-8, -21, -2)
+_ROUNDING = 8 * np.finfo(np.float64).eps  # of a loss, relative: it is a sum of many terms
 # A network is small, and each entry is varied, if that takes at most so many products of an entry and a row.
 _SMALL = 2**28
 # Each leaf of a larger one is varied along as many random directions as take so many products, but 2 to 32.
@@ -153,13 +154,15 @@ def central_difference(stepped: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The derivative at 0, and a doubt: at least twice its error if a kink is closer than the step.
 
     Of two neighbouring steps, a kink strictly between 0 and the longer one makes their central differences disagree;
-    one at 0 keeps the difference of the one-sided slopes from shrinking with the step. The pair of least doubt wins.
+    one at 0 keeps the difference of the one-sided slopes from shrinking with the step. The doubt is no smaller than
+    what the rounding of `stepped` may do to a difference. The pair of least doubt wins.
     """
     steps = _STEPS.reshape(-1, *[1] * (stepped.ndim - 1))
     middle, up, down = np.split(stepped, [1, 1 + len(steps)])
     with np.errstate(all="ignore"):
         slope, bend = (up - down) / (2 * steps), (up - 2 * middle + down) / steps
         doubt = np.maximum(np.abs(slope[:-1] - slope[1:]), np.abs(bend[:-1] - _STEPS[0] / _STEPS[1] * bend[1:]))
+        doubt = np.maximum(doubt, _ROUNDING * np.abs(stepped).max(axis=0) / steps[1:])
     doubt = np.where(np.isfinite(doubt), doubt, np.inf)
     best = np.argmin(doubt, axis=0)[None]
     return np.take_along_axis(slope[1:], best, 0)[0], np.take_along_axis(doubt, best, 0)[0]
