@@ -89,6 +89,15 @@ def test_the_output_is_a_file_of_the_kind_that_its_name_says(command, name):
     assert table.to_dict(as_series=False) == {"prediction": expected}
 
 
+def test_the_input_is_not_overwritten_however_it_is_spelled(command, tmp_path):
+    saved()
+    before = pathlib.Path("houses.csv").read_bytes()
+    code, _, err = command("predict", "model", "houses.csv", "-o", f"../{tmp_path.name}/houses.csv")
+    assert (code, len(err)) == (2, 1)
+    assert "that is a file to read" in err[0]
+    assert pathlib.Path("houses.csv").read_bytes() == before
+
+
 def test_a_table_from_standard_input(command, monkeypatch):
     saved()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(pathlib.Path("houses.csv").read_bytes())))

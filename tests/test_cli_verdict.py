@@ -101,6 +101,16 @@ def test_a_search_that_diverges_is_one_line(command):
     assert err[-1] == "jaxmlp train: training diverged: try a smaller --learning-rate"
 
 
+def test_rows_that_stand_there_twice_are_said(command):
+    polars.concat([houses(), houses().head(60)]).write_csv("houses.csv")
+    _, _, err = command("train", "houses.csv", "--target", "price", "--hidden", 16)
+    assert any(line.startswith("60 of 300 rows are copies of others") for line in err)
+
+
+def test_a_name_that_is_no_file_is_one_line(command):
+    assert command("train", ".", "--target", "price")[::2] == (2, ["jaxmlp train: '.' is no file"])
+
+
 def test_too_few_rows_are_one_line(command):
     houses().head(5).write_csv("few.csv")
     code, out, err = command("train", "few.csv", "--target", "price")

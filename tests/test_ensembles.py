@@ -113,6 +113,12 @@ def test_members_that_the_user_split_stay_where_they_are():
     assert_close(trained, train_ensemble(ensemble(8), X, Y, epochs=5)[0], TOLERANCE)
 
 
+def test_on_a_mesh_that_the_user_has_set_members_are_not_split():
+    with jax.set_mesh(jaxmlp.data_mesh()):
+        trained, _ = train_ensemble(ensemble(2), X, Y, epochs=5)
+    assert_close(trained, train_ensemble(ensemble(2), X, Y, epochs=5)[0], TOLERANCE)
+
+
 def test_members_and_rows_may_both_be_split():
     grid = Mesh(np.array(jax.devices()).reshape(4, 2), ("member", "data"))
     params = jax.device_put(ensemble(8), NamedSharding(grid, PartitionSpec("member")))

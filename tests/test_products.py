@@ -122,6 +122,18 @@ def test_other_platforms_get_no_more_operations_than_the_textbook(platform, size
     assert ours == textbook
 
 
+def test_symbolic_sizes_get_the_textbooks_forms():
+    n, i, o = jax.export.symbolic_shape("n, i, o")
+
+    def step(x, w, b):
+        z = products.dense(x, w, b)
+        return products.weight_grad(x, z), products.bias_grad(z), products.input_grad(z, w)
+
+    for rows, fan_in, fan_out in ((n, 64, 2), (300, 64, o), (100, i, 9), (n, i, o)):
+        shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((rows, fan_in), (fan_in, fan_out), (1, fan_out))]
+        assert arithmetic(step, shapes, "cpu").get("dot_general", 0) == 3
+
+
 def test_the_cpu_gets_its_own_forms():
     def operations(n, fan_in, fan_out, platform="cpu"):
         return arithmetic(products.weight_grad, (jnp.ones((n, fan_in)), jnp.ones((n, fan_out))), platform)

@@ -131,6 +131,18 @@ def test_the_linear_model_is_the_best_that_there_is():
     np.testing.assert_allclose(result.linear.predictions, y, rtol=1e-4)
 
 
+def test_a_class_that_a_fold_has_not_seen_is_no_certain_miss_of_guessing():
+    rng = np.random.default_rng(0)
+    classes = np.r_[np.repeat([0, 1], 41), np.arange(2, 10)]  # eight of one row each
+    result = cross_validate(
+        rng.normal(size=(N, 4)), np.eye(10)[classes], key=jax.random.key(0), criterion=jaxmlp.softmax_cross_entropy,
+        **SMALL,
+    )  # fmt: skip
+    np.testing.assert_allclose(result.guess.predictions.sum(axis=1), 1)
+    assert result.guess.row_errors.max() < np.log(4 * N)
+    assert result.verdict == "no better than guessing"
+
+
 def test_scores_are_what_they_are_called(found):
     _, y, result = found
     errors = y - result.network.predictions

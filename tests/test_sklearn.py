@@ -220,6 +220,23 @@ SINE = jaxmlp.Activation(jax.numpy.sin, jax.numpy.cos)
 ADABELIEF = optax.adabelief(1e-2)
 
 
+def test_a_loss_that_cannot_learn_two_classes_is_refused():
+    with pytest.raises(ValueError, match="loss must be 'log_loss' or 'sigmoid_binary_cross_entropy' for two classes"):
+        MLPClassifier(loss="softmax_cross_entropy").fit(X, Y > 0)
+
+
+def test_partial_fit_by_another_solver_starts_its_memory_anew():
+    model = MLPRegressor(random_state=0, max_iter=5).fit(X, Y).set_params(solver="sgd").partial_fit(X, Y)
+    assert len(model.loss_curve_) == 6
+
+
+def test_our_optimizers_are_pickled():
+    solver = pickle.loads(pickle.dumps(jaxmlp.adam(0.01, weight_decay=0.1)))
+    assert solver == jaxmlp.adam(0.02)
+    first = solver.init(jaxmlp.init_params(jax.random.key(0)))
+    assert float(first.hyperparams["weight_decay"]) == pytest.approx(0.1)
+
+
 def test_any_loss_activation_and_optimizer():
     model = MLPRegressor(
         random_state=0, loss=jaxmlp.huber_loss, activation=(SINE, "gelu"), hidden_layer_sizes=(9, 4), solver=ADABELIEF,

@@ -1,13 +1,16 @@
 """A recipe: what a table is taken for, and how it becomes arrays and back."""
 
+import argparse
 import json
 import re
+import shlex
 import tracemalloc
 
 import numpy as np
 import polars
 import pytest
 
+from jaxmlp.cli.tables import columns
 from jaxmlp.tables import Recipe, TableError, learn_recipe, load_table, split_table
 
 RNG = np.random.default_rng(0)
@@ -154,6 +157,19 @@ def test_booleans_are_the_same_in_any_spelling(booleans):
     assert notes == []
 
 
+def test_a_value_means_the_same_whatever_stands_in_the_other_rows():
+    known = learn_recipe(table(f=["True", "False", "Unknown"] * 20), "y", drop=["x"])
+    whole = known.inputs(polars.DataFrame({"f": ["True", "False", "Unknown"]}))[0]
+    np.testing.assert_array_equal(known.inputs(polars.DataFrame({"f": ["True", "False"]}))[0], whole[:2])
+    boolean = learn_recipe(table(f=["True", "False"] * 30), "y", drop=["x"])
+    alone = boolean.inputs(polars.DataFrame({"f": ["True", "FALSE"]}))[0]
+    mixed, notes = boolean.inputs(polars.DataFrame({"f": ["True", "FALSE", "maybe"]}))
+    np.testing.assert_array_equal(mixed[:2], alone)
+    assert alone.any()
+    assert not mixed[2].any()
+    assert len(notes) == 1
+
+
 def test_columns_are_matched_by_name_and_unknown_ones_ignored():
     frame = table(city=["Rome", "Oslo"] * 30)
     recipe = learn_recipe(frame, "y")
@@ -172,6 +188,17 @@ def test_many_levels_that_repeat_are_refused_with_the_option_that_helps():
     recipe = learn_recipe(frame, "y", drop=["zone", "city", "shop"])
     assert recipe.n_inputs == 1
     assert recipe.left_out == (("zone", "dropped"), ("city", "dropped"), ("shop", "dropped"))
+
+
+@pytest.mark.parametrize("name", ["city, state", 'the "zone"', "-x", "plain"])
+def test_the_option_that_helps_can_be_typed(name):
+    frame = table(n=600, **{name: [f"level {k % 60}" for k in range(600)]})
+    with pytest.raises(TableError) as refused:
+        learn_recipe(frame, "y")
+    option = shlex.split(re.search("--drop.*", str(refused.value))[0])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--drop", type=columns)
+    assert parser.parse_args(option).drop == [name]
 
 
 def test_what_is_left_out():

@@ -1,7 +1,7 @@
 """Choosing among networks, and an honest word on how good the chosen one is.
 
 `crossvalidation.py` is the whole; it trains by `members.py`, on the rows of `folds.py`, standardised as in
-`standard.py`, and judges by `scores.py`. `importance.py` asks which columns matter.
+`standard.py` by `prepared.py`, and judges by `scores.py`. `importance.py` asks which columns matter.
 """
 
 from jaxmlp.selection.crossvalidation import Candidate as Candidate

@@ -11,20 +11,13 @@ from jax.typing import ArrayLike
 
 from jaxmlp.activations import Activation, relu
 from jaxmlp.checks import checked_choice, checked_count, checked_key
-from jaxmlp.criteria import (
-    CRITERIA,
-    Criterion,
-    huber_loss,
-    poisson,
-    sigmoid_binary_cross_entropy,
-    softmax_cross_entropy,
-    squared_error,
-)
+from jaxmlp.criteria import CRITERIA, Criterion, softmax_cross_entropy, squared_error
 from jaxmlp.network import Layer, Params
-from jaxmlp.selection.folds import Folds, make_folds
-from jaxmlp.selection.members import FoldData, Members, Settings, train_members
+from jaxmlp.selection.folds import make_folds
+from jaxmlp.selection.members import Members, Settings, train_members
+from jaxmlp.selection.prepared import least_squares, prepare, starting_outputs
 from jaxmlp.selection.scores import Scored, error_name, is_better, scored
-from jaxmlp.selection.standard import Affine, identity, standard, taken_in
+from jaxmlp.selection.standard import taken_in
 
 
 class Candidate(NamedTuple):
@@ -143,7 +136,7 @@ def cross_validate(
     batch_size = batch_size or default_batch_size(parts.train.shape[1])
     epochs = epochs or default_epochs(parts.train.shape[1], batch_size)
     settings = Settings(epochs, batch_size, patience or max(1, -(-epochs // 3)), activation, criterion)
-    prepared = _prepare(x, y, parts, criterion)
+    prepared = prepare(x, y, parts, criterion)
 
     networks = _search(prepared, (*hidden,), candidates, seeds, settings, rng, progress)
     settings = settings._replace(activation=relu)
@@ -152,7 +145,7 @@ def cross_validate(
         settings = settings._replace(epochs=whole, patience=max(1, whole // 3))
     linear = _search(prepared, (), LINEAR, 1, settings, rng, None).predictions
     if criterion == squared_error and x.shape[1] <= _MOST_SOLVED:
-        linear = np.concatenate([linear, _least_squares(prepared)[None]])
+        linear = np.concatenate([linear, least_squares(prepared)[None]])
     results = [scored(each, y, criterion) for each in networks.predictions]
     scores = np.array([each.score for each in results])
     chosen = int(np.argmin(np.where(np.isfinite(scores), scores, np.inf)))
@@ -182,47 +175,9 @@ def default_epochs(n: int, batch_size: int) -> int:
     return int(np.clip(10_000 / -(-n // batch_size), 20, 400))
 
 
-class _Prepared(NamedTuple):
-    data: FoldData
-    inputs: list[Affine]  # of each fold
-    targets: list[Affine]
-    guess: np.ndarray  # (folds, outputs), of a model without inputs
-    folds: Folds
-    criterion: Criterion
-
-
 class _Found(NamedTuple):
     predictions: np.ndarray  # (candidates, n, outputs)
     params: Callable[[int], Params]  # of a candidate
-
-
-def _prepare(x: np.ndarray, y: np.ndarray, folds: Folds, criterion: Criterion) -> _Prepared:
-    """Standardise by the rows that a fold does not hold out, and by nothing else."""
-    seen = [np.concatenate([train, np.unique(valid)]) for train, valid in zip(folds.train, folds.valid, strict=True)]
-    inputs = [standard(x[rows]) for rows in seen]
-    standardised = criterion in (squared_error, huber_loss)
-    targets = [standard(y[rows]) if standardised else identity(y.shape[1]) for rows in seen]
-    data = FoldData(
-        x=_of_folds(x, folds.train, inputs),
-        y=_of_folds(y, folds.train, targets),
-        x_valid=_of_folds(x, folds.valid, inputs),
-        y_valid=_of_folds(y, folds.valid, targets),
-        valid_weights=folds.valid_weights,
-        x_test=_of_folds(x, folds.test, inputs),
-    )
-    guess = np.stack([_guess(y[rows].mean(axis=0), len(y), criterion) for rows in seen])
-    return _Prepared(data, inputs, targets, guess, folds, criterion)
-
-
-def _guess(mean: np.ndarray, n: int, criterion: Criterion) -> np.ndarray:
-    """What a model without inputs predicts; a class or a count that no row has is half as likely as that of one row."""
-    rare = 0.5 / n
-    if criterion == softmax_cross_entropy:
-        floored = np.maximum(mean, rare)
-        return floored * mean.sum() / floored.sum()
-    if criterion == sigmoid_binary_cross_entropy:
-        return np.clip(mean, rare, 1 - rare)
-    return np.maximum(mean, rare) if criterion == poisson else mean
 
 
 def _search(prepared, hidden, candidates, seeds, settings, rng, progress) -> _Found:
@@ -230,7 +185,7 @@ def _search(prepared, hidden, candidates, seeds, settings, rng, progress) -> _Fo
     data, folds = prepared.data, prepared.data.x.shape[0]
     sizes = (data.x.shape[2], *hidden, data.y.shape[2])
     drawn = folds * seeds  # candidates differ in their numbers only
-    first = np.repeat(_start(prepared), seeds, axis=0)
+    first = np.repeat(starting_outputs(prepared), seeds, axis=0)
     params, keys = _drawn(rng, sizes, first), rng.integers(2**32, size=(drawn, 2), dtype=np.uint32)
     params, keys = jax.tree.map(lambda leaf: np.concatenate([leaf] * len(candidates)), (params, keys))
     rates, decays = (np.repeat(np.array(values, np.float32), drawn) for values in zip(*candidates, strict=True))
@@ -250,41 +205,6 @@ def _search(prepared, hidden, candidates, seeds, settings, rng, progress) -> _Fo
         return taken_in(members, [prepared.inputs[k] for k in fold[some]], [prepared.targets[k] for k in fold[some]])
 
     return _Found(predictions, of)
-
-
-def _least_squares(prepared: _Prepared) -> np.ndarray:
-    """The predictions (n, outputs) of linear models of each fold, solved and not trained."""
-    data, folds = prepared.data, prepared.folds
-    x_valid, y_valid = np.asarray(data.x_valid), np.asarray(data.y_valid)
-    predictions = np.empty((len(folds.number), data.y.shape[2]))
-    for k in range(data.x.shape[0]):
-        real, held_out = folds.valid_weights[k] > 0, folds.test_weights[k] > 0
-        x = _with_ones(np.concatenate([data.x[k], x_valid[k][real]]))
-        y = np.concatenate([data.y[k], y_valid[k][real]]).astype(np.float64)
-        # The normal equations: of standardised columns they are accurate enough, and small however many the rows. The
-        # ridge is for columns that say the same, and too small to be seen.
-        w = np.linalg.solve(x.T @ x + 1e-10 * len(x) * np.eye(x.shape[1]), x.T @ y)
-        found = _with_ones(data.x_test[k][held_out]) @ w
-        predictions[folds.test[k][held_out]] = prepared.targets[k].undone(found)
-    return predictions
-
-
-def _with_ones(x: np.ndarray) -> np.ndarray:
-    return np.concatenate([x, np.ones_like(x[:, :1])], axis=1, dtype=np.float64)
-
-
-def _start(prepared: _Prepared) -> np.ndarray:
-    """The outputs (folds, outputs) of a network that guesses: where training starts."""
-    mean, criterion = prepared.guess, prepared.criterion
-    if criterion in (softmax_cross_entropy, poisson):
-        return np.log(mean)
-    if criterion == sigmoid_binary_cross_entropy:
-        return np.log(mean / (1 - mean))
-    return np.zeros_like(mean)
-
-
-def _of_folds(values: np.ndarray, rows: np.ndarray, affines: list[Affine]) -> np.ndarray:
-    return np.stack([affine(values[some]) for some, affine in zip(rows, affines, strict=True)])
 
 
 def _drawn(rng: np.random.Generator, sizes: tuple[int, ...], start: np.ndarray) -> Any:
