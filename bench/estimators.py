@@ -1,6 +1,6 @@
 """Claim: `jaxmlp.sklearn` is as good as scikit-learn's MLPs, and faster from small tables on, compile time included.
 
-    python bench/estimators.py --device cpu                    (all parts; --part sizes, grid or quality for one)
+    python bench/estimators.py --device cpu                    (all parts; --part sizes, grid, quality or train for one)
 
 sizes    one `fit` of each, the same data, network, batches and number of epochs (50), from tiny to large; the first
          fit of a shape compiles, the next does not.
@@ -8,6 +8,7 @@ grid     GridSearchCV, 20 candidates (5 learning rates, 4 alphas) × 5 folds on 
          a user would run it: n_jobs 1 and 2, a process of its own for each, compiling included (and in process_s
          and cpu_s the imports too).
 quality  defaults, 5 × 5 shuffled folds, five standard tables: the difference of the scores in its standard errors.
+train    `fit` with the defaults of `jaxmlp train --fast`, beside scikit-learn's defaults, on diabetes and digits.
 """
 
 import json
@@ -19,12 +20,15 @@ import sys
 import time
 import warnings
 
+import jax
 import joblib
 import numpy as np
 import sklearn.neural_network
 from common import arguments, configured, report
+from sklearn.base import BaseEstimator
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import r2_score
 from sklearn.model_selection import (
     GridSearchCV,
     RepeatedKFold,
@@ -36,6 +40,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import jaxmlp.sklearn
+from jaxmlp.cli.train import default_batch_size
 
 SIZES = [
     (50, 4, (10,)), (150, 4, (100,)), (1000, 10, (100,)), (1797, 64, (100,)), (10_000, 20, (100,)),
@@ -51,7 +56,7 @@ SYSTEMS = {"jaxmlp": jaxmlp.sklearn, "scikit-learn": sklearn.neural_network}
 
 def main():
     parser = arguments(__doc__, rounds=3)
-    parser.add_argument("--part", choices=("sizes", "grid", "quality", "worker"))
+    parser.add_argument("--part", choices=("sizes", "grid", "quality", "train", "worker"))
     parser.add_argument("--system", choices=SYSTEMS, help="of a worker, which grid starts")
     parser.add_argument("--jobs", type=int, default=1, help="of a worker, which grid starts")
     parser.add_argument("--how", help="of a worker, which grid starts")
@@ -60,7 +65,7 @@ def main():
     if args.part == "worker":
         worker(args)
         return
-    for name, part in {"sizes": sizes, "grid": grid, "quality": quality}.items():
+    for name, part in {"sizes": sizes, "grid": grid, "quality": quality, "train": train}.items():
         if args.part in (None, name):
             part(args)
 
@@ -157,6 +162,54 @@ def quality(args):
             "jaxmlp_s": seconds["jaxmlp"], "scikit_learn_s": seconds["scikit-learn"],
         })  # fmt: skip
     report("estimators quality", "defaults on standardised tables, 5 x 5 shuffled folds", rows)
+
+
+class Trained(BaseEstimator):
+    """What `jaxmlp train --fast` does, of arrays."""
+
+    def fit(self, x, y):
+        """Train; whole numbers are classes."""
+        self.classes_ = np.unique(y) if y.dtype.kind == "i" else None
+        targets = y[:, None] if self.classes_ is None else np.eye(len(self.classes_))[y]
+        self.center_, self.scale_ = (targets.mean(), targets.std()) if self.classes_ is None else (0.0, 1.0)
+        sizes, key = (x.shape[1], 100, targets.shape[1]), jax.random.key(0)
+        params = jaxmlp.init_params(key, sizes, w_init=jax.nn.initializers.he_normal())
+        criterion = jaxmlp.squared_error if self.classes_ is None else jaxmlp.softmax_cross_entropy
+        found = jaxmlp.fit(
+            params, x.astype(np.float32), ((targets - self.center_) / self.scale_).astype(np.float32), key=key,
+            optimizer=jaxmlp.adam(5e-3), epochs=1000, batch_size=default_batch_size(len(x)), validation=1 / 9,
+            patience=50, criterion=criterion,
+        )  # fmt: skip
+        self.model_ = jaxmlp.Model(found.params, criterion=criterion)
+        return self
+
+    def score(self, x, y):
+        """Accuracy, or R²."""
+        mean = np.asarray(jaxmlp.predict(self.model_, x.astype(np.float32)), np.float64)
+        if self.classes_ is not None:
+            return float((mean.argmax(axis=1) == y).mean())
+        return r2_score(y, mean[:, 0] * self.scale_ + self.center_)
+
+
+def train(args):
+    rows = []
+    for name, load, folds, theirs in [
+        ("diabetes", load_diabetes, RepeatedKFold, sklearn.neural_network.MLPRegressor),
+        ("digits", load_digits, RepeatedStratifiedKFold, sklearn.neural_network.MLPClassifier),
+    ]:
+        x, y = load(return_X_y=True)
+        folds = folds(n_splits=5, n_repeats=5, random_state=0)
+        ours, reference = (
+            cross_val_score(make_pipeline(StandardScaler(), model), x, y, cv=folds)
+            for model in (Trained(), theirs(random_state=0))
+        )
+        difference = ours - reference
+        error = difference.std(ddof=1) / np.sqrt(len(difference))
+        rows.append({
+            "table": name, "jaxmlp": float(ours.mean()), "scikit_learn": float(reference.mean()),
+            "difference": float(difference.mean()), "standard_error": float(error),
+        })  # fmt: skip
+    report("estimators train", "the command's defaults, 5 x 5 shuffled folds", rows)
 
 
 if __name__ == "__main__":
