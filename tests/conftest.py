@@ -1,12 +1,13 @@
 """Strict mode for every test: no silent promotion of dtypes or ranks, and eight devices where a machine has one."""
 
+import gc
 import os
 import tempfile
 
 # Before JAX is there, and for the processes that tests start: what one test has compiled, the others find.
 _compiled = tempfile.TemporaryDirectory()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _compiled.name)
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax  # noqa: E402
@@ -17,6 +18,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 8)
 # Compiling is what tests cost: what LLVM does to a program is left to those that ask for `optimised`.
 jax.config.update("jax_disable_most_optimizations", True)
+# And tracing: it makes many objects that stay, which the collector would look through again and again.
+gc.set_threshold(200_000, 20, 100)
 
 
 @pytest.fixture

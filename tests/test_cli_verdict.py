@@ -10,6 +10,7 @@ import pytest
 
 from jaxmlp.cli import verdict
 from jaxmlp.selection.crossvalidation import CANDIDATES
+from jaxmlp.storage import StorageError
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +60,7 @@ def test_the_band_of_counts_grows_with_the_root_of_the_rate(command):
     visits = rng.uniform(0, 4, size=240)
     calls = rng.poisson(np.exp(visits))
     polars.DataFrame({"visits": visits, "calls": calls}).write_csv("calls.csv")
-    code, out, _ = command("train", "calls.csv", "--target", "calls", "--task", "counts", "--hidden", 16)
+    code, out, _ = command("train", "calls.csv", "--target", "calls", "--task", "counts", "--hidden", 0)
     assert code == 0
     (line,) = (line for line in out if line.startswith("Nine in ten"))
     below, above = map(float, re.findall(r"prediction ([+-][\d.]+) √prediction", line))
@@ -101,7 +102,11 @@ def test_a_search_that_diverges_is_one_line(command):
     assert err[-1] == "jaxmlp train: training diverged: try a smaller --learning-rate"
 
 
-def test_rows_that_stand_there_twice_are_said(command):
+def test_rows_that_stand_there_twice_are_said(command, monkeypatch):
+    def no_search(*_, **__):
+        raise StorageError("enough")
+
+    monkeypatch.setattr(verdict, "cross_validate", no_search)
     polars.concat([houses(), houses().head(60)]).write_csv("houses.csv")
     _, _, err = command("train", "houses.csv", "--target", "price", "--hidden", 16)
     assert any(line.startswith("60 of 300 rows are copies of others") for line in err)

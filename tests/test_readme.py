@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmlp.cli import main
+from jaxmlp.cli import main, verdict
 
 README = (pathlib.Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -23,6 +23,7 @@ def user(tmp_path, monkeypatch):
     rooms, area = rng.integers(1, 8, size=120), rng.uniform(30, 200, size=120)
     rows = [f"{r},{a:.1f},{5000 * r + 1000 * a:.0f}" for r, a in zip(rooms, area, strict=True)]
     pathlib.Path("houses.csv").write_text("\n".join(["rooms,area,price", *rows]))
+    monkeypatch.setattr(verdict, "_PLANS", ((3, 1, 1),))  # fewer networks
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 

@@ -136,7 +136,7 @@ def test_a_class_that_a_fold_has_not_seen_is_no_certain_miss_of_guessing():
     classes = np.r_[np.repeat([0, 1], 41), np.arange(2, 10)]  # eight of one row each
     result = cross_validate(
         rng.normal(size=(N, 4)), np.eye(10)[classes], key=jax.random.key(0), criterion=jaxmlp.softmax_cross_entropy,
-        **SMALL,
+        **SMALL | {"hidden": ()},
     )  # fmt: skip
     np.testing.assert_allclose(result.guess.predictions.sum(axis=1), 1)
     assert result.guess.row_errors.max() < np.log(4 * N)

@@ -182,7 +182,7 @@ def two_processes(path, state):
 def test_two_processes_equal_one(times, tmp_path):
     x, y = (np.concatenate(parts) for parts in zip(worker.rows_of(0), worker.rows_of(1), strict=True))
     params, losses = train(worker.network(), x, y, 1e-4)
-    whole, _ = fit_epochs(worker.first_state(), x, y, optimizer=worker.OPTIMIZER, epochs=60)
+    whole, _ = fit_epochs(worker.first_state(), x, y, optimizer=worker.OPTIMIZER, epochs=12)
     for k in range(times):
         saved = tmp_path / f"{k}.state"
         *leaves, history, rows, key = two_processes(tmp_path / f"{k}.npz", saved)
@@ -192,6 +192,6 @@ def test_two_processes_equal_one(times, tmp_path):
         assert_equal(key, jax.random.key_data(jax.random.key(3)))
         # One process goes on from where two were killed, as if there had never been but one.
         state = load_state(saved, worker.first_state())
-        assert 0 < state.epoch < 60
-        state, _ = fit_epochs(state, x, y, optimizer=worker.OPTIMIZER, epochs=60 - int(state.epoch))
+        assert 0 < state.epoch < 12
+        state, _ = fit_epochs(state, x, y, optimizer=worker.OPTIMIZER, epochs=12 - int(state.epoch))
         assert_close((state.params, state.opt_state), (whole.params, whole.opt_state), 1e-5)

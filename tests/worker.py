@@ -47,11 +47,11 @@ def main(port, which, path, state_path):
         leaves = [np.asarray(leaf) for leaf in (*jax.tree.leaves(params), losses, rows, jax.random.key_data(key))]
         np.savez(path, *leaves)
     state = jaxmlp.replicate(mesh, first_state())
-    for epoch in range(60):
-        if epoch == 40:
+    for epoch in range(12):
+        if epoch == 8:
             os.kill(os.getpid(), signal.SIGKILL)
         state, _ = jax.block_until_ready(jaxmlp.fit_epochs(state, x, y, weights, optimizer=OPTIMIZER, epochs=1))
-        if jax.process_index() == 0 and epoch % 10 == 9:
+        if jax.process_index() == 0 and epoch % 2 == 1:
             jaxmlp.save_state(state, state_path)
 
 
