@@ -18,6 +18,7 @@ def here(tmp_path, monkeypatch):
     """A user's directory; and a search that is as small as can be."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(verdict, "_PLANS", ((3, 2, 1),))
+    monkeypatch.setattr(verdict, "default_epochs", lambda n, batch_size: 200)
 
 
 def houses():

@@ -88,14 +88,15 @@ def test_ctrl_c_ends_a_run_with_what_it_has_and_resuming_completes_it_to_the_sam
 
 def test_a_state_on_disk_goes_on_to_the_same_bits_and_only_in_a_run_of_its_kind(tmp_path):
     path, params = tmp_path / "run.state", fit(epochs=0).params
-    options = {"optimizer": jaxmlp.adam(), "batch_size": 8, "patience": 9, "validation_weights": np.ones(len(X))}
+    run = partial(jaxmlp.fit_epochs, optimizer=OPTIMIZER, batch_size=8)
+    table = X, Y, np.arange(20) < 15, np.arange(20) >= 15
 
-    def start(optimizer=options["optimizer"], params=params):
+    def start(optimizer=OPTIMIZER, params=params):
         return jaxmlp.init_fit(params, key=jax.random.key(2), optimizer=optimizer)
 
-    whole, _ = jaxmlp.fit_epochs(start(), X, Y, epochs=9, **options)
-    jaxmlp.save_state(jaxmlp.fit_epochs(start(), X, Y, epochs=4, **options)[0], path)
-    resumed, _ = jaxmlp.fit_epochs(jaxmlp.load_state(path, start()), X, Y, epochs=5, **options)
+    whole, _ = run(start(), *table, epochs=9)
+    jaxmlp.save_state(run(start(), *table, epochs=4)[0], path)
+    resumed, _ = run(jaxmlp.load_state(path, start()), *table, epochs=5)
     assert_equal(resumed._replace(key=None), whole._replace(key=None))
     assert_equal(jax.random.key_data(resumed.key), jax.random.key_data(whole.key))
     for other in (start(jaxmlp.sgd()), start(params=params[1:])):
