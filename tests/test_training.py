@@ -10,7 +10,7 @@ from helpers import assert_close, assert_equal, problem, relative_error, run
 from reference import numpy_tutorial, tutorial_problem
 
 import jaxmlp
-from jaxmlp import train, train_step, update
+from jaxmlp import train, train_step, training, update
 
 pytestmark = pytest.mark.core
 
@@ -57,6 +57,21 @@ def test_a_scan_equals_a_python_loop_of_steps(dtype, tolerance):
             each.append(value)
     assert_close(scanned, looped, tolerance)
     np.testing.assert_allclose(losses, np.array(each), rtol=tolerance)
+
+
+def test_a_learning_rate_is_put_on_the_device_once_and_256_are_kept(monkeypatch):
+    monkeypatch.setattr(training, "_scalars", {})
+    float32 = np.dtype("float32")
+    first, second = training._scalar(0.1, float32), training._scalar(0.2, float32)
+    assert isinstance(first, jax.Array)
+    assert training._scalar(0.1, float32) is first
+    assert training._scalar(0.2, float32) is second
+    for k in range(254):
+        training._scalar(1.0 + k, float32)
+    assert len(training._scalars) == 256
+    assert training._scalar(0.1, float32) is first
+    training._scalar(0.3, float32)
+    assert len(training._scalars) == 1
 
 
 def test_a_learning_rate_belongs_to_no_trace_mesh_or_mode_that_it_was_first_seen_in(x64):
