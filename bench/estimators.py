@@ -153,15 +153,19 @@ def quality(args):
             start = time.perf_counter()
             scores[system] = cross_val_score(model, x, y, cv=folds)
             seconds[system] = time.perf_counter() - start
-        ours, theirs = scores.values()
-        difference = ours - theirs
-        error = difference.std(ddof=1) / np.sqrt(len(difference))
-        rows.append({
-            "table": name, "jaxmlp": float(ours.mean()), "scikit_learn": float(theirs.mean()),
-            "difference": float(difference.mean()), "standard_error": float(error),
-            "jaxmlp_s": seconds["jaxmlp"], "scikit_learn_s": seconds["scikit-learn"],
-        })  # fmt: skip
+        measured = {"jaxmlp_s": seconds["jaxmlp"], "scikit_learn_s": seconds["scikit-learn"]}
+        rows.append(paired(name, *scores.values()) | measured)
     report("estimators quality", "defaults on standardised tables, 5 x 5 shuffled folds", rows)
+
+
+def paired(table, ours, theirs):
+    """A row: the mean scores on the same folds, and their difference with its standard error."""
+    difference = ours - theirs
+    return {
+        "table": table, "jaxmlp": float(ours.mean()), "scikit_learn": float(theirs.mean()),
+        "difference": float(difference.mean()),
+        "standard_error": float(difference.std(ddof=1) / np.sqrt(len(difference))),
+    }  # fmt: skip
 
 
 class Trained(BaseEstimator):
@@ -203,12 +207,7 @@ def train(args):
             cross_val_score(make_pipeline(StandardScaler(), model), x, y, cv=folds)
             for model in (Trained(), theirs(random_state=0))
         )
-        difference = ours - reference
-        error = difference.std(ddof=1) / np.sqrt(len(difference))
-        rows.append({
-            "table": name, "jaxmlp": float(ours.mean()), "scikit_learn": float(reference.mean()),
-            "difference": float(difference.mean()), "standard_error": float(error),
-        })  # fmt: skip
+        rows.append(paired(name, ours, reference))
     report("estimators train", "the command's defaults, 5 x 5 shuffled folds", rows)
 
 

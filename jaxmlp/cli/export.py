@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Load, export, write."""
     required("flatbuffers", extra="export")
     out = Path(args.out)
-    if not out.resolve().parent.is_dir():
+    if not out.absolute().parent.is_dir():
         raise CommandError(f"-o {out}: no such directory")
     if out.resolve() == Path(args.model).resolve():
         raise CommandError(f"-o {out}: that is the model to read")

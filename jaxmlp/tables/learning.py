@@ -231,7 +231,8 @@ def _kind(column: "Series") -> str:
 
 def _drop(*names: str) -> str:
     """The option, as one types it."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(names)  # which is how the option is read
-    option = "--drop=" if text.getvalue().startswith("-") else "--drop "
-    return option + (shlex.quote(text.getvalue()) if text.getvalue().isprintable() else repr(text.getvalue()))
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(names)  # which is how the option is read
+    text = line.getvalue()
+    option = "--drop=" if text.startswith("-") else "--drop "
+    return option + (shlex.quote(text) if text.isprintable() else repr(text))
