@@ -40,7 +40,7 @@ TESTS = {
 # These choose a form by shape. All forms are the same function, so no test can or should tell the choices apart.
 CHOICES = {"dense", "weight_grad", "bias_grad", "input_grad"}
 THRESHOLDS = {"FEW_INPUTS", "FEW_ROWS", "FEW_WEIGHTS", "FILLED_OUTPUTS", "FILLED_INPUTS", "FEW_OUTPUTS", "_small"}
-THRESHOLDS |= {"CACHED_ENTRIES", "COPIED_ENTRIES", "COPIED_SHARE", "PAGE", "PAGE_ROWS", "_few_outputs"}
+THRESHOLDS |= {"COPIED_ENTRIES", "COPIED_SHARE", "PAGE", "PAGE_ROWS", "_few_outputs"}
 TYPES = {"Params"}
 
 # (module, the line before, the line after, why it is the same function)
@@ -85,12 +85,6 @@ EQUIVALENT: list[tuple[str, str, str, str]] = [
             ("longer = jnp.pad(x, ((0, 0), (0, 16)))", ("16", "17"), ("16", "15")),
         )
         for change in changes
-    ),
-    (
-        "products",
-        "columns = [lax.dot_general(dz[:, j], x, (((0,), (0,)), ((), ()))) for j in range(dz.shape[1])]",
-        "columns = [lax.dot_general(x, dz[:, j], (((0,), (0,)), ((), ()))) for j in range(dz.shape[1])]",
-        "the product of a matrix with a vector, from either side, summed over the rows of both",
     ),
     ("products", "m = n // 4", "m = n // 5", "the rows that four blocks leave over are added too, however many"),
     *(
