@@ -69,6 +69,14 @@ def test_an_epoch_takes_every_row_once_in_an_order_of_its_own():
     assert_close(state.params, descended(drawn_order, 2, np.ones(N, np.float32), 0.1))
 
 
+def test_rows_are_sorted_by_their_numbers_and_equal_numbers_by_row():
+    numbers = np.array([3, 2**32 - 1, 0, 3, 2**31, 0, 2**32 - 1, 2**31 - 1], np.uint32)
+    for form in (batches._sorted, batches._sorted_as_one):
+        rows = jax.vmap(form)(np.stack([numbers, np.zeros_like(numbers)]))
+        assert rows.dtype == np.int32
+        np.testing.assert_array_equal(rows, [[2, 5, 0, 3, 7, 4, 1, 6], range(8)])
+
+
 def test_what_a_row_of_weight_0_holds_is_never_looked_at():
     weights, x, y = np.ones(N, np.float32), X.copy(), Y.copy()
     weights[2], x[2], y[2] = 0, np.nan, np.inf
