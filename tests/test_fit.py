@@ -74,8 +74,9 @@ def test_patience_ends_a_run():
     assert len(result.history.loss) == result.state.epoch == result.best_epoch + 3
 
 
-def test_ctrl_c_ends_a_run_with_what_it_has_and_resuming_completes_it_to_the_same_bits(tmp_path):
+def test_ctrl_c_ends_a_run_with_what_it_has_and_resuming_completes_it_to_the_same_bits(tmp_path, monkeypatch):
     whole = fit(epochs=30)
+    monkeypatch.setattr(loop, "_SECONDS", 0)
     path = tmp_path / "run.safetensors"
     part = fit(epochs=30, checkpoint=path, resume=True, callback=interrupt_from(7))
     assert part.stopped == "interrupted"
@@ -131,7 +132,7 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
         fit(epochs=1, checkpoint=tmp_path / "nowhere" / "run.safetensors")
 
 
-def test_an_ensemble_is_fitted_as_one_program_and_each_member_stops_by_itself(tmp_path):
+def test_an_ensemble_is_fitted_as_one_program_and_each_member_stops_by_itself(tmp_path, monkeypatch):
     ensemble = jaxmlp.init_ensemble(jax.random.key(3), (3, 4, 1), 3, w_init=jax.nn.initializers.he_normal())
     fits = partial(fit.func, ensemble, *fit.args[1:], **fit.keywords, epochs=60, patience=4)
     whole = fits()
@@ -146,6 +147,7 @@ def test_an_ensemble_is_fitted_as_one_program_and_each_member_stops_by_itself(tm
         alone = fit.func(member, *fit.args[1:], **fit.keywords | {"key": keys[k]}, epochs=60, patience=4)
         assert_close(jax.tree.map(lambda leaf: leaf[k], whole.params), alone.params, 1e-4)  # noqa: B023
     path = tmp_path / "run.safetensors"
+    monkeypatch.setattr(loop, "_SECONDS", 0)
     part = fits(checkpoint=path, callback=interrupt_from(3))
     assert "interrupted" in part.stopped
     assert_equal(fits(checkpoint=path, resume=True).params, whole.params)

@@ -158,10 +158,12 @@ def chunks(
         ended = np.asarray(state.epoch) + np.asarray(state.diverged)  # the epoch that failed included
         ran, done = int(np.max(ended)) - done, int(np.max(state.epoch))
         yield state, jax.tree.map(lambda values: np.asarray(values)[..., :ran], measured)  # noqa: B023 (called at once)
-        if seconds < _SECONDS / 2:
-            length = min(2 * length, CAPACITY)
-        elif seconds > _SECONDS:
-            length = max(length // 2, 1)
+        length = paced(length, seconds, _SECONDS)
+
+
+def paced(length: int, seconds: float, aim: float) -> int:
+    """How many epochs take `aim` seconds, if `length` took so many: at least one, and no more than a history holds."""
+    return min(max(int(length * aim / seconds), 1), CAPACITY)
 
 
 def _on_host(state: FitState) -> FitState:
@@ -186,10 +188,10 @@ def _names(activation: Any, criterion: Criterion) -> list[str]:
 
 def _wait(array: Any) -> None:
     """Wait for a result with Python awake, so that Ctrl-C is answered at once and not when the chunk is done."""
-    pause = 1e-5
+    start = time.perf_counter()
     while not array.is_ready():
-        time.sleep(pause)
-        pause = min(2 * pause, 0.01)
+        # Too late by a sixteenth of what it took, at most; and by no more than anybody sees.
+        time.sleep(min(max((time.perf_counter() - start) / 16, 2e-5), 0.01))
     array.block_until_ready()
 
 

@@ -12,7 +12,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxmlp.activations import Activation
 from jaxmlp.criteria import Criterion
-from jaxmlp.fitting.epochs import CAPACITY, FitState, init_fit, run_epochs, running
+from jaxmlp.fitting.epochs import FitState, init_fit, run_epochs, running
+from jaxmlp.fitting.loop import paced
 from jaxmlp.fitting.optimizers import adam
 from jaxmlp.network import Params, forward
 
@@ -90,11 +91,7 @@ def train_members(
             break
         if progress is not None:
             progress(done / settings.epochs)
-        seconds = time.perf_counter() - start
-        if seconds < _SECONDS / 2:
-            length = min(2 * length, CAPACITY)
-        elif seconds > _SECONDS:
-            length = max(length // 2, 1)
+        length = paced(length, time.perf_counter() - start, _SECONDS)
     outputs = _predict(state.best_params, members.fold, data.x_test, settings)
     params, outputs, epochs = jax.tree.map(
         lambda leaf: np.asarray(leaf)[:count], (state.best_params, outputs, state.best_epoch)
