@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import jaxmlp
 from jaxmlp.fitting import epochs
-from jaxmlp.sklearn import MLPClassifier, MLPRegressor, estimator
+from jaxmlp.sklearn import MLPClassifier, MLPRegressor, estimator, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -324,6 +324,10 @@ def test_only_another_shape_of_table_is_another_program():
         assert programs(40, **other) == before
     assert programs(41) == programs(60) == before  # rows of weight 0 fill up to 64
     assert programs(40, hidden_layer_sizes=(8,)) == (before[0] + 1, before[1] + 1)
+    # In batches, the folds of a table and all of it; but no large table is filled up to twice its length.
+    assert rows.batches(1437, "auto") == rows.batches(1797, "auto") == (2048, 200)
+    assert rows.batches(200, "auto") == (224, None)
+    assert rows.batches(20_000, 64) == (20_480, 64)
 
 
 @pytest.mark.parametrize(

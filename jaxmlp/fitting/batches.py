@@ -53,9 +53,7 @@ def train_epoch(
         The network, the optimizer's state, and the mean loss of all rows, each taken before its batch's step.
     """
 
-    def step(carry, batch):
-        params, opt_state = carry
-        x, y, c = batch
+    def step(params, opt_state, x, y, c):
         if weights is not None:
             x, y = _seen(x, c), _seen(y, c)
         total = jnp.sum(c, dtype=_wide(c.dtype))
@@ -64,24 +62,31 @@ def train_epoch(
         if l2 is not None:
             share = jnp.asarray(l2, total.dtype) / jnp.where(total > 0, total, 1)
             value, grads = _penalised(value, grads, params, share.astype(c.dtype))
-        stepped = optimizer_step(optimizer, params, grads, opt_state)
-        if weights is not None:  # without weights no batch is empty
-            stepped = where(total > 0, stepped, carry)
-        return stepped, (value.astype(total.dtype) * total, total)
+        return *optimizer_step(optimizer, params, grads, opt_state), value.astype(total.dtype) * total, total
 
-    def gathered_step(carry, rows):
-        real = rows < x.shape[0]
-        c = jnp.where(real, 1 if weights is None else _taken(weights, rows), 0).astype(x.dtype)
-        return step(carry, (_taken(x, rows), _taken(y, rows), c))
+    n = x.shape[0]
+    if batch_size is None or batch_size >= n:
+        c = jnp.ones(n, x.dtype) if weights is None else weights
+        *stepped, loss, total = step(params, opt_state, x, y, c)
+        if weights is not None:
+            stepped = chosen(total > 0, stepped, [params, opt_state])
+        params, opt_state = stepped
+        return params, opt_state, (loss / total).astype(x.dtype)
 
-    carry = params, opt_state
-    if batch_size is None or batch_size >= x.shape[0]:
-        c = jnp.ones(x.shape[:1], x.dtype) if weights is None else weights
-        (params, opt_state), (losses, totals) = step(carry, (x, y, c))
-    else:
-        rows = _shuffled(key, x.shape[0], weights, batch_size)
-        (params, opt_state), (losses, totals) = lax.scan(gathered_step, carry, rows)
-    return params, opt_state, (jnp.sum(losses) / jnp.sum(totals)).astype(x.dtype)
+    rows = _shuffled(key, n, weights, batch_size)
+
+    def batch(k, carry):
+        params, opt_state, losses, totals = carry
+        taken = rows[k]
+        c = jnp.where(taken < n, 1 if weights is None else _taken(weights, taken), 0).astype(x.dtype)
+        params, opt_state, loss, total = step(params, opt_state, _taken(x, taken), _taken(y, taken), c)
+        return params, opt_state, losses + loss, totals + total
+
+    # The rows of weight 0 are the last, so that the batches of nothing else can be left out.
+    batches = len(rows) if weights is None else -(-jnp.sum(weights > 0) // batch_size)
+    zero = jnp.zeros((), _wide(x.dtype))
+    params, opt_state, losses, totals = lax.fori_loop(0, batches, batch, (params, opt_state, zero, zero))
+    return params, opt_state, (losses / totals).astype(x.dtype)
 
 
 def evaluate(
@@ -120,9 +125,10 @@ def outputs_of(params: Params, x: Array, activation: Activation | tuple[Activati
     return lax.fori_loop(0, -(-n // _BLOCK), block, jnp.zeros((n, params[-1].w.shape[1]), x.dtype))
 
 
-def where(condition: Array, new: Any, old: Any) -> Any:
-    """Leaf by leaf, `new` if the scalar `condition` holds, else `old`."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+def chosen(condition: Array, new: Any, old: Any) -> Any:
+    """One of two trees alike: `new` if the scalar `condition` holds, else `old`."""
+    # No jnp.where, which would be compiled for each leaf.
+    return lax.cond(condition, lambda new, old: new, lambda new, old: old, new, old)
 
 
 def _penalised(value: Array, grads: Params, params: Params, share: Array) -> tuple[Array, Params]:

@@ -25,7 +25,7 @@ from jaxmlp.checks import (
     network_dtype,
 )
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
-from jaxmlp.fitting.batches import evaluate, train_epoch, where
+from jaxmlp.fitting.batches import chosen, evaluate, train_epoch
 from jaxmlp.fitting.metrics import Metric, metric_of
 from jaxmlp.fitting.optimizers import checked_optimizer
 from jaxmlp.network import Params
@@ -216,13 +216,13 @@ def _run_one(
                 params, *valid, activation=activation, criterion=criterion, metric=metric
             )
             better = validation_loss < state.best_loss
-            best_params, best_epoch = where(better, (params, number), (state.best_params, state.best_epoch))
+            best_params, best_epoch = chosen(better, (params, number), (state.best_params, state.best_epoch))
             watched = validation_loss
         fell = watched < state.best_loss - jnp.asarray(tolerance, loss.dtype)
         waited = jnp.where(fell, 0, state.waited + 1)
         lowest = jnp.where(watched < state.best_loss, watched, state.best_loss)
         after = FitState(params, opt_state, state.key, number, best_params, best_epoch, lowest, waited, state.diverged)
-        after = where(finite, after._replace(key=None), state._replace(key=None, diverged=~state.diverged))
+        after = chosen(finite, after._replace(key=None), state._replace(key=None, diverged=~state.diverged))
         measured = History(jnp.where(finite, loss, jnp.inf), validation_loss, reached)
         history = jax.tree.map(lambda all, new: all.at[state.epoch - first].set(new), history, measured)
         return after._replace(key=state.key), history
@@ -240,4 +240,4 @@ def params_of_many(params: Any) -> bool:
 
 
 def _all_finite(params: Params) -> Array:
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]))
+    return jnp.all(jnp.isfinite(jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(params)])))

@@ -4,16 +4,21 @@ import numpy as np
 
 from jaxmlp.checks import checked_count
 
+# Tables of up to so many rows may be filled up to twice their length: the folds of a table and all of it then are one
+# program more often than not.
+_DOUBLED = 2**14
+
 
 def batches(n: int, batch_size: int | str) -> tuple[int, int | None]:
     """The rows that n rows are filled up to, and the rows of a batch, None where all are one batch.
 
-    Filling up adds no batch: scikit-learn's "auto" are 200 rows, or all.
+    What is filled up to a power of two adds no batch, only memory; so larger tables are filled up less.
+    scikit-learn's "auto" are 200 rows, or all.
     """
     size = 200 if batch_size == "auto" else checked_count("batch_size", batch_size, at_least=1)
     if n <= size:
         return rounded(n), None
-    return -(-n // size) * size, size
+    return 1 << (n - 1).bit_length() if n <= _DOUBLED else rounded(n), size
 
 
 def rounded(n: int) -> int:
