@@ -17,10 +17,10 @@ pytestmark = pytest.mark.core
 # On both sides of every threshold: rows 15, 16 and 128, 129; inputs 4, 5; weights 256, 257 and 260.
 SHAPES = [(1, 3, 2), (15, 4, 1), (16, 4, 64), (16, 4, 65), (16, 256, 1), (16, 257, 1), (16, 5, 2)]
 SHAPES += [(128, 4, 2), (128, 5, 1), (129, 4, 1), (129, 1, 2)]
-# Outputs 8, 9, 15 and 16 of 63 and 64 inputs; few outputs of 16 rows and 15, of as many inputs and one less; a thousand
-# rows of a page.
+# Outputs 8, 9, 15 and 16 of 63 and 64 inputs; few outputs of 16 rows and 15, of as many inputs and one less; inputs
+# that fill the lanes better than outputs, and as well; a thousand rows of a page.
 SHAPES += [(9, 63, 9), (9, 64, 8), (9, 64, 9), (9, 64, 15), (9, 64, 16), (16, 64, 15), (15, 64, 15), (16, 64, 16)]
-SHAPES += [(17, 5, 5), (17, 4, 5), (1000, 1024, 16)]
+SHAPES += [(17, 5, 5), (17, 4, 5), (2, 32, 17), (2, 32, 48), (1000, 1024, 16)]
 # A form by itself: one row, two outputs and one, rows that four divides and that leave 1, 2 and 3 over.
 FORM_SHAPES = [(1, 1, 1), (1, 2, 3), (4, 3, 1), (17, 4, 2), (22, 1, 5), (103, 2, 1)]
 
@@ -40,6 +40,7 @@ FORMS = {
     "_weight_grad": lambda n, i, o: True,
     "_weight_grad_few_rows": lambda n, i, o: n >= 4,
     "_weight_grad_few_outputs": lambda n, i, o: True,
+    "_weight_grad_turned": lambda n, i, o: True,
     "_weight_grad_off_page": lambda n, i, o: True,
     "_bias_grad": lambda n, i, o: True,
     "_bias_grad_few_rows": lambda n, i, o: True,
@@ -156,6 +157,17 @@ def test_the_cpu_gets_its_own_forms():
     assert first_transposed(2**13 + 1, 32, 2) is None  # the copy of dz would take too much memory
     assert first_transposed(2**13 + 1, 50, 2) == (2**13 + 1, 2)  # but not beside x
     assert first_transposed(2**13 + 1, 49, 2) is None
+
+    def computed(n, fan_in, fan_out, platform="cpu"):
+        """The operands of the product, in the order of the program."""
+        shapes = [jax.ShapeDtypeStruct((n, width), jnp.float32) for width in (fan_in, fan_out)]
+        exported = jax.export.export(jax.jit(products.weight_grad), platforms=[platform])(*shapes)
+        return re.search(r"stablehlo.dot_general (%\w+), (%\w+),", exported.mlir_module()).groups()
+
+    assert computed(200, 64, 100) == computed(200, 100, 50) == computed(9, 32, 17) == ("%arg1", "%arg0")
+    # On another platform; where outputs fill the lanes as well or better; few inputs; a result too large to be copied.
+    for shape in ((200, 64, 100, "cuda"), (200, 64, 64), (200, 50, 100), (200, 16, 100), (200, 256, 65)):
+        assert computed(*shape) == ("%arg0", "%arg1"), shape
     assert operations(1000, 1024, 64)["pad"] == 1
     assert operations(1000, 1000, 64) == {"dot_general": 1}
     x, b = jnp.ones((9, 64)), jnp.ones((1, 9))
