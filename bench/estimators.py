@@ -40,7 +40,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import jaxmlp.sklearn
-from jaxmlp.cli.train import default_batch_size
+from jaxmlp.cli.train import LEARNING_RATES, WEIGHT_DECAY, default_batch_size
 
 SIZES = [
     (50, 4, (10,)), (150, 4, (100,)), (1000, 10, (100,)), (1797, 64, (100,)), (10_000, 20, (100,)),
@@ -179,9 +179,10 @@ class Trained(BaseEstimator):
         sizes, key = (x.shape[1], 100, targets.shape[1]), jax.random.key(0)
         params = jaxmlp.init_params(key, sizes, w_init=jax.nn.initializers.he_normal())
         criterion = jaxmlp.squared_error if self.classes_ is None else jaxmlp.softmax_cross_entropy
+        optimizer = jaxmlp.adam(LEARNING_RATES["adam"], weight_decay=WEIGHT_DECAY)
         found = jaxmlp.fit(
             params, x.astype(np.float32), ((targets - self.center_) / self.scale_).astype(np.float32), key=key,
-            optimizer=jaxmlp.adam(5e-3), epochs=1000, batch_size=default_batch_size(len(x)), validation=1 / 9,
+            optimizer=optimizer, epochs=1000, batch_size=default_batch_size(len(x)), validation=1 / 9,
             patience=50, criterion=criterion,
         )  # fmt: skip
         self.model_ = jaxmlp.Model(found.params, criterion=criterion)

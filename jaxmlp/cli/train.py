@@ -50,7 +50,7 @@ from jaxmlp.network import Params, init_params
 from jaxmlp.storage import StorageError
 from jaxmlp.tables import Recipe
 
-_LEARNING_RATES = {"adam": 5e-3, "sgd": 1e-2}
+LEARNING_RATES, WEIGHT_DECAY = {"adam": 5e-3, "sgd": 1e-2}, 0.03
 _FRACTIONS = (0.1, 0.1)  # for early stopping, and kept aside
 
 _BUDGET = 60.0  # seconds of a search
@@ -97,7 +97,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="of the hidden layers (relu)")
     parser.add_argument("--learning-rate", type=rate, metavar="RATE", help="of the first step (chosen; --fast: 0.005)")
-    parser.add_argument("--weight-decay", type=rate, metavar="SHARE", help="of each weight a step (chosen; --fast: 0)")
+    parser.add_argument("--weight-decay", type=rate, metavar="SHARE", help="of a weight a step (chosen; --fast: 0.03)")
     parser.add_argument("--seed", type=key_seed, default=0, help="of folds, weights and batches (0)")
     parser.add_argument(
         "--budget",
@@ -164,8 +164,8 @@ def _checked_call(args: argparse.Namespace) -> Path:
 def _fit(args: argparse.Namespace, table: Prepared) -> Trained:
     recipe, (rows, validation, aside) = table.recipe, table.parts
     sizes = (recipe.n_inputs, *args.hidden, recipe.n_outputs)
-    learning_rate = _LEARNING_RATES[args.optimizer] if args.learning_rate is None else args.learning_rate
-    weight_decay = 0.0 if args.weight_decay is None else args.weight_decay
+    learning_rate = LEARNING_RATES[args.optimizer] if args.learning_rate is None else args.learning_rate
+    weight_decay = WEIGHT_DECAY if args.weight_decay is None else args.weight_decay
     n = int(rows.sum())
     batch_size = min(args.batch_size or default_batch_size(n), n)
     if table.untold:
