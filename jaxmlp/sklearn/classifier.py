@@ -131,11 +131,13 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         self._binarizer = LabelBinarizer().fit(y)
         self.classes_ = self._binarizer.classes_
 
-    def _targets(self, y: np.ndarray) -> np.ndarray:
+    def _check_classes(self, y: np.ndarray) -> None:
         check_classification_targets(y)
         unknown = np.setdiff1d(unique_labels(y), self.classes_)
         if len(unknown):
             raise ValueError(f"y must hold the classes of the first call only, {self.classes_}; got {unknown}")
+
+    def _targets(self, y: np.ndarray) -> np.ndarray:
         return self._binarizer.transform(y)
 
     def _class_weights(self, y: np.ndarray) -> np.ndarray | float:

@@ -134,6 +134,8 @@ class Perceptron(BaseEstimator):
             y = column_or_1d(y, warn=True)
         if reset:
             self._learn_classes(y if classes is None or y.ndim == 2 else classes)
+        if not reset or classes is not None:
+            self._check_classes(y)
         targets = self._targets(y)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         weights = weights * self._class_weights(y)
@@ -147,6 +149,9 @@ class Perceptron(BaseEstimator):
         return X, targets, weights
 
     def _learn_classes(self, y: Any) -> None:
+        pass
+
+    def _check_classes(self, y: np.ndarray) -> None:
         pass
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
