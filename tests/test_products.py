@@ -139,11 +139,13 @@ def test_the_cpu_gets_its_own_forms():
     def operations(n, fan_in, fan_out, platform="cpu"):
         return arithmetic(products.weight_grad, (jnp.ones((n, fan_in)), jnp.ones((n, fan_out))), platform)
 
+    def program(n, fan_in, fan_out, platform):
+        shapes = [jax.ShapeDtypeStruct((n, width), jnp.float32) for width in (fan_in, fan_out)]
+        return jax.export.export(jax.jit(products.weight_grad), platforms=[platform])(*shapes).mlir_module()
+
     def first_transposed(n, fan_in, fan_out, platform="cpu"):
         """The shape of what the program transposes before all else, None for nothing."""
-        shapes = [jax.ShapeDtypeStruct((n, width), jnp.float32) for width in (fan_in, fan_out)]
-        exported = jax.export.export(jax.jit(products.weight_grad), platforms=[platform])(*shapes)
-        found = re.search(r"stablehlo.transpose %arg\d.*\(tensor<(\d+)x(\d+)x", exported.mlir_module())
+        found = re.search(r"stablehlo.transpose %arg\d.*\(tensor<(\d+)x(\d+)x", program(n, fan_in, fan_out, platform))
         return found and tuple(map(int, found.groups()))
 
     assert "dot_general" not in operations(100, 3, 32)
@@ -160,9 +162,7 @@ def test_the_cpu_gets_its_own_forms():
 
     def computed(n, fan_in, fan_out, platform="cpu"):
         """The operands of the product, in the order of the program."""
-        shapes = [jax.ShapeDtypeStruct((n, width), jnp.float32) for width in (fan_in, fan_out)]
-        exported = jax.export.export(jax.jit(products.weight_grad), platforms=[platform])(*shapes)
-        return re.search(r"stablehlo.dot_general (%\w+), (%\w+),", exported.mlir_module()).groups()
+        return re.search(r"stablehlo.dot_general (%\w+), (%\w+),", program(n, fan_in, fan_out, platform)).groups()
 
     assert computed(200, 64, 100) == computed(200, 100, 50) == computed(9, 32, 17) == ("%arg1", "%arg0")
     # On another platform; where outputs fill the lanes as well or better; few inputs; a result too large to be copied.

@@ -56,8 +56,8 @@ _FRACTIONS = (0.1, 0.1)  # for early stopping, and kept aside
 _BUDGET = 60.0  # seconds of a search
 
 # The options of a single training, and their defaults.
-_FAST = {"optimizer": "adam", "batch_size": None, "epochs": 1000, "patience": 50, "members": None}
-_FAST |= {"checkpoint": None, "resume": False}
+FAST = {"optimizer": "adam", "batch_size": None, "epochs": 1000, "patience": 50, "members": None}
+FAST |= {"checkpoint": None, "resume": False}
 
 
 class Trained(NamedTuple):
@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
 def _checked_call(args: argparse.Namespace) -> Path:
     """Refuse before training what would fail after it; return the model's path."""
     checked_plot(args.plot)
-    for name, default in _FAST.items():
+    for name, default in FAST.items():
         if not args.fast and getattr(args, name) not in (None, False):
             raise CommandError(f"--{name.replace('_', '-')} needs --fast, which trains once")
         if getattr(args, name) is None:
