@@ -19,6 +19,7 @@ HEADINGS = {
     "minimum_us": "minimum, µs",
     "first_call_s": "first call, s",
     "temp_KiB": "temporary memory, KiB",
+    "times_import": "times import jax",
     "ours_to_it": "ours to it",
     "us_an_epoch": "an epoch, µs",
 }

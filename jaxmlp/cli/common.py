@@ -4,6 +4,8 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -62,10 +64,34 @@ def checked_plot(path: str | None) -> None:
     required("matplotlib", extra="tables")
 
 
-def run_once(function: Any, *arguments: Any) -> Any:
-    """`function(*arguments)` compiled in a hurry: in a short process what runs once is not worth optimising."""
-    options: Any = {"xla_backend_optimization_level": 0}
-    return jax.jit(function).lower(*arguments).compile(options)(*arguments)
+class Compiling:
+    """A function of arrays, traced now and compiled in another thread while Python traces the next one.
+
+    Arguments:
+        function: what to compile.
+        arguments: arrays, or the `shapes` of those that another program still has to make.
+        hurried: whether to leave out XLA's optimisations, which in a short process what runs once does not repay.
+
+    `shapes` are those of what it returns.
+    """
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any, hurried: bool):
+        traced = jax.jit(function).trace(*arguments)
+        self.shapes: Any = traced.out_info
+        options: Any = {"xla_backend_optimization_level": 0} if hurried else None
+        self._compiled = _THREADS.submit(traced.lower().compile, options)
+
+    def result(self) -> Callable[..., Any]:
+        """The compiled function, as soon as it is there."""
+        return self._compiled.result()
+
+
+_THREADS = ThreadPoolExecutor()
+
+
+def run_once(function: Callable[..., Any], *arguments: Any) -> Any:
+    """`function(*arguments)`, compiled in a hurry."""
+    return Compiling(function, *arguments, hurried=True).result()(*arguments)
 
 
 def platform() -> str:

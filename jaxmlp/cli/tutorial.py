@@ -15,6 +15,7 @@ from jaxmlp import plots
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.cli.common import (
     CommandError,
+    Compiling,
     checked_plot,
     key_seed,
     not_negative,
@@ -62,6 +63,7 @@ def add_parser(commands: Any) -> None:
 class _Run(NamedTuple):
     """What was trained: one network, or many; then each has its spread, and losses a leading member axis."""
 
+    targets: np.ndarray
     losses: np.ndarray
     response: np.ndarray
     predictions: np.ndarray
@@ -76,9 +78,7 @@ def run(args: argparse.Namespace) -> int:
     checked_plot(args.plot)
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     sizes = (3, *args.hidden, 1)
-    start = time.perf_counter()
-    x, y, params = draw(seed, sizes, args.members)
-    trained = (_train_one if args.members is None else _train_many)(args, params, x, y, start)
+    trained = (_train_one if args.members is None else _train_many)(args, sizes, seed)
 
     if args.json:
         result = {"seed": seed, "epochs": args.epochs, "learning_rate": args.learning_rate, "hidden": args.hidden}
@@ -94,7 +94,9 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         title = "-".join(str(size) for size in sizes) + f", {args.epochs} epochs, seed {seed}"
         title += "" if args.members is None else f", {args.members} networks"
-        figure = plots.training_figure(trained.losses, y, trained.predictions, trained.predictions_spread, title=title)
+        figure = plots.training_figure(
+            trained.losses, trained.targets, trained.predictions, trained.predictions_spread, title=title
+        )
         write_figure(figure, args.plot)
 
     if args.hidden != _HIDDEN:
@@ -109,21 +111,29 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _train_one(args: argparse.Namespace, params: Params, x: Array, y: Array, start: float) -> _Run:
+def _train_one(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> _Run:
     activation = ACTIVATIONS[args.activation]
-    program = jax.jit(partial(train, epochs=args.epochs, activation=activation))
-    program = program.lower(params, x, y, args.learning_rate).compile()
+    start = time.perf_counter()
+    drawing = Compiling(partial(_draw, sizes=sizes, members=None), np.uint32(seed), hurried=True)
+    x, y, params = drawing.shapes
+    program = partial(train, epochs=args.epochs, activation=activation)
+    training = Compiling(program, params, x, y, args.learning_rate, hurried=False)
+    answering = Compiling(partial(_response_and_predictions, activation=activation), params, x, hurried=True)
+    x, y, params = drawing.result()(np.uint32(seed))
+    program, answer = training.result(), answering.result()
     compiled = time.perf_counter()
     params, losses = program(params, x, y, args.learning_rate)
     losses = np.asarray(losses)
     done = time.perf_counter()
 
-    response, predictions = run_once(partial(_response_and_predictions, activation=activation), params, x)
-    return _Run(losses, np.asarray(response), np.asarray(predictions), None, None, compiled - start, done - compiled)
+    response, predictions = (np.asarray(v) for v in answer(params, x))
+    return _Run(np.asarray(y), losses, response, predictions, None, None, compiled - start, done - compiled)
 
 
-def _train_many(args: argparse.Namespace, params: Params, x: Array, y: Array, start: float) -> _Run:
+def _train_many(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> _Run:
     activation = ACTIVATIONS[args.activation]
+    start = time.perf_counter()
+    x, y, params = draw(seed, sizes, args.members)
     program = partial(train_ensemble, epochs=args.epochs, activation=activation)
     jax.block_until_ready(program(params, x, y, args.learning_rate))  # it finds its devices, and compiles, by a call
     compiled = time.perf_counter()
@@ -133,8 +143,9 @@ def _train_many(args: argparse.Namespace, params: Params, x: Array, y: Array, st
 
     each = jax.vmap(partial(_response_and_predictions, activation=activation), (0, None))
     responses, predictions = (np.asarray(v) for v in run_once(each, jax.tree.map(np.asarray, params), x))
+    response, prediction = responses.mean(0), predictions.mean(0)
     spreads = (responses.std(0), predictions.std(0))
-    return _Run(losses, responses.mean(0), predictions.mean(0), *spreads, compiled - start, done - compiled)
+    return _Run(np.asarray(y), losses, response, prediction, *spreads, compiled - start, done - compiled)
 
 
 def draw(seed: int, sizes: tuple[int, ...], members: int | None = None) -> tuple[Array, Array, Params]:
