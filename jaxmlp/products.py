@@ -7,6 +7,7 @@ fuse with what stands around them. Thresholds were chosen by `bench/scaling.py` 
 cores with AVX2.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,10 +20,15 @@ from jax.sharding import AxisType
 # Called outside jit, a product is one program and not one for each term; inside, it dissolves into the caller's.
 _one_program = partial(jax.jit, inline=True)
 
-# Written out as elementwise sums within all of these; above, the textbook's form is as fast, and threads can share it.
+# Written out as elementwise sums within all of these. Above the first three the textbook's form is as fast; above the
+# last XLA takes the sums for so much work that it wakes another thread in each of them, for longer than they take.
 FEW_ROWS = range(16, 129)
 FEW_INPUTS = 4
 FEW_WEIGHTS = 256
+FEW_ENTRIES = 3200
+# From so many rows on the threads are worth it, and z, written out from few inputs, or a few more for a few lanes of
+# outputs, is not kept but computed again for the backward pass: it is memory that takes the time. Down to two thirds.
+MANY_ROWS = 4096
 # A product with so many outputs, and inputs from so many on, is twice as fast with 16 outputs.
 FILLED_OUTPUTS = range(9, 16)
 FILLED_INPUTS = 64
@@ -43,8 +49,10 @@ PAGE_ROWS = 1000
 @_one_program
 def dense(x: Array, w: Array, b: Array) -> Array:
     """`x w + b`: (n, fan_in), (fan_in, fan_out), (1, fan_out) to (n, fan_out)."""
-    fast = _dense_filled if _static(w) and w.shape[1] in FILLED_OUTPUTS and w.shape[0] >= FILLED_INPUTS else None
-    if _small(x.shape[0], w.size) and x.shape[1] <= FEW_INPUTS:
+    fast = None
+    if _static(w) and w.shape[1] in FILLED_OUTPUTS and w.shape[0] >= FILLED_INPUTS:
+        fast = _dense_filled
+    if (_small(x.shape[0], *w.shape) and x.shape[1] <= FEW_INPUTS) or _long(x, w):
         fast = _dense_few_inputs
     return _on_cpu(fast, _dense, x, w, b)
 
@@ -60,7 +68,7 @@ def weight_grad(x: Array, dz: Array) -> Array:
             fast = _weight_grad_turned
         if _few_outputs(x, dz):
             fast = _weight_grad_few_outputs
-    if _small(x.shape[0], x.shape[1] * dz.shape[1]) and (x.shape[1] <= FEW_INPUTS or dz.shape[1] == 1):
+    if _small(x.shape[0], x.shape[1], dz.shape[1]) and (x.shape[1] <= FEW_INPUTS or dz.shape[1] == 1):
         fast = _weight_grad_few_rows
     return _on_cpu(fast, _weight_grad, x, dz)
 
@@ -75,7 +83,7 @@ def bias_grad(dz: Array) -> Array:
 @_one_program
 def input_grad(dz: Array, w: Array) -> Array:
     """`dz wᵀ`: (n, fan_out), (fan_in, fan_out) to (n, fan_in)."""
-    fast = _input_grad_one_output if _small(dz.shape[0], w.size) and w.shape[1] == 1 else None
+    fast = _input_grad_one_output if _small(dz.shape[0], *w.shape) and w.shape[1] == 1 else None
     return _on_cpu(fast, _input_grad, dz, w)
 
 
@@ -87,8 +95,15 @@ def on_several_devices(operands: Any) -> bool:
     return any(size > 1 and kind is not AxisType.Manual for size, kind in axes)
 
 
-def _small(rows: int, weights: int) -> bool:
-    return rows in FEW_ROWS and isinstance(weights, int) and weights <= FEW_WEIGHTS
+def _small(rows: int, *widths: int) -> bool:
+    few = rows in FEW_ROWS and all(isinstance(width, int) for width in widths)
+    return few and math.prod(widths) <= FEW_WEIGHTS and rows * max(widths) <= FEW_ENTRIES
+
+
+def _long(x: Array, w: Array) -> bool:
+    if not _static(x, w) or x.shape[0] < MANY_ROWS or w.shape[1] < LANES:
+        return False
+    return x.shape[1] <= FEW_INPUTS or (x.shape[1] <= 2 * FEW_INPUTS and w.shape[1] <= 2 * LANES)
 
 
 def _static(*operands: Array) -> bool:

@@ -40,6 +40,7 @@ TESTS = {
 # These choose a form by shape. All forms are the same function, so no test can or should tell the choices apart.
 CHOICES = {"dense", "weight_grad", "bias_grad", "input_grad"}
 THRESHOLDS = {"FEW_INPUTS", "FEW_ROWS", "FEW_WEIGHTS", "FILLED_OUTPUTS", "FILLED_INPUTS", "FEW_OUTPUTS", "_small"}
+THRESHOLDS |= {"FEW_ENTRIES", "MANY_ROWS", "_long"}
 THRESHOLDS |= {"COPIED_ENTRIES", "COPIED_SHARE", "LANES", "TURNED_INPUTS", "PAGE", "PAGE_ROWS"}
 THRESHOLDS |= {"_few_outputs", "_fills_lanes"}
 TYPES = {"Params"}

@@ -14,9 +14,11 @@ from jaxmlp import backprop, network, products
 
 pytestmark = pytest.mark.core
 
-# On both sides of every threshold: rows 15, 16 and 128, 129; inputs 4, 5; weights 256, 257 and 260.
+# On both sides of every threshold: rows 15, 16 and 128, 129; inputs 4, 5; weights 256, 257 and 260; entries 3200, 3232.
 SHAPES = [(1, 3, 2), (15, 4, 1), (16, 4, 64), (16, 4, 65), (16, 256, 1), (16, 257, 1), (16, 5, 2)]
-SHAPES += [(128, 4, 2), (128, 5, 1), (129, 4, 1), (129, 1, 2)]
+SHAPES += [(128, 4, 2), (128, 5, 1), (129, 4, 1), (129, 1, 2), (100, 4, 32), (101, 4, 32)]
+# Many rows, 4095 and 4096: inputs 4, 5 and 8, 9; outputs 15, 16 and 32, 33.
+SHAPES += [(4095, 4, 16), (4096, 4, 15), (4096, 4, 33), (4096, 5, 33), (4096, 8, 32), (4096, 9, 32)]
 # Outputs 8, 9, 15 and 16 of 63 and 64 inputs; few outputs of 16 rows and 15, of as many inputs and one less; inputs
 # that fill the lanes better than outputs, and as well; a thousand rows of a page.
 SHAPES += [(9, 63, 9), (9, 64, 8), (9, 64, 9), (9, 64, 15), (9, 64, 16), (16, 64, 15), (15, 64, 15), (16, 64, 16)]
@@ -170,6 +172,18 @@ def test_the_cpu_gets_its_own_forms():
         assert computed(*shape) == ("%arg0", "%arg1"), shape
     assert operations(1000, 1024, 64)["pad"] == 1
     assert operations(1000, 1000, 64) == {"dot_general": 1}
+
+    def written_out(n, fan_in, fan_out, platform="cpu"):
+        shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((n, fan_in), (fan_in, fan_out), (1, fan_out))]
+        return "dot_general" not in arithmetic(products.dense, shapes, platform)
+
+    assert written_out(100, 4, 32)
+    assert not written_out(101, 4, 32)
+    assert written_out(4096, 4, 1024)
+    assert written_out(4096, 8, 32)
+    # On another platform; fewer rows; less than a lane; more outputs, more inputs than a few.
+    for shape in ((4096, 4, 1024, "tpu"), (4095, 4, 32), (4096, 4, 15), (4096, 5, 33), (4096, 9, 32)):
+        assert not written_out(*shape), shape
     x, b = jnp.ones((9, 64)), jnp.ones((1, 9))
     assert arithmetic(products.dense, (x, jnp.ones((64, 9)), b), "cpu")["pad"] == 1
     assert "pad" not in arithmetic(products.dense, (x, jnp.ones((64, 9)), b), "cuda")
