@@ -40,7 +40,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import jaxmlp.sklearn
-from jaxmlp.cli.train import FAST, LEARNING_RATES, WEIGHT_DECAY, default_batch_size
+from jaxmlp.cli.fast import DEFAULTS, LEARNING_RATES, WEIGHT_DECAY, default_batch_size
 
 SIZES = [
     (50, 4, (10,)), (150, 4, (100,)), (1000, 10, (100,)), (1797, 64, (100,)), (10_000, 20, (100,)),
@@ -182,8 +182,8 @@ class Trained(BaseEstimator):
         optimizer = jaxmlp.adam(LEARNING_RATES["adam"], weight_decay=WEIGHT_DECAY)
         found = jaxmlp.fit(
             params, x.astype(np.float32), ((targets - self.center_) / self.scale_).astype(np.float32), key=key,
-            optimizer=optimizer, epochs=FAST["epochs"], batch_size=default_batch_size(len(x)), validation=1 / 9,
-            patience=FAST["patience"], criterion=criterion,
+            optimizer=optimizer, epochs=DEFAULTS["epochs"], batch_size=default_batch_size(len(x)), validation=1 / 9,
+            patience=DEFAULTS["patience"], criterion=criterion,
         )  # fmt: skip
         self.model_ = jaxmlp.Model(found.params, criterion=criterion)
         return self

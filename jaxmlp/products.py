@@ -3,7 +3,8 @@
 This is the one module whose job is speed. Every form of a product is the same function; a test holds each against the
 textbook's. Off the CPU, in bfloat16 and on several devices the form is always the textbook's. On one CPU, XLA turns a
 small product or sum into kernels of their own, which cost more than their arithmetic; written as elementwise sums they
-fuse with what stands around them. Thresholds were chosen by `bench/scaling.py` and `bench/tutorial.py`, on two x86-64
+fuse with what stands around them. Who differentiates us (a gradient through a training run, say) gets autodiff of the
+textbook's form, on every platform. Thresholds were chosen by `bench/scaling.py` and `bench/tutorial.py`, on two x86-64
 cores with AVX2.
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.custom_derivatives import SymbolicZero
 from jax.sharding import AxisType
 
 # Called outside jit, a product is one program and not one for each term; inside, it dissolves into the caller's.
@@ -154,7 +156,7 @@ def _dense_few_inputs(x: Array, w: Array, b: Array) -> Array:
 
 def _dense_filled(x: Array, w: Array, b: Array) -> Array:
     outputs = w.shape[1]
-    filled = jnp.pad(w, ((0, 0), (0, -outputs % 16)))
+    filled = jnp.pad(w, ((0, 0), (0, -outputs % LANES)))
     z = lax.dot_general(x, filled, (((1,), (0,)), ((), ())))[:, :outputs]
     return z + jnp.broadcast_to(b, z.shape)
 
@@ -173,7 +175,7 @@ def _weight_grad_turned(x: Array, dz: Array) -> Array:
 def _weight_grad_off_page(x: Array, dz: Array) -> Array:
     # Without the barrier XLA would fill x up as soon as it is there, in the forward pass, and hold both.
     x, dz = lax.optimization_barrier((x, dz))
-    longer = jnp.pad(x, ((0, 0), (0, 16)))
+    longer = jnp.pad(x, ((0, 0), (0, LANES)))
     return _weight_grad(longer, dz)[: x.shape[1]]
 
 
@@ -211,9 +213,23 @@ def _pairwise_sum(terms: list[Array]) -> Array:
     return terms[0]
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _on_cpu(fast: Callable[..., Array] | None, textbook: Callable[..., Array], *operands: Array) -> Array:
     # Decided when the program is lowered, so that an export for other platforms gets the textbook's form.
     # In bfloat16 a sum written out would round after each term; several devices would send each other its rows.
     if fast is None or operands[0].dtype == jnp.bfloat16 or on_several_devices(operands):
         return textbook(*operands)
     return lax.platform_dependent(*operands, cpu=fast, default=textbook)
+
+
+@partial(_on_cpu.defjvp, symbolic_zeros=True)
+def _on_cpu_jvp(fast, textbook, operands, tangents):
+    # Autodiff is JAX's, of the textbook's form: it would take the others apart, term by term.
+    moved = [k for k, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
+
+    def of_moved(*values):
+        given = dict(zip(moved, values, strict=True))
+        return textbook(*[given.get(k, operand) for k, operand in enumerate(operands)])
+
+    _, tangent = jax.jvp(of_moved, [operands[k] for k in moved], [tangents[k] for k in moved])
+    return _on_cpu(fast, textbook, *operands), tangent

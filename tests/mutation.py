@@ -75,18 +75,9 @@ EQUIVALENT: list[tuple[str, str, str, str]] = [
         for entry in ("1, 0", "0, 1")
     ),
     *(
-        ("products", before, before.replace(*change), "what is filled in is cut off again, however much")
-        for before, *changes in (
-            (
-                "filled = jnp.pad(w, ((0, 0), (0, -outputs % 16)))",
-                ("-outputs % 16", "16"),
-                ("-outputs", "outputs"),
-                ("16", "17"),
-                ("16", "15"),
-            ),
-            ("longer = jnp.pad(x, ((0, 0), (0, 16)))", ("16", "17"), ("16", "15")),
-        )
-        for change in changes
+        ("products", filled, filled.replace(*change), "what is filled in is cut off again, however much")
+        for filled in ("filled = jnp.pad(w, ((0, 0), (0, -outputs % LANES)))",)
+        for change in (("-outputs % LANES", "LANES"), ("-outputs", "outputs"))
     ),
     ("products", "m = n // 4", "m = n // 5", "the rows that four blocks leave over are added too, however many"),
     *(

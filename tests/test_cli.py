@@ -29,7 +29,7 @@ def test_the_tutorial_prints_its_twenty_lines_and_the_response_beside_the_truth(
 
 
 def test_json_holds_one_object_and_all_losses(command):
-    code, out, _ = command("tutorial", "--seed", 0, "--epochs", 25, "--json")
+    code, out, _ = command("--seed", 0, "--epochs", 25, "--json")  # options alone are the tutorial's
     (line,) = out
     result = json.loads(line)
     assert code == 0
@@ -99,6 +99,7 @@ def test_a_run_that_diverges_fails_and_names_the_epoch(command):
         (["explain", "--seed", str(2**40)], "is not a whole number from 0 to 2**32 - 1"),
         (["tutorial", "--epochs", "1" + "0" * 400], "is not a whole number from 0 to 10000000"),
         (["tutorial", "--see", "3"], "unrecognized arguments: --see 3"),
+        (["--see", "3"], "unrecognized arguments: --see 3"),
         (["learn"], "invalid choice: 'learn'"),
     ],
 )

@@ -13,7 +13,7 @@ from fuzz import TARGET, mutated_table
 from helpers import files_no_longer_than
 
 import jaxmlp
-from jaxmlp.cli import train
+from jaxmlp.cli import fast
 from jaxmlp.fitting import fit, loop
 
 
@@ -146,7 +146,7 @@ def test_ctrl_c_keeps_the_best_model_so_far(command, houses, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(loop, "_SECONDS", 0)  # an epoch a chunk
-    monkeypatch.setattr(train, "fit", functools.partial(fit, callback=interrupt))
+    monkeypatch.setattr(fast, "fit", functools.partial(fit, callback=interrupt))
     code, out, err = command("train", "houses.csv", "--target", "price", *SHORT)
     assert code == 130
     assert out[-1] == "jaxmlp predict houses.safetensors houses.csv"
@@ -233,7 +233,7 @@ def test_a_users_mistake_is_one_line_and_exit_2(command, houses, words, message)
 
 
 def test_steps_are_small_on_few_rows_and_many_rows_take_few_steps():
-    sizes = [train.default_batch_size(n) for n in (1, 160, 8192, 16_384, 100_000, 2_000_000)]
+    sizes = [fast.default_batch_size(n) for n in (1, 160, 8192, 16_384, 100_000, 2_000_000)]
     assert sizes == [32, 32, 32, 64, 512, 4096]
 
 
@@ -249,7 +249,7 @@ class EnoughError(Exception):
     ],
 )
 def test_a_table_with_something_wrong_gives_a_model_or_one_line(command, monkeypatch, seeds, models):
-    trained, refused, draw = 0, 0, train._draw
+    trained, refused, draw = 0, 0, fast._draw
 
     def counted(*args):
         nonlocal trained
@@ -258,7 +258,7 @@ def test_a_table_with_something_wrong_gives_a_model_or_one_line(command, monkeyp
             raise EnoughError
         return draw(*args)
 
-    monkeypatch.setattr(train, "_draw", counted)
+    monkeypatch.setattr(fast, "_draw", counted)
     for seed in seeds:
         content, suffix = mutated_table(seed)
         path = pathlib.Path(f"table{suffix}")

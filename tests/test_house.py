@@ -52,9 +52,10 @@ MAY_IMPORT = {
 
 # What a module of the foundation may take from outside: the standard library, NumPy and JAX.
 JAX_ONLY = (*sorted(CORE), "ensembles", "export", "sharding")
+STANDARD_LIBRARY = {"collections", "dataclasses", "functools", "importlib", "itertools", "math", "operator", "typing"}
 
-# Where autodiff may be called: beside our gradients, as their oracle.
-ORACLES = {"cli/explain.py"}
+# Where autodiff may be called: beside our gradients, as their oracle; and where it is told how to differentiate us.
+AUTODIFF = {"cli/explain.py": {"grad"}, "products.py": {"custom_jvp", "jvp"}}
 
 MODULES = sorted(ROOT.rglob("*.py"))
 
@@ -90,8 +91,7 @@ def test_every_import_of_ours_is_in_the_table(path):
 @pytest.mark.parametrize("name", JAX_ONLY)
 def test_the_core_needs_jax_only(name):
     outside = {top for top, ours in imported(ROOT / f"{name}.py") if ours is None}
-    standard_library = {"collections", "dataclasses", "functools", "importlib", "itertools", "operator", "typing"}
-    assert outside <= {"jax", "numpy"} | standard_library
+    assert outside <= {"jax", "numpy"} | STANDARD_LIBRARY
 
 
 def _is(node, name):
@@ -105,8 +105,8 @@ def test_autodiff_is_the_oracle_and_nothing_else(path):
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     names = {node.attr for node in nodes if isinstance(node, ast.Attribute) and not _is(node.value, "args")}
     names |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
-    if path.relative_to(ROOT).as_posix() in ORACLES:
-        assert names & autodiff == {"grad"}
+    if path.relative_to(ROOT).as_posix() in AUTODIFF:
+        assert names & autodiff == AUTODIFF[path.relative_to(ROOT).as_posix()]
     elif room(path) == "verification":
         assert names & autodiff <= {"grad", "jvp"}
     else:

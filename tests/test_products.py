@@ -1,6 +1,7 @@
 """The four products of a dense layer: every form against NumPy, and which form a platform gets."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -187,6 +188,15 @@ def test_the_cpu_gets_its_own_forms():
     x, b = jnp.ones((9, 64)), jnp.ones((1, 9))
     assert arithmetic(products.dense, (x, jnp.ones((64, 9)), b), "cpu")["pad"] == 1
     assert "pad" not in arithmetic(products.dense, (x, jnp.ones((64, 9)), b), "cuda")
+
+
+def test_autodiff_gets_the_textbooks_form_of_what_it_moves():
+    x, w, b = jnp.ones((100, 3)), jnp.ones((3, 32)), jnp.ones((1, 32))
+    assert "dot_general" not in arithmetic(products.dense, (x, w, b), "cpu")
+    of_weights = jax.grad(lambda w, b: products.dense(x, w, b).sum(), (0, 1))
+    assert arithmetic(of_weights, (w, b), "cpu") == {"dot_general": 1, "reduce": 1, "add": 1}
+    forward_mode = partial(jax.jvp, lambda x: products.dense(x, w, b), (x,))
+    assert arithmetic(lambda dx: forward_mode((dx,))[1], (x,), "cpu") == {"dot_general": 1}
 
 
 def test_several_devices_are_those_that_jax_shards_over_not_those_that_a_shard_map_does():

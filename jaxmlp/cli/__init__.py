@@ -18,7 +18,7 @@ _COMMANDS = (tutorial, explain, train, predict, show, export, check)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; without arguments, the tutorial.
+    """Run the command; without a subcommand, the tutorial.
 
     Arguments:
         argv: the words after `jaxmlp`; by default those of this process.
@@ -26,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 when all went well, 1 for a failed run, 2 for a mistake in the call, 130 after Ctrl-C.
     """
-    words = list(sys.argv[1:] if argv is None else argv) or ["tutorial"]
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
+        words = ["tutorial", *words]
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no failure
     try:
