@@ -28,21 +28,18 @@ FEW_ROWS = range(16, 129)
 FEW_INPUTS = 4
 FEW_WEIGHTS = 256
 FEW_ENTRIES = 3200
-# From so many rows on the threads are worth it, and z, written out from few inputs, or a few more for a few lanes of
-# outputs, is not kept but computed again for the backward pass: it is memory that takes the time. Down to two thirds.
+# From so many rows and outputs on the threads are worth it, and from few inputs, or by few weights, z is written out:
+# not kept, but computed again for the backward pass, as it is memory that takes the time. Down to two thirds.
 MANY_ROWS = 4096
+MANY_OUTPUTS = 32
 # A product with so many outputs, and inputs from so many on, is twice as fast with 16 outputs.
 FILLED_OUTPUTS = range(9, 16)
 FILLED_INPUTS = 64
-# With so few outputs `xᵀ dz` takes down to a sixth of the time when computed as `(dzᵀ x)ᵀ`, with dz turned around by
-# hand: else XLA turns all of x. The copy of dz must be small, by itself or beside x.
-FEW_OUTPUTS = range(2, 16)
-COPIED_ENTRIES = 2**14
-COPIED_SHARE = 25
-# A product is computed in lanes of 16 columns. From so many inputs on `(dzᵀ x)ᵀ` takes down to half the time of `xᵀ dz`
-# where it fills the last lanes better. The copy of the result must be small.
+# A product is computed in lanes of 16 columns. From so many inputs on `(dzᵀ x)ᵀ` takes down to a third of the time of
+# `xᵀ dz` where it fills the last lanes better. The copy of the result must be small.
 LANES = 16
-TURNED_INPUTS = 32
+TURNED_INPUTS = 16
+COPIED_ENTRIES = 2**14
 # A row of so many entries, or a multiple, is a whole number of pages; with so many rows 16 more entries save a tenth.
 PAGE = 1024
 PAGE_ROWS = 1000
@@ -68,8 +65,6 @@ def weight_grad(x: Array, dz: Array) -> Array:
             fast = _weight_grad_off_page
         if _fills_lanes(x.shape[1], dz.shape[1]):
             fast = _weight_grad_turned
-        if _few_outputs(x, dz):
-            fast = _weight_grad_few_outputs
     if _small(x.shape[0], x.shape[1], dz.shape[1]) and (x.shape[1] <= FEW_INPUTS or dz.shape[1] == 1):
         fast = _weight_grad_few_rows
     return _on_cpu(fast, _weight_grad, x, dz)
@@ -103,19 +98,14 @@ def _small(rows: int, *widths: int) -> bool:
 
 
 def _long(x: Array, w: Array) -> bool:
-    if not _static(x, w) or x.shape[0] < MANY_ROWS or w.shape[1] < LANES:
+    if not _static(x, w) or x.shape[0] < MANY_ROWS or w.shape[1] < MANY_OUTPUTS:
         return False
-    return x.shape[1] <= FEW_INPUTS or (x.shape[1] <= 2 * FEW_INPUTS and w.shape[1] <= 2 * LANES)
+    return x.shape[1] <= FEW_INPUTS or w.size <= FEW_WEIGHTS
 
 
 def _static(*operands: Array) -> bool:
     # An export may have symbolic sizes, of which no form can be chosen.
     return all(isinstance(size, int) for operand in operands for size in operand.shape)
-
-
-def _few_outputs(x: Array, dz: Array) -> bool:
-    copied = dz.size <= max(COPIED_ENTRIES, x.size // COPIED_SHARE)
-    return dz.shape[1] in FEW_OUTPUTS and dz.shape[1] <= x.shape[1] and copied and x.shape[0] >= FEW_ROWS.start
 
 
 def _fills_lanes(inputs: int, outputs: int) -> bool:
@@ -159,12 +149,6 @@ def _dense_filled(x: Array, w: Array, b: Array) -> Array:
     filled = jnp.pad(w, ((0, 0), (0, -outputs % LANES)))
     z = lax.dot_general(x, filled, (((1,), (0,)), ((), ())))[:, :outputs]
     return z + jnp.broadcast_to(b, z.shape)
-
-
-def _weight_grad_few_outputs(x: Array, dz: Array) -> Array:
-    # The barriers keep XLA from moving a transpose into the product, whose form would then be the textbook's again.
-    turned = lax.optimization_barrier(dz.T)
-    return lax.optimization_barrier(lax.dot_general(turned, x, (((1,), (0,)), ((), ())))).T
 
 
 def _weight_grad_turned(x: Array, dz: Array) -> Array:

@@ -39,10 +39,10 @@ TESTS = {
 
 # These choose a form by shape. All forms are the same function, so no test can or should tell the choices apart.
 CHOICES = {"dense", "weight_grad", "bias_grad", "input_grad"}
-THRESHOLDS = {"FEW_INPUTS", "FEW_ROWS", "FEW_WEIGHTS", "FILLED_OUTPUTS", "FILLED_INPUTS", "FEW_OUTPUTS", "_small"}
-THRESHOLDS |= {"FEW_ENTRIES", "MANY_ROWS", "_long"}
-THRESHOLDS |= {"COPIED_ENTRIES", "COPIED_SHARE", "LANES", "TURNED_INPUTS", "PAGE", "PAGE_ROWS"}
-THRESHOLDS |= {"_few_outputs", "_fills_lanes"}
+THRESHOLDS = {"FEW_INPUTS", "FEW_ROWS", "FEW_WEIGHTS", "FILLED_OUTPUTS", "FILLED_INPUTS", "_small"}
+THRESHOLDS |= {"FEW_ENTRIES", "MANY_ROWS", "MANY_OUTPUTS", "_long"}
+THRESHOLDS |= {"COPIED_ENTRIES", "LANES", "TURNED_INPUTS", "PAGE", "PAGE_ROWS"}
+THRESHOLDS |= {"_fills_lanes"}
 TYPES = {"Params"}
 
 # (module, the line before, the line after, why it is the same function)
