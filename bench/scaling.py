@@ -84,8 +84,9 @@ def grid(rounds):
                 size = float(np.abs(other).max())
                 np.testing.assert_allclose(leaf, other, rtol=closeness(), atol=closeness() * size)
         calls = {name: lambda p=p, o=operands: jax.block_until_ready(p(*o)) for name, p in programs.items()}
-        together = max(1, min(20, int(1e9 / (n * sum(np.square(sizes)) * 6))))
-        seconds = alternate(calls, rounds if together == 1 else 5 * rounds, calls=together)  # short ones are noisy
+        work = 6 * n * sum(i * o for i, o in itertools.pairwise(sizes))
+        # Short calls several in a turn, and in more turns: they are noisy.
+        seconds = alternate(calls, rounds if work > 1e10 else 5 * rounds, calls=max(1, min(20, int(1e9 / work))))
         ours = seconds["jaxmlp.manual_value_and_grads"]
         memory = {name: getattr(p.memory_analysis(), "temp_size_in_bytes", np.nan) for name, p in programs.items()}
         for name in programs:

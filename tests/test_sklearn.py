@@ -83,6 +83,7 @@ def test_the_run_is_scikit_learns_number_by_number(table):
     if table != "two outputs":  # scikit-learn reports the mean over the outputs there, and trains on the sum
         np.testing.assert_allclose(ours.loss_curve_, reference.loss_curve_, rtol=1e-5)
         assert ours.best_loss_ == pytest.approx(reference.best_loss_, rel=1e-5)
+        assert ours.loss_ == pytest.approx(reference.loss_, rel=1e-5)
     assert ours.score(X, y) == pytest.approx(reference.score(X, y), abs=1e-4)
     if kind is MLPClassifier:
         np.testing.assert_allclose(ours.predict_proba(X), reference.predict_proba(X), atol=1e-4)
@@ -198,6 +199,7 @@ def test_early_stopping_keeps_the_best_weights(table):
     assert len(losses) == len(model.loss_curve_) == len(model.validation_scores_) == model.n_iter_ < 300
     assert np.argmin(losses) == model.n_iter_ - 6  # scikit-learn stops at one epoch more than n_iter_no_change
     assert model.best_loss_ == min(losses)
+    assert model.best_validation_score_ == max(model.validation_scores_)
     shorter = clone(model).set_params(max_iter=model.n_iter_ - 5, n_iter_no_change=np.inf).fit(X, y)
     np.testing.assert_array_equal(model.coefs_[0], shorter.coefs_[0])
 
@@ -277,6 +279,9 @@ def test_members_stop_one_by_one():
     assert len(set(np.isfinite(losses).sum(axis=1))) > 1
     assert model.n_iter_ < 400
     np.testing.assert_array_equal(model.best_loss_, np.nanmin(losses, axis=1).astype(np.float32))
+    curves = np.array(model.loss_curve_)
+    assert model.loss_ == [curve[np.isfinite(curve)][-1] for curve in curves]
+    assert model.best_validation_score_ == np.nanmax(model.validation_scores_, axis=1).tolist()
     probabilities, deviation = model.predict_proba(X, return_std=True)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
     assert (deviation > 0).all()

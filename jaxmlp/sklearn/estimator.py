@@ -122,6 +122,18 @@ class Perceptron(BaseEstimator):
         self._train(state, X, targets, weights, None, last, settings.patience(np.inf))
         return self
 
+    @property
+    def loss_(self) -> float | list[float]:
+        """The training loss of the last epoch; of each member."""
+        curves = np.asarray(self.loss_curve_)  # NaN after the end of a member
+        last = np.sum(~np.isnan(curves), axis=-1, keepdims=True) - 1
+        return np.take_along_axis(curves, last, axis=-1)[..., 0].tolist()
+
+    @property
+    def best_validation_score_(self) -> float | list[float] | None:
+        """The highest score on the rows put aside; of each member; None without early stopping."""
+        return None if self.validation_scores_ is None else np.nanmax(self.validation_scores_, axis=-1).tolist()
+
     # What follows is the way in: data, weights, the state before the first epoch.
 
     def _validated(

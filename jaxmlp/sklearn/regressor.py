@@ -63,7 +63,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
         intercepts_: the biases of each layer, (fan_out,) or (members, fan_out).
         loss_curve_: the training loss of each epoch, penalty included; with several members, a list for each.
         validation_loss_curve_: the loss on the rows put aside after each epoch; None without early stopping.
-        validation_scores_: the score on them.
+        validation_scores_, best_validation_score_: the score on them, and the highest.
+        loss_: the last training loss.
         best_loss_: the lowest loss: on the rows put aside with early stopping, else in training.
         n_iter_: epochs run.
         n_layers_, n_outputs_, n_features_in_, feature_names_in_: as in scikit-learn.
