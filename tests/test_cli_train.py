@@ -244,8 +244,8 @@ class EnoughError(Exception):
 @pytest.mark.parametrize(
     ("seeds", "models"),
     [
-        pytest.param(range(100), 3, id="100"),
-        pytest.param(range(100, 2100), 2000, id="2000", marks=pytest.mark.slow),
+        pytest.param(range(50), 3, id="50"),
+        pytest.param(range(50, 2050), 2000, id="2000", marks=pytest.mark.slow),
     ],
 )
 def test_a_table_with_something_wrong_gives_a_model_or_one_line(command, monkeypatch, seeds, models):
