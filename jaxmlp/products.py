@@ -197,17 +197,21 @@ def _pairwise_sum(terms: list[Array]) -> Array:
     return terms[0]
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _on_cpu(fast: Callable[..., Array] | None, textbook: Callable[..., Array], *operands: Array) -> Array:
-    # Decided when the program is lowered, so that an export for other platforms gets the textbook's form.
     # In bfloat16 a sum written out would round after each term; several devices would send each other its rows.
     if fast is None or operands[0].dtype == jnp.bfloat16 or on_several_devices(operands):
         return textbook(*operands)
+    return _by_platform(fast, textbook, *operands)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _by_platform(fast: Callable[..., Array], textbook: Callable[..., Array], *operands: Array) -> Array:
+    # Decided when the program is lowered, so that an export for other platforms gets the textbook's form.
     return lax.platform_dependent(*operands, cpu=fast, default=textbook)
 
 
-@partial(_on_cpu.defjvp, symbolic_zeros=True)
-def _on_cpu_jvp(fast, textbook, operands, tangents):
+@partial(_by_platform.defjvp, symbolic_zeros=True)
+def _by_platform_jvp(fast, textbook, operands, tangents):
     # Autodiff is JAX's, of the textbook's form: it would take the others apart, term by term.
     moved = [k for k, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
 
@@ -216,4 +220,4 @@ def _on_cpu_jvp(fast, textbook, operands, tangents):
         return textbook(*[given.get(k, operand) for k, operand in enumerate(operands)])
 
     _, tangent = jax.jvp(of_moved, [operands[k] for k in moved], [tangents[k] for k in moved])
-    return _on_cpu(fast, textbook, *operands), tangent
+    return _by_platform(fast, textbook, *operands), tangent
