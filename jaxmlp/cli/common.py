@@ -64,6 +64,9 @@ def checked_plot(path: str | None) -> None:
     required("matplotlib", extra="tables")
 
 
+_THREADS = ThreadPoolExecutor()
+
+
 class Compiling:
     """A function of arrays, traced now and compiled in another thread while Python traces the next one.
 
@@ -84,9 +87,6 @@ class Compiling:
     def result(self) -> Callable[..., Any]:
         """The compiled function, as soon as it is there."""
         return self._compiled.result()
-
-
-_THREADS = ThreadPoolExecutor()
 
 
 def run_once(function: Callable[..., Any], *arguments: Any) -> Any:
