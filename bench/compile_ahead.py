@@ -140,7 +140,7 @@ def programs(four: list[Any]) -> dict[str, dict[str, tuple[Any, tuple[Any, ...]]
 
         return at_highest
 
-    alone, together = jaxmlp.data_mesh(four[:1]), jaxmlp.data_mesh(four[:DEVICES])
+    alone, together = jaxmlp.sharding.data_mesh(four[:1]), jaxmlp.sharding.data_mesh(four[:DEVICES])
     return {
         "train": one(alone, 100),
         "train, highest precision": {name: (precisely(f), given) for name, (f, given) in one(alone, 100).items()},

@@ -39,7 +39,7 @@ def main():
                 systems[name] = build(params, x, y)
             except AbsentError as what:
                 print(f"skipped: {name} ({what} is not here)")
-        expected = np.asarray(jaxmlp.train_ensemble(params, x, y)[1])
+        expected = np.asarray(jaxmlp.train_ensemble(params, x, y, RATE)[1])
         for name, call in systems.items():
             losses = call()
             np.testing.assert_allclose(losses, expected[: len(losses)], rtol=closeness(), err_msg=f"{name} differs")
@@ -55,7 +55,7 @@ def main():
 
 
 def ours(params, x, y):
-    return lambda: np.asarray(jaxmlp.train_ensemble(params, x, y)[1])
+    return lambda: np.asarray(jaxmlp.train_ensemble(params, x, y, RATE)[1])
 
 
 def plain_vmap(params, x, y):

@@ -162,11 +162,11 @@ def sharded(rounds):
     params, x, y = data(n, sizes)
     calls = {}
     for name, mesh in {
-        "one device": jaxmlp.data_mesh(devices[:1]),
-        f"{len(devices)} devices": jaxmlp.data_mesh(devices),
+        "one device": jaxmlp.sharding.data_mesh(devices[:1]),
+        f"{len(devices)} devices": jaxmlp.sharding.data_mesh(devices),
     }.items():
-        batch = jaxmlp.shard_batch(mesh, x, y, np.full(n, 1 / n, np.float32))
-        calls[name] = functools.partial(losses_of, jaxmlp.replicate(mesh, params), *batch, epochs)
+        batch = jaxmlp.sharding.shard_batch(mesh, x, y, np.full(n, 1 / n, np.float32))
+        calls[name] = functools.partial(losses_of, jaxmlp.sharding.replicate(mesh, params), *batch, epochs)
     expected, losses = (call() for call in calls.values())
     np.testing.assert_allclose(losses, expected, rtol=closeness())
     seconds = alternate(calls, rounds)

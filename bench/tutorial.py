@@ -13,28 +13,28 @@ from common import alternate, arguments, closeness, configured, first_call, rati
 from peers import ALL, AbsentError
 
 import jaxmlp
-from jaxmlp.tutorial import tutorial
+from jaxmlp.tutorial import init_weights, tutorial
 
 EPOCHS, RATE = 200, 1e-4
 
 
 def main():
     args = configured(arguments(__doc__))
-    data_key, params_key = jax.random.split(jax.random.key(0))
+    data_key, weights_key = jax.random.split(jax.random.key(0))
     x, y = jaxmlp.synthetic_regression(data_key)
-    params = jaxmlp.init_params(params_key)
-    weights = (*params[0], *params[1])
+    weights = init_weights(weights_key)
+    params = (jaxmlp.Layer(*weights[:2]), jaxmlp.Layer(*weights[2:]))
     textbook = jax.jit(tutorial)
 
     def steps():
         p, losses = params, []
         for _ in range(EPOCHS):
-            p, loss = jaxmlp.train_step(p, x, y)
+            p, loss = jaxmlp.train_step(p, x, y, RATE)
             losses.append(loss)
         return np.array(losses)
 
     systems = {
-        "jaxmlp.train": lambda: np.asarray(jaxmlp.train(params, x, y)[1]),
+        "jaxmlp.train": lambda: np.asarray(jaxmlp.train(params, x, y, RATE)[1]),
         "textbook JAX, jit + scan": lambda: np.asarray(textbook(weights, x, y)[1]),
         "jaxmlp.train_step, 200 calls": steps,
     }

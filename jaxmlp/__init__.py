@@ -1,5 +1,9 @@
-"""Multilayer perceptrons in JAX from first principles: every gradient by hand and proven."""
+"""Multilayer perceptrons in JAX from first principles: every gradient derived by hand and verified."""
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+
+# The core: a network, its gradient, its training.
 from jaxmlp.activations import Activation as Activation
 from jaxmlp.activations import gelu as gelu
 from jaxmlp.activations import identity as identity
@@ -11,46 +15,83 @@ from jaxmlp.backprop import manual_grads as manual_grads
 from jaxmlp.backprop import manual_value_and_grads as manual_value_and_grads
 from jaxmlp.criteria import Criterion as Criterion
 from jaxmlp.criteria import huber_loss as huber_loss
-from jaxmlp.criteria import poisson as poisson
+from jaxmlp.criteria import poisson_nll_loss as poisson_nll_loss
 from jaxmlp.criteria import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
 from jaxmlp.criteria import softmax_cross_entropy as softmax_cross_entropy
 from jaxmlp.criteria import squared_error as squared_error
-from jaxmlp.ensembles import init_ensemble as init_ensemble
-from jaxmlp.ensembles import predict_ensemble as predict_ensemble
-from jaxmlp.ensembles import train_ensemble as train_ensemble
-from jaxmlp.export import export_forward as export_forward
-from jaxmlp.export import export_train as export_train
-from jaxmlp.fitting import FitResult as FitResult
-from jaxmlp.fitting import FitState as FitState
-from jaxmlp.fitting import History as History
-from jaxmlp.fitting import adam as adam
-from jaxmlp.fitting import fit as fit
-from jaxmlp.fitting import fit_epochs as fit_epochs
-from jaxmlp.fitting import init_fit as init_fit
-from jaxmlp.fitting import load_state as load_state
-from jaxmlp.fitting import save_state as save_state
-from jaxmlp.fitting import sgd as sgd
-from jaxmlp.models import Model as Model
-from jaxmlp.models import load_model as load_model
-from jaxmlp.models import predict as predict
-from jaxmlp.models import predict_with_std as predict_with_std
-from jaxmlp.models import save_model as save_model
 from jaxmlp.network import Layer as Layer
 from jaxmlp.network import Params as Params
 from jaxmlp.network import forward as forward
 from jaxmlp.network import init_params as init_params
 from jaxmlp.network import loss as loss
-from jaxmlp.selection import CrossValidation as CrossValidation
-from jaxmlp.selection import cross_validate as cross_validate
-from jaxmlp.sharding import data_mesh as data_mesh
-from jaxmlp.sharding import replicate as replicate
-from jaxmlp.sharding import shard_batch as shard_batch
 from jaxmlp.training import train as train
 from jaxmlp.training import train_step as train_step
 from jaxmlp.training import update as update
 from jaxmlp.tutorial import synthetic_regression as synthetic_regression
-from jaxmlp.verification import GradientError as GradientError
-from jaxmlp.verification import GradientReport as GradientReport
-from jaxmlp.verification import check_gradients as check_gradients
+
+if TYPE_CHECKING:
+    # Many networks at once.
+    # Modules that are reached by name.
+    from jaxmlp import export as export
+    from jaxmlp import sharding as sharding
+    from jaxmlp import tables as tables
+    from jaxmlp.ensembles import init_ensemble as init_ensemble
+    from jaxmlp.ensembles import predict_ensemble as predict_ensemble
+    from jaxmlp.ensembles import train_ensemble as train_ensemble
+
+    # Mini-batches, optimizers, early stopping, checkpoints.
+    from jaxmlp.fitting import FitResult as FitResult
+    from jaxmlp.fitting import FitState as FitState
+    from jaxmlp.fitting import History as History
+    from jaxmlp.fitting import adam as adam
+    from jaxmlp.fitting import fit as fit
+    from jaxmlp.fitting import fit_epochs as fit_epochs
+    from jaxmlp.fitting import init_fit as init_fit
+    from jaxmlp.fitting import load_state as load_state
+    from jaxmlp.fitting import save_state as save_state
+    from jaxmlp.fitting import sgd as sgd
+
+    # Models and the choice among them.
+    from jaxmlp.models import Model as Model
+    from jaxmlp.models import load_model as load_model
+    from jaxmlp.models import predict as predict
+    from jaxmlp.models import predict_with_std as predict_with_std
+    from jaxmlp.models import save_model as save_model
+    from jaxmlp.selection import CrossValidation as CrossValidation
+    from jaxmlp.selection import cross_validate as cross_validate
+
+    # Verification of gradients.
+    from jaxmlp.verification import GradientError as GradientError
+    from jaxmlp.verification import GradientReport as GradientReport
+    from jaxmlp.verification import check_network as check_network
+
+# The folders build on the core, and are imported when a name of theirs is first used.
+_FOLDERS = {
+    "ensembles": ("init_ensemble", "predict_ensemble", "train_ensemble"),
+    "fitting": (
+        *("FitResult", "FitState", "History", "adam", "fit", "fit_epochs", "init_fit"),
+        *("load_state", "save_state", "sgd"),
+    ),
+    "models": ("Model", "load_model", "predict", "predict_with_std", "save_model"),
+    "selection": ("CrossValidation", "cross_validate"),
+    "verification": ("GradientError", "GradientReport", "check_network"),
+    "export": (),
+    "sharding": (),
+    "tables": (),
+}
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    for folder, names in _FOLDERS.items():
+        if name == folder:
+            return _import_module(f"jaxmlp.{folder}")
+        if name in names:
+            globals()[name] = value = getattr(_import_module(f"jaxmlp.{folder}"), name)
+            return value
+    raise AttributeError(f"module 'jaxmlp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *(name for names in _FOLDERS.values() for name in names)})

@@ -1,4 +1,4 @@
-"""Activations: each a function of the pre-activation, its derivative beside it."""
+"""Activations: functions of the pre-activation, each with its derivative."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from jax import Array, lax
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation function and its derivative, both of the pre-activation `h` and entry by entry.
+    """An activation function and its derivative, both applied to the pre-activation `h` entry by entry.
 
-    Calling it calls `fn`. It is hashable and static under `jax.jit`: make your own once, at module level,
-    because each new pair of functions is a new program to compile.
+    Calling it calls `fn`. It is hashable and static under `jax.jit`. Create a custom activation once, at module level:
+    each new pair of functions compiles again.
 
     Arguments:
-        fn: `h` of any shape to an array of the same shape and dtype.
-        derivative: `h` to d fn(h) / d h, of the same shape and dtype.
+        fn: maps `h` of any shape to an array of the same shape and dtype.
+        derivative: maps `h` to d fn(h) / d h, of the same shape and dtype.
     """
 
     fn: Callable[[Array], Array]
@@ -28,7 +28,7 @@ class Activation:
             raise TypeError("Activation must hold two functions of the pre-activation, fn and its derivative")
 
     def __call__(self, h: Array) -> Array:
-        """`fn(h)`."""
+        """Return `fn(h)`."""
         return self.fn(h)
 
 
@@ -55,7 +55,7 @@ def _tanh(h: Array) -> Array:
 
 
 def _tanh_derivative(h: Array) -> Array:
-    # (1 - t)(1 + t), not 1 - t²: the square would round away what is left of the slope where t is near ±1.
+    # (1 - t)(1 + t), not 1 - t²: where t is near ±1, the square would round the slope away.
     t = jnp.tanh(h)
     return (1 - t) * (1 + t)
 

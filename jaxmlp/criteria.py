@@ -1,7 +1,7 @@
 """Criteria: the loss of one row, and its derivative with respect to the row's outputs.
 
-Names are optax's where it has them. Ours differ in one thing: the loss of a row is the sum over its outputs, so
-that `fn` turns outputs and targets of shape (n, outputs) into (n,); how rows are weighed is `loss`'s affair.
+The names are optax's. Unlike there, the loss of a row is the sum over its outputs: `fn` maps outputs and targets (n,
+outputs) to (n,). `loss` applies the sample weights.
 """
 
 from collections.abc import Callable
@@ -11,33 +11,31 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-
-def _identity(outputs: Array) -> Array:
-    return outputs
+from jaxmlp.activations import identity, sigmoid
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """A loss, its derivative, and what the network's outputs mean under it.
+    """A loss, its derivative, and the prediction that the network's outputs stand for.
 
-    Calling it calls `fn`. It is hashable and static under `jax.jit`: make your own once, at module level.
+    Calling it calls `fn`. It is hashable and static under `jax.jit`: create a custom criterion once, at module level.
 
     Arguments:
-        fn: outputs and targets, both (n, outputs), to the loss of each row, (n,).
-        derivative: the same arguments to d fn / d outputs, (n, outputs).
-        predict: outputs to what is predicted, (n, outputs): the mean, probabilities or rates.
+        fn: maps outputs and targets, both (n, outputs), to the loss of each row, (n,).
+        derivative: maps the same arguments to d fn / d outputs, (n, outputs).
+        predict: maps outputs to predictions, (n, outputs): means, probabilities or mean counts.
     """
 
     fn: Callable[[Array, Array], Array]
     derivative: Callable[[Array, Array], Array]
-    predict: Callable[[Array], Array] = _identity
+    predict: Callable[[Array], Array] = identity
 
     def __post_init__(self) -> None:
         if not (callable(self.fn) and callable(self.derivative) and callable(self.predict)):
             raise TypeError("Criterion must hold functions: fn and derivative of (outputs, y), predict of outputs")
 
     def __call__(self, outputs: Array, y: Array) -> Array:
-        """`fn(outputs, y)`."""
+        """Return `fn(outputs, y)`."""
         return self.fn(outputs, y)
 
 
@@ -50,7 +48,7 @@ def _squared_error_derivative(outputs: Array, y: Array) -> Array:
 
 
 def _huber(outputs: Array, y: Array) -> Array:
-    # With c = clip(e, -1, 1), c (e - c/2) is e²/2 inside and |e| - 1/2 outside: no branch that could overflow.
+    # With c = clip(e, -1, 1), c (e - c/2) is e²/2 inside and |e| - 1/2 outside, without a branch that could overflow.
     error = outputs - y
     clipped = jnp.clip(error, -1, 1)
     return jnp.sum(clipped * (error - 0.5 * clipped), axis=1)
@@ -66,7 +64,7 @@ def _sigmoid_cross_entropy(logits: Array, y: Array) -> Array:
 
 
 def _sigmoid_cross_entropy_derivative(logits: Array, y: Array) -> Array:
-    # σ(z) - y, split in two so that nothing cancels where a confident logit is right.
+    # σ(z) - y, split in two so that nothing cancels where a large logit is right.
     return (1 - y) * jax.nn.sigmoid(logits) - y * jax.nn.sigmoid(-logits)
 
 
@@ -75,7 +73,7 @@ def _softmax_cross_entropy(logits: Array, y: Array) -> Array:
 
 
 def _softmax_cross_entropy_derivative(logits: Array, y: Array) -> Array:
-    # The sum is 1 for probabilities; with it the derivative holds for any non-negative targets, counts for one.
+    # The sum of y is 1 for probabilities; with it, the derivative holds for any non-negative targets, such as counts.
     return jax.nn.softmax(logits, axis=1) * jnp.sum(y, axis=1, keepdims=True) - y
 
 
@@ -83,20 +81,16 @@ def _softmax(logits: Array) -> Array:
     return jax.nn.softmax(logits, axis=1)
 
 
-def _sigmoid(logits: Array) -> Array:
-    return jax.nn.sigmoid(logits)
+def _exp(log_mean: Array) -> Array:
+    return jnp.exp(log_mean)
 
 
-def _exp(log_rate: Array) -> Array:
-    return jnp.exp(log_rate)
+def _poisson(log_mean: Array, y: Array) -> Array:
+    return jnp.sum(jnp.exp(log_mean) - y * log_mean, axis=1)
 
 
-def _poisson(log_rate: Array, y: Array) -> Array:
-    return jnp.sum(jnp.exp(log_rate) - y * log_rate, axis=1)
-
-
-def _poisson_derivative(log_rate: Array, y: Array) -> Array:
-    return jnp.exp(log_rate) - y
+def _poisson_derivative(log_mean: Array, y: Array) -> Array:
+    return jnp.exp(log_mean) - y
 
 
 # l = Σ_k (o_k - y_k)²;  dl/do_k = 2 (o_k - y_k).  The tutorial's loss; optax's squared_error, summed.
@@ -107,19 +101,19 @@ squared_error = Criterion(_squared_error, _squared_error_derivative)
 huber_loss = Criterion(_huber, _huber_derivative)
 
 # l = Σ_k -y_k log σ(o_k) - (1 - y_k) log(1 - σ(o_k));  dl/do_k = σ(o_k) - y_k.  Outputs are logits, labels 0 to 1.
-sigmoid_binary_cross_entropy = Criterion(_sigmoid_cross_entropy, _sigmoid_cross_entropy_derivative, _sigmoid)
+sigmoid_binary_cross_entropy = Criterion(_sigmoid_cross_entropy, _sigmoid_cross_entropy_derivative, sigmoid)
 
 # l = -Σ_k y_k log softmax(o)_k;  dl/do_k = softmax(o)_k Σ_j y_j - y_k.  Outputs are logits, targets non-negative.
 softmax_cross_entropy = Criterion(_softmax_cross_entropy, _softmax_cross_entropy_derivative, _softmax)
 
 # l = Σ_k exp(o_k) - y_k o_k, the negative log-likelihood less log(y_k!);  dl/do_k = exp(o_k) - y_k.
-# Outputs are logarithms of rates, targets counts (optax's poisson_nll_loss with log_input, summed).
-poisson = Criterion(_poisson, _poisson_derivative, _exp)
+# Outputs are logarithms of mean counts, targets are counts (optax's poisson_nll_loss with log_input, summed).
+poisson_nll_loss = Criterion(_poisson, _poisson_derivative, _exp)
 
 CRITERIA = {
     "squared_error": squared_error,
     "huber_loss": huber_loss,
     "sigmoid_binary_cross_entropy": sigmoid_binary_cross_entropy,
     "softmax_cross_entropy": softmax_cross_entropy,
-    "poisson": poisson,
+    "poisson_nll_loss": poisson_nll_loss,
 }

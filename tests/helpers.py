@@ -78,7 +78,7 @@ def targets(criterion_name: str, shape, seed: int = 0) -> np.ndarray:
         return rng.uniform(size=shape)
     if criterion_name == "softmax_cross_entropy":
         return rng.uniform(0, 2, size=shape)  # non-negative, and no row sums to 1
-    if criterion_name == "poisson":
+    if criterion_name == "poisson_nll_loss":
         return rng.poisson(2.0, size=shape).astype(float)
     return rng.normal(size=shape)
 

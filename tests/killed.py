@@ -18,7 +18,7 @@ import safetensors.numpy  # noqa: F401
 
 import jaxmlp
 from jaxmlp.fitting import checkpoints, loop
-from jaxmlp.storage import read_arrays
+from jaxmlp.storage.files import read_arrays
 
 EPOCHS = 60
 

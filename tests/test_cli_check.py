@@ -10,8 +10,8 @@ import jaxmlp
 from jaxmlp.cli import check, main
 from jaxmlp.verification import oracles
 
-SMALL = {"activations": ("tanh",), "criteria": ("squared_error", "poisson"), "depths": (2,)}
-ONE = {"activations": ("tanh",), "criteria": ("poisson",), "depths": (1,), "dtypes": ("float32",)}
+SMALL = {"activations": ("tanh",), "criteria": ("squared_error", "poisson_nll_loss"), "depths": (2,)}
+ONE = {"activations": ("tanh",), "criteria": ("poisson_nll_loss",), "depths": (1,), "dtypes": ("float32",)}
 
 
 @functools.cache
@@ -56,7 +56,7 @@ def test_the_table_has_a_row_for_each_pair_and_says_device_and_precision(command
     assert code == 0
     assert [line.split()[:2] for line in out if line.startswith("tanh")] == [
         ["tanh", "squared_error"],
-        ["tanh", "poisson"],
+        ["tanh", "poisson_nll_loss"],
     ]
     assert out[3].split()[:3] == ["bfloat16", "float32", "float64"]
     assert out[-1] == "6 configurations, 0 wrong"
@@ -97,7 +97,7 @@ def test_a_wrong_gradient_is_exit_1_and_named(command, monkeypatch):
     code, out, _ = command()
     assert code == 1
     assert out[-1] == "1 configurations, 1 wrong"
-    assert any(line.startswith("WRONG tanh poisson 1 float32: params[0].w: wrong by ") for line in out)
+    assert any(line.startswith("WRONG tanh poisson_nll_loss 1 float32: params[0].w: wrong by ") for line in out)
     code, out, _ = command("--json")
     assert code == 1
     assert json.loads(out[0])["configurations"][0]["wrong"]

@@ -10,7 +10,7 @@ import pytest
 
 from jaxmlp.cli import verdict
 from jaxmlp.selection.crossvalidation import CANDIDATES
-from jaxmlp.storage import StorageError
+from jaxmlp.storage.files import StorageError
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 from helpers import ALL_CRITERIA, relative_error, run, targets
 from scipy import special
 
-from jaxmlp.criteria import CRITERIA, Criterion, huber_loss, poisson, squared_error
+from jaxmlp.criteria import CRITERIA, Criterion, huber_loss, poisson_nll_loss, squared_error
 
 pytestmark = pytest.mark.core
 
@@ -31,7 +31,7 @@ VALUES = {
     "huber_loss": numpy_huber,
     "sigmoid_binary_cross_entropy": numpy_sigmoid_cross_entropy,
     "softmax_cross_entropy": lambda o, y: -(y * special.log_softmax(o, axis=1)).sum(1),
-    "poisson": lambda o, y: (np.exp(o) - y * o).sum(1),
+    "poisson_nll_loss": lambda o, y: (np.exp(o) - y * o).sum(1),
 }
 
 PREDICTIONS = {
@@ -39,7 +39,7 @@ PREDICTIONS = {
     "huber_loss": lambda o: o,
     "sigmoid_binary_cross_entropy": special.expit,
     "softmax_cross_entropy": lambda o: special.softmax(o, axis=1),
-    "poisson": np.exp,
+    "poisson_nll_loss": np.exp,
 }
 
 
@@ -93,7 +93,7 @@ def test_cross_entropies_stay_finite_and_right_for_huge_logits(name, dtype, x64)
 @pytest.mark.parametrize(("dtype", "largest"), [("float32", 88.0), ("float64", 709.0)])
 def test_poisson_is_finite_wherever_exp_is(dtype, largest, x64):
     log_rate, counts = np.asarray([[largest], [-1e4]], dtype), np.asarray([[3], [3]], dtype)
-    for result in run(with_autodiff(poisson), log_rate, counts):
+    for result in run(with_autodiff(poisson_nll_loss), log_rate, counts):
         assert np.isfinite(result).all()
 
 

@@ -105,7 +105,7 @@ def test_inputs_on_several_devices_stay_there():
 
 
 def test_members_that_the_user_split_stay_where_they_are():
-    mesh = jaxmlp.data_mesh(jax.devices()[2:6])
+    mesh = jaxmlp.sharding.data_mesh(jax.devices()[2:6])
     params = jax.device_put(ensemble(8), NamedSharding(mesh, PartitionSpec("data")))
     trained, losses = train_ensemble(params, X, Y, epochs=5)
     assert losses.sharding.device_set == set(mesh.devices.flat)
@@ -114,7 +114,7 @@ def test_members_that_the_user_split_stay_where_they_are():
 
 
 def test_on_a_mesh_that_the_user_has_set_members_are_not_split():
-    with jax.set_mesh(jaxmlp.data_mesh()):
+    with jax.set_mesh(jaxmlp.sharding.data_mesh()):
         trained, _ = train_ensemble(ensemble(2), X, Y, epochs=5)
     assert_close(trained, train_ensemble(ensemble(2), X, Y, epochs=5)[0], TOLERANCE)
 

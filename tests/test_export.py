@@ -10,7 +10,8 @@ import pytest
 from helpers import assert_close, assert_equal, problem, run
 
 import jaxmlp
-from jaxmlp import export_forward, export_train, forward, train
+from jaxmlp import forward, train
+from jaxmlp.export import export_predict, export_train
 
 pytestmark = pytest.mark.core
 
@@ -20,7 +21,7 @@ MANY = 130
 
 def test_the_prediction_is_the_same_to_the_last_bit_for_any_number_of_rows():
     params = problem((3, 4, 2))[0]
-    exported = export_forward(params, activation=jaxmlp.tanh)
+    exported = export_predict(params, activation=jaxmlp.tanh)
     assert exported.platforms == ("cpu", "cuda", "tpu")
     for n in (1, MANY):
         x = problem((3, 4, 2), n)[1]
@@ -31,7 +32,7 @@ def test_what_the_data_were_scaled_by_and_what_the_outputs_mean_is_part_of_it():
     params, x, _, _ = problem((3, 4, 2))
     means, scales = np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 0.5])
     scaling = {"x_mean": means, "x_scale": scales, "y_mean": 5, "y_scale": [10.0, 100.0]}
-    exported = export_forward(params, criterion=jaxmlp.poisson, platforms=["cpu"], **scaling)
+    exported = export_predict(params, criterion=jaxmlp.poisson_nll_loss, platforms=["cpu"], **scaling)
     assert exported.platforms == ("cpu",)
     rates = np.exp(run(forward, params, ((x - means) / scales).astype(np.float32)))
     assert_close(exported.call(x), 5 + np.array([[10, 100]], np.float32) * rates)
@@ -40,7 +41,7 @@ def test_what_the_data_were_scaled_by_and_what_the_outputs_mean_is_part_of_it():
 def test_it_is_loaded_without_jaxmlp_and_gives_the_same_bits(tmp_path):
     pytest.importorskip("flatbuffers")
     params, x, _, _ = problem((3, 4, 2), MANY)
-    exported = export_forward(params)
+    exported = export_predict(params)
     (tmp_path / "artefact").write_bytes(exported.serialize())
     np.save(tmp_path / "x.npy", x)
     script = """if True:
@@ -65,15 +66,15 @@ def test_training_is_exported_for_plain_tuples():
 
 def test_the_dtype_is_the_networks():
     params = problem((3, 2), dtype="bfloat16")[0]
-    exported = export_forward(params, x_mean=1.5, platforms=("cpu",))
+    exported = export_predict(params, x_mean=1.5, platforms=("cpu",))
     assert exported.in_avals[0].dtype == exported.out_avals[0].dtype == jnp.bfloat16
 
 
 def test_what_does_not_fit_is_refused():
     params = problem((3, 4, 2))[0]
     with pytest.raises(ValueError, match=r"platforms must be some of cpu, cuda, rocm, tpu; got gpu"):
-        export_forward(params, platforms="gpu")
+        export_predict(params, platforms="gpu")
     with pytest.raises(ValueError, match=r"x_scale must be a scalar or have shape \(3,\); got \(2,\)"):
-        export_forward(params, x_scale=[1, 2])
+        export_predict(params, x_scale=[1, 2])
     with pytest.raises(TypeError, match="activation must be a jaxmlp"):
         export_train(params, activation=jax.nn.relu)

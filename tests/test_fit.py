@@ -10,7 +10,7 @@ from helpers import assert_close, assert_equal
 import jaxmlp
 from jaxmlp.fitting import loop
 from jaxmlp.fitting.checkpoints import CheckpointError
-from jaxmlp.storage import StorageError
+from jaxmlp.storage.files import StorageError
 
 pytestmark = pytest.mark.core
 

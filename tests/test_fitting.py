@@ -238,4 +238,4 @@ def test_the_usual_metric_of_each_criterion():
     assert metrics.metric_of(jaxmlp.squared_error) is metrics.root_mean_squared_error
     assert metrics.metric_of(jaxmlp.softmax_cross_entropy) is metrics.accuracy_score
     assert metrics.metric_of(jaxmlp.sigmoid_binary_cross_entropy) is metrics.label_accuracy
-    assert metrics.metric_of(jaxmlp.poisson) is metrics.mean_poisson_deviance
+    assert metrics.metric_of(jaxmlp.poisson_nll_loss) is metrics.mean_poisson_deviance

@@ -10,52 +10,22 @@ import jaxmlp
 pytestmark = pytest.mark.core
 
 ROOT = pathlib.Path(jaxmlp.__file__).parent
-BASE = {"activations", "criteria", "products", "checks"}
-CORE = BASE | {"network", "backprop", "training", "tutorial"}
-FRONTS = CORE | {
-    "ensembles",
-    "export",
-    "fitting",
-    "models",
-    "plots",
-    "selection",
-    "sharding",
-    "storage",
-    "tables",
-    "verification",
-}
 
-MAY_IMPORT = {
-    "tutorial": set(),
-    "activations": set(),
-    "criteria": set(),
-    "products": set(),
-    "checks": set(),
-    "network": BASE,
-    "backprop": BASE | {"network"},
-    "training": BASE | {"network", "backprop"},
-    "ensembles": CORE - {"tutorial"},
-    "sharding": {"checks"},
-    "export": (CORE - {"tutorial"}) | {"ensembles"},
-    "verification": (CORE - {"tutorial"}) | {"verification"},
-    "storage": {"checks"},
-    "fitting": (CORE - {"tutorial"}) | {"fitting", "storage"},
-    "selection": (CORE - {"tutorial"}) | {"fitting", "selection"},
-    "tables": (CORE - {"tutorial"}) | {"tables"},
-    "models": (CORE - {"tutorial"}) | {"ensembles", "storage", "tables", "models"},
-    "plots": FRONTS - {"plots"},
-    "sklearn": (FRONTS - {"plots", "tables"}) | {"sklearn"},
-    "cli": FRONTS | {"cli", "jaxmlp"},
-    "__main__": {"cli"},
-    "__init__": CORE | {"ensembles", "export", "fitting", "models", "selection", "sharding", "verification"},
-}
+# From the ground up: a file of the core may import those before it, and so may a folder, all of the core included.
+CORE = ["activations", "criteria", "_validation", "_dispatch", "_cpu_products"]
+CORE += ["dense", "network", "backprop", "training", "tutorial"]
+FOLDERS = ["storage", "ensembles", "fitting", "verification", "sharding", "export", "selection", "tables", "models"]
+FOLDERS += ["plots", "sklearn", "cli"]
+MAY_IMPORT = {name: set(CORE[:k]) for k, name in enumerate(CORE)}
+MAY_IMPORT |= {name: {*CORE, *FOLDERS[: k + 1]} for k, name in enumerate(FOLDERS)}
+MAY_IMPORT |= {"tutorial": set(), "__main__": {"cli"}, "__init__": {*CORE, *FOLDERS}}
+MAY_IMPORT["cli"] |= {"jaxmlp"}
 
-# What a module of the foundation may take from outside: the standard library, NumPy and JAX.
-JAX_ONLY = (*sorted(CORE), "ensembles", "export", "sharding")
+# What the core may take from outside: the standard library, NumPy and JAX.
 STANDARD_LIBRARY = {"collections", "dataclasses", "functools", "importlib", "itertools", "math", "operator", "typing"}
 
-# Where autodiff may be called: beside our gradients, as their oracle; and where it is told how to differentiate us.
-AUTODIFF = {"cli/explain.py": {"grad"}, "products.py": {"custom_jvp", "jvp"}}
+# Where autodiff may be called: as the oracle of our gradients, and to tell JAX how to differentiate the CPU forms.
+AUTODIFF = {"cli/explain.py": {"grad"}, "_cpu_products.py": {"custom_jvp", "jvp"}}
 
 MODULES = sorted(ROOT.rglob("*.py"))
 
@@ -88,7 +58,7 @@ def test_every_import_of_ours_is_in_the_table(path):
     assert arrows <= MAY_IMPORT[room(path)]
 
 
-@pytest.mark.parametrize("name", JAX_ONLY)
+@pytest.mark.parametrize("name", CORE)
 def test_the_core_needs_jax_only(name):
     outside = {top for top, ours in imported(ROOT / f"{name}.py") if ours is None}
     assert outside <= {"jax", "numpy"} | STANDARD_LIBRARY
@@ -114,12 +84,28 @@ def test_autodiff_is_the_oracle_and_nothing_else(path):
 
 
 def test_init_only_re_exports():
-    body = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8")).body
-    assert isinstance(body[0], ast.Expr)
-    assert isinstance(body[-1], ast.Assign)
-    for node in body[1:-1]:
-        assert isinstance(node, ast.ImportFrom)
-        assert all(alias.asname == alias.name for alias in node.names)
+    names = {"_import_module", "TYPE_CHECKING"}
+    for node in ast.walk(ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("jaxmlp"):
+            assert all(alias.asname == alias.name for alias in node.names)
+            names |= {alias.name for alias in node.names}
+        assert not isinstance(node, ast.ClassDef)
+    folders = {name for names in jaxmlp._FOLDERS.values() for name in names}
+    assert folders <= names
+    public = {name for name in dir(jaxmlp) if not name.startswith("_")}
+    assert public - {*CORE, *FOLDERS} <= names
+
+
+@pytest.mark.parametrize("folder", jaxmlp._FOLDERS)
+def test_type_checkers_see_every_name_of_a_folder(folder):
+    nodes = ast.walk(ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8")))
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == f"jaxmlp.{folder}"]
+    assert {alias.name for node in imports for alias in node.names} == set(jaxmlp._FOLDERS[folder])
+    assert all(getattr(jaxmlp, name) is not None for name in (folder, *jaxmlp._FOLDERS[folder]))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    assert not hasattr(jaxmlp, "no_such_name")
 
 
 def test_everything_public_is_documented():

@@ -11,7 +11,7 @@ from helpers import assert_close, assert_equal, problem, run
 import jaxmlp
 from jaxmlp import Model, load_model, predict, predict_with_std, save_model
 from jaxmlp.models import files
-from jaxmlp.storage import StorageError
+from jaxmlp.storage.files import StorageError
 from jaxmlp.tables import TableError, as_frame, learn_recipe
 
 SIZES = (3, 5, 2)
@@ -107,13 +107,13 @@ def test_the_spread_of_an_ensemble_is_in_the_targets_unit_too():
 def test_it_comes_back_from_disk_to_the_bit(tmp_path, dtype, members):
     with jax.enable_x64(dtype == "float64"):
         params = problem(SIZES, dtype=dtype)[0] if members is None else ensemble(dtype)
-        model = Model(params, (jaxmlp.silu,), jaxmlp.poisson, training={"epochs": 3, "scores": {"rmse": 0.25}})
+        model = Model(params, (jaxmlp.silu,), jaxmlp.poisson_nll_loss, training={"epochs": 3, "scores": {"rmse": 0.25}})
         path = tmp_path / "model.safetensors"
         save_model(model, path)
         loaded = load_model(path)
     assert_equal(loaded.params, jax.tree.map(jnp.asarray, params) if dtype != "float64" else params)
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(loaded.params)} == {dtype}
-    assert (loaded.activation, loaded.criterion, loaded.recipe) == ((jaxmlp.silu,), jaxmlp.poisson, None)
+    assert (loaded.activation, loaded.criterion, loaded.recipe) == ((jaxmlp.silu,), jaxmlp.poisson_nll_loss, None)
     assert (loaded.sizes, loaded.members, loaded.training) == (SIZES, members, model.training)
     assert [each.name for each in tmp_path.iterdir()] == ["model.safetensors"]
 

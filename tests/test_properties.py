@@ -28,7 +28,7 @@ SMOOTH = (
     ((2, 3), 6, (), "softmax_cross_entropy"),
     ((3, 4, 2), 5, ("gelu",), "sigmoid_binary_cross_entropy"),
     ((4, 3, 5, 1), 4, ("tanh", "silu"), "squared_error"),
-    ((1, 3, 2, 3, 2), 3, ("sigmoid", "identity", "tanh"), "poisson"),
+    ((1, 3, 2, 3, 2), 3, ("sigmoid", "identity", "tanh"), "poisson_nll_loss"),
 )
 # More rows than it can fit: after 200 epochs a slope is left.
 UNDERFITTED = ((2, 3, 1), 12, ("tanh",), "squared_error")

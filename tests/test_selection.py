@@ -163,7 +163,7 @@ def test_the_standard_error_is_the_spread_of_the_score_over_tables():
     )
 
 
-@pytest.mark.parametrize("criterion", ["softmax_cross_entropy", "sigmoid_binary_cross_entropy", "poisson"])
+@pytest.mark.parametrize("criterion", ["softmax_cross_entropy", "sigmoid_binary_cross_entropy", "poisson_nll_loss"])
 def test_scores_of_classes_and_counts_are_scikit_learns(criterion):
     metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(0)
@@ -172,7 +172,7 @@ def test_scores_of_classes_and_counts_are_scikit_learns(criterion):
     if criterion == "sigmoid_binary_cross_entropy":
         predictions, y = p[:, :1], (codes == 0)[:, None].astype(float)
         expected = metrics.log_loss(codes == 0, p[:, 0])
-    if criterion == "poisson":
+    if criterion == "poisson_nll_loss":
         predictions, y = 5 * p[:, :1] + 0.1, codes[:, None].astype(float)
         expected = metrics.mean_poisson_deviance(y, predictions)
     assert scored(predictions, y, getattr(jaxmlp, criterion)).score == pytest.approx(expected, rel=1e-5)

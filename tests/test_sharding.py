@@ -17,7 +17,8 @@ from helpers import assert_close, assert_equal, problem, run
 from jax.sharding import AxisType, PartitionSpec
 
 import jaxmlp
-from jaxmlp import data_mesh, fit_epochs, load_state, replicate, shard_batch, train
+from jaxmlp import fit_epochs, load_state, train
+from jaxmlp.sharding import data_mesh, replicate, shard_batch
 
 pytestmark = pytest.mark.core
 
@@ -138,7 +139,7 @@ def test_rows_that_do_not_belong_together_are_refused(arguments, message):
 def test_gradients_are_checked_where_the_rows_lie():
     params, x, y, weights = problem((3, 4, 2), n=5)
     mesh = data_mesh()
-    jaxmlp.check_gradients(replicate(mesh, params), *shard_batch(mesh, x, y, weights)).raise_if_wrong()
+    jaxmlp.check_network(replicate(mesh, params), *shard_batch(mesh, x, y, weights)).raise_if_wrong()
 
 
 def test_a_users_own_shard_map_sums_over_devices_or_trains_on_each():

@@ -235,7 +235,7 @@ def test_partial_fit_by_another_solver_starts_its_memory_anew():
 def test_our_optimizers_are_pickled():
     solver = pickle.loads(pickle.dumps(jaxmlp.adam(0.01, weight_decay=0.1)))
     assert solver == jaxmlp.adam(0.02)
-    first = solver.init(jaxmlp.init_params(jax.random.key(0)))
+    first = solver.init(jaxmlp.init_params(jax.random.key(0), (3, 32, 1)))
     assert float(first.hyperparams["weight_decay"]) == pytest.approx(0.1)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import files_no_longer_than
 
-from jaxmlp.storage import StorageError, read_arrays, write_arrays, write_bytes
+from jaxmlp.storage.files import StorageError, read_arrays, write_arrays, write_bytes
 
 
 def test_arrays_of_every_dtype_and_rank_come_back_to_the_bit(tmp_path):

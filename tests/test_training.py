@@ -10,7 +10,8 @@ from helpers import assert_close, assert_equal, problem, relative_error, run
 from reference import numpy_tutorial, tutorial_problem
 
 import jaxmlp
-from jaxmlp import train, train_step, training, update
+from jaxmlp import _dispatch, train, train_step, update
+from jaxmlp.tutorial import LEARNING_RATE
 
 pytestmark = pytest.mark.core
 
@@ -39,7 +40,7 @@ def test_train_equals_the_numpy_transcription_over_200_epochs(dtype, tolerance, 
     expected_losses, expected = numpy_tutorial(*weights, x, y)
     with jax.enable_x64(dtype == "float64"):
         w1, b1, w2, b2, x, y = (jnp.asarray(v, dtype) for v in (*weights, x, y))
-        params, losses = train((jaxmlp.Layer(w1, b1), jaxmlp.Layer(w2, b2)), x, y)
+        params, losses = train((jaxmlp.Layer(w1, b1), jaxmlp.Layer(w2, b2)), x, y, LEARNING_RATE)
     np.testing.assert_allclose(losses, expected_losses, rtol=tolerance)
     assert_close(params, (jaxmlp.Layer(*expected[:2]), jaxmlp.Layer(*expected[2:])), tolerance)
     assert losses.shape == (200,)
@@ -60,18 +61,18 @@ def test_a_scan_equals_a_python_loop_of_steps(dtype, tolerance):
 
 
 def test_a_learning_rate_is_put_on_the_device_once_and_256_are_kept(monkeypatch):
-    monkeypatch.setattr(training, "_scalars", {})
+    monkeypatch.setattr(_dispatch, "_scalars", {})
     float32 = np.dtype("float32")
-    first, second = training._scalar(0.1, float32), training._scalar(0.2, float32)
+    first, second = _dispatch._scalar(0.1, float32), _dispatch._scalar(0.2, float32)
     assert isinstance(first, jax.Array)
-    assert training._scalar(0.1, float32) is first
-    assert training._scalar(0.2, float32) is second
+    assert _dispatch._scalar(0.1, float32) is first
+    assert _dispatch._scalar(0.2, float32) is second
     for k in range(254):
-        training._scalar(1.0 + k, float32)
-    assert len(training._scalars) == 256
-    assert training._scalar(0.1, float32) is first
-    training._scalar(0.3, float32)
-    assert len(training._scalars) == 1
+        _dispatch._scalar(1.0 + k, float32)
+    assert len(_dispatch._scalars) == 256
+    assert _dispatch._scalar(0.1, float32) is first
+    _dispatch._scalar(0.3, float32)
+    assert len(_dispatch._scalars) == 1
 
 
 def test_a_learning_rate_belongs_to_no_trace_mesh_or_mode_that_it_was_first_seen_in(x64):
@@ -100,31 +101,30 @@ def test_120_epochs_then_80_equal_200_exactly(tutorial_data, optimised):
     # Programs of its own: what another test has compiled may not be optimised.
     trained = jax.jit(lambda *arguments, epochs: train(*arguments, epochs=epochs), static_argnames="epochs")
     params, x, y = tutorial_data
-    whole, losses = trained(params, x, y, epochs=200)
-    half, first = trained(params, x, y, epochs=120)
-    halves, second = trained(half, x, y, epochs=80)
+    whole, losses = trained(params, x, y, LEARNING_RATE, epochs=200)
+    half, first = trained(params, x, y, LEARNING_RATE, epochs=120)
+    halves, second = trained(half, x, y, LEARNING_RATE, epochs=80)
     assert_equal(halves, whole)
     assert_equal(np.concatenate([first, second]), losses)
 
 
 def test_the_first_loss_is_taken_before_any_update(tutorial_data):
     params, x, y = tutorial_data
-    assert relative_error(train(params, x, y)[1][0], run(jaxmlp.loss, params, x, y)) < 1e-6
+    assert relative_error(train(params, x, y, LEARNING_RATE)[1][0], run(jaxmlp.loss, params, x, y)) < 1e-6
 
 
 def test_no_epochs_return_the_parameters_and_an_empty_history():
-    same, losses = train(PARAMS, X, Y, epochs=0)
+    same, losses = train(PARAMS, X, Y, LEARNING_RATE, epochs=0)
     assert_equal(same, PARAMS)
     assert (losses.shape, losses.dtype) == ((0,), jnp.float32)
 
 
 @pytest.mark.parametrize(("function", "epochs"), [(train, {"epochs": 200}), (train_step, {})])
-def test_the_defaults_are_the_tutorials(function, epochs):
+def test_the_learning_rate_is_required_and_the_defaults_are(function, epochs):
     parameters = inspect.signature(function).parameters
     defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
     assert defaults == {
-        "learning_rate": 1e-4,
-        "weights": None,
+        "sample_weight": None,
         "activation": jaxmlp.relu,
         "criterion": jaxmlp.squared_error,
         **epochs,

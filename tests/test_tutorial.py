@@ -8,7 +8,7 @@ from helpers import assert_close, relative_error, run
 from reference import numpy_epoch, numpy_tutorial, tutorial_problem
 
 import jaxmlp
-from jaxmlp.tutorial import tutorial, tutorial_epoch, tutorial_step
+from jaxmlp.tutorial import EPOCHS, LEARNING_RATE, SIZES, init_weights, tutorial, tutorial_epoch, tutorial_step
 
 pytestmark = pytest.mark.core
 
@@ -34,9 +34,9 @@ def test_an_epoch_holds_every_number_by_its_name(x64):
 
 def test_a_step_equals_train_step():
     x, y = jaxmlp.synthetic_regression(jax.random.key(0))
-    params = jaxmlp.init_params(jax.random.key(1))
+    params = jaxmlp.init_params(jax.random.key(1), SIZES)
     weights, loss = run(tutorial_step, (*params[0], *params[1]), x, y)
-    stepped, expected_loss = jaxmlp.train_step(params, x, y)
+    stepped, expected_loss = jaxmlp.train_step(params, x, y, LEARNING_RATE)
     assert_close((jaxmlp.Layer(*weights[:2]), jaxmlp.Layer(*weights[2:])), stepped, 1e-6)
     assert relative_error(loss, expected_loss) < 1e-6
 
@@ -49,6 +49,16 @@ def test_synthetic_regression_has_the_tutorials_shapes_and_coefficients():
     np.testing.assert_allclose(coefficients[:, 0], [0.2, -1.3, -0.5], atol=0.03)
     np.testing.assert_allclose(residuals / 20_000, 1, atol=0.03)
     np.testing.assert_allclose([x.mean(), x.std()], [0, 1], atol=0.03)
+
+
+def test_weights_are_standard_normal_and_biases_zero():
+    w1, b1, w2, b2 = init_weights(jax.random.key(0))
+    assert [w.shape for w in (w1, b1, w2, b2)] == [(3, 32), (1, 32), (32, 1), (1, 1)]
+    assert not np.any(b1)
+    assert not np.any(b2)
+    weights = np.concatenate([np.ravel(w) for k in range(40) for w in init_weights(jax.random.key(k))[::2]])
+    np.testing.assert_allclose([weights.mean(), weights.std()], [0, 1], atol=0.04)
+    assert (LEARNING_RATE, EPOCHS, SIZES) == (1e-4, 200, (3, 32, 1))
 
 
 def test_data_and_noise_come_from_different_keys():

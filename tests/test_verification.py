@@ -1,4 +1,4 @@
-"""check_gradients: what is right passes, what is wrong is caught and named."""
+"""check_network: what is right passes, what is wrong is caught and named."""
 
 import functools
 import itertools
@@ -138,7 +138,7 @@ def test_one_leaf_times_1_001_is_caught_in_a_large_network(monkeypatch):
     mutate(monkeypatch)
     params, x, y, weights = problem(LARGE, ROWS)
     x[0, 0] = 2
-    report = jaxmlp.check_gradients(params, x, y, weights, activation=jaxmlp.tanh)
+    report = jaxmlp.check_network(params, x, y, weights, activation=jaxmlp.tanh)
     assert {(finding.name, finding.oracle) for finding in report.wrong} == set(
         itertools.product(["params[1].w"], [*ORACLES, "jax.grad in float64"])
     )
@@ -245,7 +245,7 @@ def test_configuration_is_the_threads_own_and_left_as_it_was_and_the_default_pre
     here, elsewhere, before = [], [], []
     configuration(before)
     monkeypatch.setattr(oracles, "manual_grads", spy)
-    report = jaxmlp.check_gradients(*problem((3, 2)))
+    report = jaxmlp.check_network(*problem((3, 2)))
     assert set(here) == {("float64", "highest"), ("float32", "highest"), ("float32", "default")}
     assert set(elsewhere) == set(before) == {("float32", None)}
     configuration(here)
@@ -269,8 +269,8 @@ def test_what_is_not_finite_is_wrong_even_if_both_sides_agree(bad):
 def test_mistakes_in_the_call_are_refused_as_elsewhere():
     params, x, y, weights = problem()
     with pytest.raises(TypeError, match=r"activation must be a jaxmlp\.Activation"):
-        jaxmlp.check_gradients(params, x, y, activation=jax.nn.relu)
+        jaxmlp.check_network(params, x, y, activation=jax.nn.relu)
     with pytest.raises(TypeError, match=r"criterion must be a jaxmlp\.Criterion"):
-        jaxmlp.check_gradients(params, x, y, criterion=jnp.square)
+        jaxmlp.check_network(params, x, y, criterion=jnp.square)
     with pytest.raises(ValueError, match="y must have shape"):
-        jaxmlp.check_gradients(params, x, y[:, 0], weights)
+        jaxmlp.check_network(params, x, y[:, 0], weights)

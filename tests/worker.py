@@ -39,14 +39,14 @@ def first_state():
 def main(port, which, path, state_path):
     here = f"127.0.0.1:{port}"
     jax.distributed.initialize(here, num_processes=2, process_id=which, coordinator_bind_address=here)
-    mesh = jaxmlp.data_mesh()
-    x, y, weights = jaxmlp.shard_batch(mesh, *rows_of(jax.process_index()))
-    params, losses = jaxmlp.train(jaxmlp.replicate(mesh, network()), x, y, 1e-4, weights)
-    rows, key = weights.sum(), jaxmlp.replicate(mesh, jax.random.key(3))
+    mesh = jaxmlp.sharding.data_mesh()
+    x, y, weights = jaxmlp.sharding.shard_batch(mesh, *rows_of(jax.process_index()))
+    params, losses = jaxmlp.train(jaxmlp.sharding.replicate(mesh, network()), x, y, 1e-4, weights)
+    rows, key = weights.sum(), jaxmlp.sharding.replicate(mesh, jax.random.key(3))
     if jax.process_index() == 0:
         leaves = [np.asarray(leaf) for leaf in (*jax.tree.leaves(params), losses, rows, jax.random.key_data(key))]
         np.savez(path, *leaves)
-    state = jaxmlp.replicate(mesh, first_state())
+    state = jaxmlp.sharding.replicate(mesh, first_state())
     for epoch in range(12):
         if epoch == 8:
             os.kill(os.getpid(), signal.SIGKILL)

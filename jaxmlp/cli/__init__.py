@@ -9,7 +9,7 @@ from typing import NoReturn
 import jax
 
 import jaxmlp
-from jaxmlp.checks import MissingDependencyError
+from jaxmlp._validation import MissingDependencyError
 from jaxmlp.cli import check, explain, export, predict, show, train, tutorial
 from jaxmlp.cli.common import CommandError, Parser
 

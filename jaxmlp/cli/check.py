@@ -18,7 +18,7 @@ from jaxmlp.verification import BOUNDS, CENTRAL_BOUND, GradientReport, Problem, 
 
 _DEPTHS = (1, 2, 4)
 _DTYPES = ("bfloat16", "float32", "float64")
-# Three inputs and sixteen rows, so that both forms of each product occur (see products.py).
+# Three inputs and sixteen rows, so that both forms of each product occur (see _cpu_products.py).
 _ROWS, _INPUTS, _WIDTH, _OUTPUTS = 16, 3, 5, 2
 _IN_FLOAT64 = ("central differences", "adjoint identity")
 
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"\n{len(reports)} configurations, {wrong} wrong")
     note(f"Device: {platform()}; {jax.device_count()} of them, checked on the first")
     note(_precision(cost))
-    note(f"Time: {seconds:.1f} s. Your own network: jaxmlp.check_gradients(params, x, y)")
+    note(f"Time: {seconds:.1f} s. Your own network: jaxmlp.check_network(params, x, y)")
     return 1 if wrong else 0
 
 
@@ -104,7 +104,7 @@ def _problem(activation: str, criterion: str, depth: int, dtype: str) -> Problem
     targets = {
         "sigmoid_binary_cross_entropy": 1 / (1 + np.exp(-noise)),
         "softmax_cross_entropy": np.abs(noise),
-        "poisson": np.floor(2 * np.abs(noise)),
+        "poisson_nll_loss": np.floor(2 * np.abs(noise)),
     }
     weights = rng.uniform(0.5, 2, size=_ROWS)
     arrays = params, cast(x), cast(targets.get(criterion, noise)), cast(weights)

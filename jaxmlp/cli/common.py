@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import jax
 
-from jaxmlp.checks import required
+from jaxmlp._validation import require
 from jaxmlp.plots import save_figure
 
 
@@ -53,7 +53,7 @@ def write_figure(figure: Any, path: str) -> None:
     note(f"Picture: {path}")
 
 
-def checked_plot(path: str | None) -> None:
+def validate_plot(path: str | None) -> None:
     """Refuse before training what could not be drawn after it."""
     if path is None:
         return
@@ -61,7 +61,7 @@ def checked_plot(path: str | None) -> None:
         raise CommandError(f"--plot {path}: the name must end in .png, .svg or .pdf")
     if not Path(path).absolute().parent.is_dir():
         raise CommandError(f"--plot {path}: no such directory")
-    required("matplotlib", extra="tables")
+    require("matplotlib", extra="tables")
 
 
 _THREADS = ThreadPoolExecutor()

@@ -16,10 +16,9 @@ from jax import Array
 
 from jaxmlp.cli.common import CommandError, key_seed, positive, print_json
 from jaxmlp.cli.tutorial import draw
-from jaxmlp.tutorial import tutorial, tutorial_epoch
+from jaxmlp.tutorial import LEARNING_RATE, SIZES, tutorial, tutorial_epoch
 
-_ROWS, _UNITS = 100, 32
-_LEARNING_RATE = 1e-4
+_ROWS, _UNITS = 100, SIZES[1]
 # Relative to the largest entry of an array. Float64 leaves 1e-15, and more of a sum over rows that nearly cancels, as
 # gradients do after many epochs.
 _TOLERANCE = 1e-9
@@ -27,7 +26,7 @@ _TOLERANCE = 1e-9
 _PARTS = {
     "h": "Forward pass",
     "grad_y_pred": "Backward pass: how fast the loss grows",
-    "w1": f"Gradient descent: a small step against each gradient, learning_rate = {_LEARNING_RATE}",
+    "w1": f"Gradient descent: a small step against each gradient, learning_rate = {LEARNING_RATE}",
 }
 _MEANINGS = {
     "h": "hidden layer: what the unit makes of the row's features",
@@ -80,12 +79,12 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train up to the epoch, compute it by hand and by autodiff, print."""
-    x, y, params = draw(args.seed, (3, _UNITS, 1))
+    x, y, params = draw(args.seed, SIZES)
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         x, y, *weights = (np.asarray(value, np.float64) for value in (x, y, *params[0], *params[1]))
-        before = partial(tutorial, learning_rate=_LEARNING_RATE, epochs=args.epoch - 1)
+        before = partial(tutorial, learning_rate=LEARNING_RATE, epochs=args.epoch - 1)
         weights, _ = jax.jit(before)(tuple(weights), x, y)
-        epoch = jax.jit(tutorial_epoch)(weights, x, y, _LEARNING_RATE)
+        epoch = jax.jit(tutorial_epoch)(weights, x, y, LEARNING_RATE)
         autodiff = jax.jit(_autodiff)(weights, x, y)
     if not np.isfinite(epoch.loss):
         raise CommandError(f"the loss is not finite at epoch {args.epoch}; try another --seed", code=1)
@@ -96,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     wrong = [line.name for line in lines if line.jax_grad and not line.agrees]
     if args.json:
         result = {name: getattr(args, name) for name in ("seed", "epoch", "row", "unit")}
-        result |= {"learning_rate": _LEARNING_RATE, "given": {name: values for name, (_, values) in given.items()}}
+        result |= {"learning_rate": LEARNING_RATE, "given": {name: values for name, (_, values) in given.items()}}
         of_lines = [line._asdict() | {"meaning": _MEANINGS.get(line.name)} for line in lines]
         print_json(result | {"lines": of_lines, "wrong": wrong})
     else:

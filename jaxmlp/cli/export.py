@@ -8,12 +8,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmlp.checks import required
+from jaxmlp._validation import require
 from jaxmlp.cli.common import CommandError, note, print_json
 from jaxmlp.cli.tables import refusing
-from jaxmlp.export import PLATFORMS, export_forward
+from jaxmlp.export import PLATFORMS, export_predict
 from jaxmlp.models import Model, load_model
-from jaxmlp.storage import write_bytes
+from jaxmlp.storage.files import write_bytes
 from jaxmlp.tables.columns import Number, OneHot
 
 
@@ -36,7 +36,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load, export, write."""
-    required("flatbuffers", extra="export")
+    require("flatbuffers", extra="export")
     out = Path(args.out)
     if not out.absolute().parent.is_dir():
         raise CommandError(f"-o {out}: no such directory")
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
             names, means, scales = map(list, zip(*_inputs(model), strict=True))
             scaling = {"x_mean": np.array(means), "x_scale": np.array(scales)}
             scaling |= {"y_mean": model.recipe.center, "y_scale": model.recipe.scale}
-        exported = export_forward(
+        exported = export_predict(
             model.params, activation=model.activation, criterion=model.criterion, platforms=args.platforms, **scaling
         )
         refusing(write_bytes, out, exported.serialize(), code=1)

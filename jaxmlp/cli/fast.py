@@ -30,7 +30,7 @@ from jaxmlp.fitting.checkpoints import CheckpointError
 from jaxmlp.fitting.optimizers import OPTIMIZERS
 from jaxmlp.models import Model, mean_and_std, save_model
 from jaxmlp.network import Params, init_params
-from jaxmlp.storage import StorageError
+from jaxmlp.storage.files import StorageError
 from jaxmlp.tables import Recipe
 
 FRACTIONS = (0.1, 0.1)  # of the rows: for early stopping, and kept aside

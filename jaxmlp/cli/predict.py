@@ -12,7 +12,7 @@ import jax
 from jaxmlp.cli.common import CommandError, note
 from jaxmlp.cli.tables import arrays, predictions, refusing
 from jaxmlp.models import load_model, mean_and_std
-from jaxmlp.storage import write_bytes
+from jaxmlp.storage.files import write_bytes
 from jaxmlp.tables import load_table
 
 

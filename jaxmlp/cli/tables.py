@@ -9,17 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxmlp.checks import required
+from jaxmlp._validation import require
 from jaxmlp.cli.common import CommandError, note, run_once
-from jaxmlp.criteria import poisson, softmax_cross_entropy, squared_error
+from jaxmlp.criteria import poisson_nll_loss, softmax_cross_entropy, squared_error
 from jaxmlp.fitting.metrics import accuracy_score, log_loss, mean_poisson_deviance, r2_score, root_mean_squared_error
-from jaxmlp.storage import StorageError
+from jaxmlp.storage.files import StorageError
 from jaxmlp.tables import Recipe, TableError, learn_recipe, load_table, split_table
 
 if TYPE_CHECKING:
     from polars import DataFrame
 
-CRITERIA = {"regression": squared_error, "classification": softmax_cross_entropy, "counts": poisson}
+CRITERIA = {"regression": squared_error, "classification": softmax_cross_entropy, "counts": poisson_nll_loss}
 
 
 class Prepared(NamedTuple):
@@ -143,7 +143,7 @@ def predictions(
         std = np.take_along_axis(std, np.asarray(mean).argmax(axis=1)[:, None], axis=1)
     elif recipe.task == "regression":
         std = std * recipe.scale
-    polars = required("polars", extra="tables")
+    polars = require("polars", extra="tables")
     frame.insert_column(frame.width - 1, polars.Series("std", std[:, 0]))
     if band is None or recipe.classes:
         return frame

@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.cli import fast, verdict
-from jaxmlp.cli.common import CommandError, checked_plot, key_seed, positive, rate, widths
+from jaxmlp.cli.common import CommandError, key_seed, positive, rate, validate_plot, widths
 from jaxmlp.cli.tables import CRITERIA, columns, prepared
 from jaxmlp.fitting.optimizers import OPTIMIZERS
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _checked_call(args: argparse.Namespace) -> Path:
     """Refuse before training what would fail after it; return the model's path."""
-    checked_plot(args.plot)
+    validate_plot(args.plot)
     for name, default in fast.DEFAULTS.items():
         if not args.fast and getattr(args, name) not in (None, False):
             raise CommandError(f"--{name.replace('_', '-')} needs --fast, which trains once")

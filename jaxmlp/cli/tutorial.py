@@ -16,7 +16,6 @@ from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.cli.common import (
     CommandError,
     Compiling,
-    checked_plot,
     key_seed,
     not_negative,
     note,
@@ -25,16 +24,17 @@ from jaxmlp.cli.common import (
     print_json,
     rate,
     run_once,
+    validate_plot,
     widths,
     write_figure,
 )
 from jaxmlp.ensembles import init_ensemble, train_ensemble
-from jaxmlp.network import Params, forward, init_params
+from jaxmlp.network import Layer, Params, forward, init_params
 from jaxmlp.training import train
-from jaxmlp.tutorial import synthetic_regression
+from jaxmlp.tutorial import EPOCHS, LEARNING_RATE, SIZES, Weights, init_weights, synthetic_regression
 
 _TRUE_COEFFICIENTS = (0.2, -1.3, -0.5)
-_HIDDEN = (32,)
+_HIDDEN = SIZES[1:-1]
 
 
 def add_parser(commands: Any) -> None:
@@ -45,8 +45,10 @@ def add_parser(commands: Any) -> None:
         description="Train the tutorial's network: 100 rows, 3 features, a hidden layer of 32, sum of squared errors.",
     )
     parser.add_argument("--seed", type=key_seed, help="of data and weights; drawn afresh if not given")
-    parser.add_argument("--epochs", type=not_negative, default=200, help="gradient steps, each over all rows (200)")
-    parser.add_argument("--learning-rate", type=rate, default=1e-4, metavar="RATE", help="size of a step (1e-4)")
+    parser.add_argument("--epochs", type=not_negative, default=EPOCHS, help="gradient steps, each over all rows (200)")
+    parser.add_argument(
+        "--learning-rate", type=rate, default=LEARNING_RATE, metavar="RATE", help="size of a step (1e-4)"
+    )
     parser.add_argument(
         "--hidden", type=widths, default=_HIDDEN, metavar="32,32", help="widths of the hidden layers; 0 for none (32)"
     )
@@ -75,7 +77,7 @@ class _Run(NamedTuple):
 
 def run(args: argparse.Namespace) -> int:
     """Train, print, draw."""
-    checked_plot(args.plot)
+    validate_plot(args.plot)
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     sizes = (3, *args.hidden, 1)
     trained = (_train_one if args.members is None else _train_many)(args, sizes, seed)
@@ -154,13 +156,18 @@ def draw(seed: int, sizes: tuple[int, ...], members: int | None = None) -> tuple
 
 
 def _draw(seed: Array, *, sizes: tuple[int, ...], members: int | None) -> tuple[Array, Array, Params]:
-    data_key, params_key = jax.random.split(jax.random.key(seed))
+    data_key, key = jax.random.split(jax.random.key(seed))
     x, y = synthetic_regression(data_key)
-    tutorials = sizes[1:-1] == _HIDDEN
-    w_init = jax.nn.initializers.normal(1.0) if tutorials else jax.nn.initializers.he_normal()
+    if sizes != SIZES:
+        return x, y, init_params(key, sizes) if members is None else init_ensemble(key, sizes, members)
     if members is None:
-        return x, y, init_params(params_key, sizes, w_init=w_init)
-    return x, y, init_ensemble(params_key, sizes, members, w_init=w_init)
+        return x, y, _layers(init_weights(key))
+    return x, y, _layers(jax.vmap(init_weights)(jax.random.split(key, members)))
+
+
+def _layers(weights: Weights) -> Params:
+    w1, b1, w2, b2 = weights
+    return Layer(w1, b1), Layer(w2, b2)
 
 
 def _response_and_predictions(params: Params, x: Array, *, activation: Activation) -> tuple[Array, Array]:

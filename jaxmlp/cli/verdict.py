@@ -13,8 +13,8 @@ import jax
 import numpy as np
 
 from jaxmlp import __version__, plots
+from jaxmlp._validation import require
 from jaxmlp.activations import ACTIVATIONS
-from jaxmlp.checks import required
 from jaxmlp.cli.common import CommandError, finite, note, platform, print_json, write_figure
 from jaxmlp.cli.tables import CRITERIA, Prepared, band_scale, refusing
 from jaxmlp.models import Model, save_model
@@ -197,5 +197,5 @@ def _shown(recipe: Recipe, result: CrossValidation, y: np.ndarray) -> tuple[Any,
 @contextmanager
 def _progress() -> Iterator[Callable[[float], None]]:
     """A function that shows how far the search is, on stderr, where that is a terminal."""
-    with required("tqdm", extra="tables").tqdm(total=100, unit="%", disable=None) as bar:
+    with require("tqdm", extra="tables").tqdm(total=100, unit="%", disable=None) as bar:
         yield lambda share: bar.update(round(100 * share) - bar.n)

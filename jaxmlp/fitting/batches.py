@@ -9,7 +9,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jaxmlp.activations import Activation
-from jaxmlp.backprop import manual_value_and_grads
+from jaxmlp.backprop import backpropagate
 from jaxmlp.criteria import Criterion
 from jaxmlp.fitting.metrics import Metric
 from jaxmlp.fitting.optimizers import optimizer_step
@@ -29,7 +29,7 @@ def train_epoch(
     *,
     optimizer: Any,
     batch_size: int | None,
-    activation: Activation | tuple[Activation, ...],
+    activation: tuple[Activation, ...],
     criterion: Criterion,
     l2: ArrayLike | None = None,
 ) -> tuple[Params, Any, Array]:
@@ -44,7 +44,7 @@ def train_epoch(
         weights: (n,), or None for all ones.
         optimizer: a pair of functions `init` and `update`.
         batch_size: rows a step; None for all of them in their own order.
-        activation: one for all hidden layers, or a tuple, one each.
+        activation: one for each hidden layer.
         criterion: the loss of a row.
         l2: a scalar; `l2 / 2` times the sum of all squared weights is added to the sum of a batch's losses, before its
             mean is taken. Biases are left alone. None for nothing.
@@ -58,7 +58,7 @@ def train_epoch(
             x, y = _seen(x, c), _seen(y, c)
         total = jnp.sum(c, dtype=_wide(c.dtype))
         mean = c / jnp.where(total > 0, total, 1).astype(c.dtype)
-        value, grads = manual_value_and_grads(params, x, y, mean, activation=activation, criterion=criterion)
+        value, grads = backpropagate(params, x, y, mean, activation, criterion)
         if l2 is not None:
             share = jnp.asarray(l2, total.dtype) / jnp.where(total > 0, total, 1)
             value, grads = _penalised(value, grads, params, share.astype(c.dtype))

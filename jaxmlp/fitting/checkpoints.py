@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxmlp.storage import StorageError, read_arrays, write_arrays
+from jaxmlp.storage.files import StorageError, read_arrays, write_arrays
 
 _FORMAT, _VERSION = "jaxmlp checkpoint", "1"
 _STATE = "jaxmlp state"

@@ -13,21 +13,21 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from jaxmlp.activations import ACTIVATIONS, Activation, relu
-from jaxmlp.checks import (
-    as_array,
-    checked,
-    checked_choice,
-    checked_count,
-    checked_key,
-    checked_members,
-    checked_params,
-    network_dtype,
+from jaxmlp._dispatch import as_array, params_dtype
+from jaxmlp._validation import (
+    validate,
+    validate_choice,
+    validate_count,
+    validate_data,
+    validate_key,
+    validate_members,
+    validate_params,
 )
+from jaxmlp.activations import ACTIVATIONS, Activation, relu
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
 from jaxmlp.fitting.batches import chosen, evaluate, train_epoch
 from jaxmlp.fitting.metrics import Metric, metric_of
-from jaxmlp.fitting.optimizers import checked_optimizer
+from jaxmlp.fitting.optimizers import validate_optimizer
 from jaxmlp.network import Params
 
 CAPACITY = 128
@@ -70,22 +70,22 @@ def init_fit(params: Params, *, key: Array, optimizer: Any) -> FitState:
         TypeError: not a key; an optimizer that needs more than gradients, state and parameters.
     """
     if params_of_many(params):
-        params, members = checked_members(params)
-        keys = jax.random.split(checked_key(key), members)
+        params, members = validate_members(params)
+        keys = jax.random.split(validate_key(key), members)
         return jax.vmap(lambda params, key: init_fit(params, key=key, optimizer=optimizer))(params, keys)
-    params = checked_params(params)
-    opt_state = checked_optimizer(optimizer, params)
+    params = validate_params(params)
+    opt_state = validate_optimizer(optimizer, params)
     # From NumPy, which compiles nothing.
     zero, infinity, no = jax.device_put((np.int32(0), np.asarray(np.inf, params[0].w.dtype), np.bool_(False)))
-    return FitState(params, opt_state, checked_key(key), zero, params, zero, infinity, zero, no)
+    return FitState(params, opt_state, validate_key(key), zero, params, zero, infinity, zero, no)
 
 
 def fit_epochs(
     state: FitState,
     x: ArrayLike,
     y: ArrayLike,
-    weights: ArrayLike | None = None,
-    validation_weights: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    validation_sample_weight: ArrayLike | None = None,
     *,
     optimizer: Any,
     epochs: int,
@@ -106,8 +106,8 @@ def fit_epochs(
         state: of `init_fit`, or of earlier epochs.
         x: (n, fan_in).
         y: (n, outputs).
-        weights: (n,), or None for all ones.
-        validation_weights: (n,), the weights of the same rows in the validation loss and the metric; None for neither.
+        sample_weight: (n,), or None for all ones.
+        validation_sample_weight: (n,), the weights of the same rows in validation loss and metric; None for neither.
         optimizer: the one that `state` was made with; static, so build it once.
         epochs: at most how many more to run.
         batch_size: rows a step; None for all of them, in their own order.
@@ -120,20 +120,20 @@ def fit_epochs(
         The state after the last epoch, and the `History` of these epochs.
 
     Raises:
-        ValueError: a shape that does not fit; patience without validation weights.
+        ValueError: a shape that does not fit; patience without validation_sample_weight.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
-    epochs = checked_count("epochs", epochs, at_least=0)
-    if patience is not None and validation_weights is None:
-        raise ValueError("patience must be None without validation_weights: it waits for the validation loss")
-    patience = None if patience is None else checked_count("patience", patience, at_least=1)
-    dtype = network_dtype(state.params)
+    epochs = validate_count("epochs", epochs, at_least=0)
+    if patience is not None and validation_sample_weight is None:
+        raise ValueError("patience must be None without validation_sample_weight: it waits for the validation loss")
+    patience = None if patience is None else validate_count("patience", patience, at_least=1)
+    dtype = params_dtype(state.params)
     x, y = as_array("x", x, dtype), as_array("y", y, dtype)
     validation = None
-    if validation_weights is not None:
-        validation = (x, y, as_array("validation_weights", validation_weights, dtype))
+    if validation_sample_weight is not None:
+        validation = (x, y, as_array("validation_sample_weight", validation_sample_weight, dtype))
     state, history = run_epochs(
-        state, x, y, weights, validation, epochs, optimizer=optimizer, batch_size=batch_size, patience=patience,
+        state, x, y, sample_weight, validation, epochs, optimizer=optimizer, batch_size=batch_size, patience=patience,
         activation=activation, criterion=criterion, metric=metric,
     )  # fmt: skip
     return state, jax.tree.map(lambda values: values[:epochs], history)
@@ -165,10 +165,10 @@ def run_epochs(
     """
     capacity = CAPACITY if isinstance(epochs, Array) else max(CAPACITY, 1 << (epochs - 1).bit_length())
     if not isinstance(activation, tuple):
-        checked_choice("activation", activation, Activation, ACTIVATIONS)
-    checked_choice("criterion", criterion, Criterion, CRITERIA)
-    batch_size = None if batch_size is None else checked_count("batch_size", batch_size, at_least=1)
-    weights = None if weights is None else as_array("weights", weights, network_dtype(state.params))
+        validate_choice("activation", activation, Activation, ACTIVATIONS)
+    validate_choice("criterion", criterion, Criterion, CRITERIA)
+    batch_size = None if batch_size is None else validate_count("batch_size", batch_size, at_least=1)
+    weights = None if weights is None else as_array("sample_weight", weights, params_dtype(state.params))
     return _run(
         state, x, y, weights, validation, epochs, patience, tolerance, l2, optimizer, capacity, batch_size,
         activation, criterion, metric or metric_of(criterion),
@@ -196,8 +196,8 @@ def _run_one(
     state, x, y, weights, validation, epochs, patience, tolerance, l2, optimizer, capacity, batch_size, activation,
     criterion, metric,
 ):  # fmt: skip
-    _, x, y, weights = checked(state.params, x, y, weights)
-    valid: Any = None if validation is None else checked(state.params, *validation)[1:]
+    _, x, y, weights, activation = validate(state.params, x, y, weights, activation, criterion)
+    valid: Any = None if validation is None else validate_data(state.params, *validation)
     first = state.epoch
     last = first + epochs
 

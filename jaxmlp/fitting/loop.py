@@ -12,8 +12,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxmlp._validation import require, validate_count, validate_data
 from jaxmlp.activations import Activation, relu
-from jaxmlp.checks import checked, checked_count, required
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.fitting.checkpoints import Checkpoint
 from jaxmlp.fitting.epochs import CAPACITY, FitState, History, init_fit, run_epochs, running
@@ -41,7 +41,7 @@ def fit(
     params: Params,
     x: ArrayLike,
     y: ArrayLike,
-    weights: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     *,
     key: Array,
     optimizer: Any,
@@ -70,7 +70,7 @@ def fit(
         params: the network to start from, as `init_params` draws it, or many, as `init_ensemble` does.
         x: (n, fan_in); standardise the columns.
         y: (n, outputs).
-        weights: (n,), or None for all ones.
+        sample_weight: (n,), or None for all ones.
         key: a key of `jax.random.key`: the order of the rows in each epoch, and which are put aside for validation.
         optimizer: `jaxmlp.adam()`, or another of `jaxmlp.fitting.optimizers` or of optax.
         epochs: at most how many to run.
@@ -95,15 +95,15 @@ def fit(
         CheckpointError: a checkpoint that cannot be read or belongs to another run.
         MissingDependencyError: tqdm or safetensors is needed and not installed.
     """
-    epochs = checked_count("epochs", epochs, at_least=0)
+    epochs = validate_count("epochs", epochs, at_least=0)
     if patience is not None and validation is None:
         raise ValueError("patience must be None without validation: it waits for the validation loss")
-    patience = None if patience is None else checked_count("patience", patience, at_least=1)
+    patience = None if patience is None else validate_count("patience", patience, at_least=1)
     if resume and checkpoint is None:
         raise ValueError("resume must be False without a checkpoint to resume from")
     state = init_fit(params, key=key, optimizer=optimizer)
     one = state.params if state.epoch.ndim == 0 else jax.tree.map(lambda leaf: leaf[0], state.params)
-    _, x, y, weights = checked(one, x, y, weights)
+    x, y, weights = validate_data(one, x, y, sample_weight)
     data = (x, y, weights, None) if validation is None else _put_aside(one, key, x, y, weights, validation)
     x, y, weights, aside = jax.device_put(data)  # not jnp.asarray, which holds a copy more on the way
     run = partial(
@@ -200,7 +200,7 @@ def _put_aside(params: Params, key: Array, x: Any, y: Any, weights: Any, validat
     if isinstance(validation, tuple):
         if len(validation) not in (2, 3):
             raise ValueError(f"validation must hold x, y and perhaps weights; got {len(validation)} arrays")
-        _, x_valid, y_valid, c = checked(params, *validation, *(None,) * (3 - len(validation)))
+        x_valid, y_valid, c = validate_data(params, *validation, *(None,) * (3 - len(validation)))
         return x, y, weights, (x_valid, y_valid, np.ones(x_valid.shape[0], x.dtype) if c is None else c)
     n = x.shape[0]
     aside = round(n * validation)
@@ -218,7 +218,7 @@ def _progress(epochs: int, *, shown: bool) -> Iterator[Callable[[FitState, Histo
     if not shown:
         yield lambda state, history: None
         return
-    with required("tqdm", extra="tables").tqdm(total=epochs, unit="epoch", disable=None) as bar:
+    with require("tqdm", extra="tables").tqdm(total=epochs, unit="epoch", disable=None) as bar:
 
         def show(state, history):
             bar.set_postfix({k: _last(v) for k, v in history._asdict().items() if v is not None}, refresh=False)

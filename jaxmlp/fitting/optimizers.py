@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp.checks import required
+from jaxmlp._validation import require
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def optimizer_step(optimizer: Any, params: Any, grads: Any, state: Any) -> tuple
     return jax.tree.map(lambda p, u: p + u.astype(p.dtype), params, updates), state
 
 
-def checked_optimizer(optimizer: Any, params: Any) -> Any:
+def validate_optimizer(optimizer: Any, params: Any) -> Any:
     """The first state of an optimizer, if it can step with gradients, state and parameters alone."""
     if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
         raise TypeError(
@@ -136,7 +136,7 @@ def _update(kind: str, numbers: tuple[str, ...]) -> Callable[..., tuple[Any, Any
 
 @cache
 def _injected(kind: str) -> Callable[..., Any]:
-    optax = required("optax", extra="tables")
+    optax = require("optax", extra="tables")
 
     def adam(learning_rate, weight_decay, decay_steps):
         def rate(step):

@@ -14,12 +14,12 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmlp._validation import validate_dtype
 from jaxmlp.activations import ACTIVATIONS, Activation
-from jaxmlp.checks import checked_dtype
 from jaxmlp.criteria import CRITERIA, Criterion
 from jaxmlp.models.model import Model
 from jaxmlp.network import Layer, Params
-from jaxmlp.storage import StorageError, read_arrays, write_arrays
+from jaxmlp.storage.files import StorageError, read_arrays, write_arrays
 from jaxmlp.tables import Recipe
 
 _NAME, _VERSION = "jaxmlp_model", 1
@@ -137,7 +137,7 @@ def _params(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray]) ->
         found = (arrays[name].shape, str(arrays[name].dtype)) if name in arrays else None
         if found is None or found != (expected.get(name), about["dtype"]):
             raise StorageError(f"{path} is damaged: its array {name!r:.80} is not what its metadata say")
-    checked_dtype("params", about["dtype"])
+    validate_dtype("params", about["dtype"])
     leaves = [jnp.asarray(arrays[name]) for name in expected]
     return tuple(Layer(w, b) for w, b in zip(leaves[::2], leaves[1::2], strict=True))
 

@@ -12,11 +12,18 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxmlp._dispatch import as_array
+from jaxmlp._validation import (
+    validate_activations,
+    validate_choice,
+    validate_inputs,
+    validate_members,
+    validate_params,
+)
 from jaxmlp.activations import Activation, relu
-from jaxmlp.checks import as_array, checked_choice, checked_inputs, checked_members, checked_params
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
 from jaxmlp.ensembles import predict_ensemble
-from jaxmlp.network import Params, forward, hidden_activations
+from jaxmlp.network import Params, forward
 from jaxmlp.tables import Recipe, as_frame, is_table
 
 # Rows go through the network in blocks of so many, for the memory of their hidden units.
@@ -47,11 +54,11 @@ class Model:
 
     def __post_init__(self) -> None:
         if self.members is None:
-            checked_params(self.params)
+            validate_params(self.params)
         else:
-            checked_members(self.params)
-        hidden_activations(self.activation, len(self.params) - 1)
-        checked_choice("criterion", self.criterion, Criterion, CRITERIA)
+            validate_members(self.params)
+        validate_activations(self.activation, len(self.params) - 1)
+        validate_choice("criterion", self.criterion, Criterion, CRITERIA)
         if self.recipe is not None:
             wanted, ends = (self.recipe.n_inputs, self.recipe.n_outputs), (self.sizes[0], self.sizes[-1])
             if ends != wanted:
@@ -123,7 +130,7 @@ def mean_and_std(model: Model, x: ArrayLike) -> tuple[Array, Array | None]:
         ValueError: a shape that does not fit.
     """
     one = model.params if model.members is None else jax.tree.map(lambda leaf: leaf[0], model.params)
-    x = checked_inputs(one, x)
+    x = validate_inputs(one, x)
     blocks = [x[start : start + _BLOCK] for start in range(0, max(x.shape[0], 1), _BLOCK)]
     parts = [_predict_block(model.params, block, model.activation, model.criterion) for block in blocks]
     return parts[0] if len(parts) == 1 else jax.tree.map(lambda *part: jnp.concatenate(part), *parts)

@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxmlp._validation import validate_choice, validate_count, validate_key
 from jaxmlp.activations import Activation, relu
-from jaxmlp.checks import checked_choice, checked_count, checked_key
 from jaxmlp.criteria import CRITERIA, Criterion, softmax_cross_entropy, squared_error
 from jaxmlp.network import Layer, Params
 from jaxmlp.selection.folds import make_folds
@@ -99,7 +99,7 @@ def cross_validate(
 
     Arguments:
         x: (n, fan_in).
-        y: (n, outputs): numbers; with the cross-entropies probabilities, as of one-hot classes; with poisson counts.
+        y: (n, outputs): numbers; with the cross-entropies probabilities, as of one-hot classes; or counts.
         key: a key of `jax.random.key`: of folds, weights and the order of rows.
         hidden: widths of the hidden layers.
         folds: how many; stratified with softmax_cross_entropy.
@@ -119,19 +119,19 @@ def cross_validate(
         ValueError: a shape that does not fit; numbers that are not finite; too few rows.
         TypeError: not a key; an activation or criterion that is a bare function.
     """
-    checked_choice("criterion", criterion, Criterion, CRITERIA)
+    validate_choice("criterion", criterion, Criterion, CRITERIA)
     x, y = _finite("x", x), _finite("y", y)
     if x.shape[0] != y.shape[0]:
         raise ValueError(f"y must have a row for each of x; got {y.shape} and {x.shape}")
     candidates = tuple(Candidate(float(rate), float(decay)) for rate, decay in candidates)
     if not candidates:
         raise ValueError("candidates must hold at least one pair of learning rate and weight decay")
-    seeds, hidden = checked_count("seeds", seeds, at_least=1), tuple(hidden)
+    seeds, hidden = validate_count("seeds", seeds, at_least=1), tuple(hidden)
     rng = np.random.default_rng(
-        np.asarray(jax.random.key_data(checked_key(key))).ravel()
+        np.asarray(jax.random.key_data(validate_key(key))).ravel()
     )  # NumPy's: what runs once is not worth a compilation
     classes = y.argmax(axis=1) if criterion == softmax_cross_entropy else None
-    parts = make_folds(len(x), checked_count("folds", folds, at_least=2), rng, classes=classes)
+    parts = make_folds(len(x), validate_count("folds", folds, at_least=2), rng, classes=classes)
 
     batch_size = batch_size or default_batch_size(parts.train.shape[1])
     epochs = epochs or default_epochs(parts.train.shape[1], batch_size)

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from jaxmlp.checks import checked_key
+from jaxmlp._validation import validate_key
 from jaxmlp.network import forward
 from jaxmlp.selection.crossvalidation import CrossValidation
 from jaxmlp.selection.scores import mean_error, row_errors
@@ -57,7 +57,7 @@ def permutation_importance(
     masks = np.zeros((1 + len(groups), x.shape[1]), bool)  # the first shuffles nothing
     for mask, group in zip(masks[1:], groups, strict=True):
         mask[list(group)] = True
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(checked_key(key))).ravel())
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(validate_key(key))).ravel())
     folds = int(result.fold.max()) + 1
     weights = sum(layer.w.size for layer in result.params)  # of all folds and seeds
     affordable = int(_MOST_WORK / (len(groups) * weights))  # rows of a fold, times shuffles

@@ -7,7 +7,7 @@ import numpy as np
 from jaxmlp.criteria import (
     Criterion,
     huber_loss,
-    poisson,
+    poisson_nll_loss,
     sigmoid_binary_cross_entropy,
     softmax_cross_entropy,
     squared_error,
@@ -54,13 +54,13 @@ def _guess(mean: np.ndarray, n: int, criterion: Criterion) -> np.ndarray:
         return floored * mean.sum() / floored.sum()
     if criterion == sigmoid_binary_cross_entropy:
         return np.clip(mean, rare, 1 - rare)
-    return np.maximum(mean, rare) if criterion == poisson else mean
+    return np.maximum(mean, rare) if criterion == poisson_nll_loss else mean
 
 
 def starting_outputs(prepared: Prepared) -> np.ndarray:
     """The outputs (folds, outputs) of a network that guesses: where training starts."""
     mean, criterion = prepared.guess, prepared.criterion
-    if criterion in (softmax_cross_entropy, poisson):
+    if criterion in (softmax_cross_entropy, poisson_nll_loss):
         return np.log(mean)
     if criterion == sigmoid_binary_cross_entropy:
         return np.log(mean / (1 - mean))

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmlp.criteria import Criterion, poisson, sigmoid_binary_cross_entropy, softmax_cross_entropy
+from jaxmlp.criteria import Criterion, poisson_nll_loss, sigmoid_binary_cross_entropy, softmax_cross_entropy
 
 
 class Scored(NamedTuple):
@@ -22,7 +22,7 @@ def scored(predictions: np.ndarray, y: np.ndarray, criterion: Criterion) -> Scor
     Arguments:
         predictions: (n, outputs), of the criterion's `predict`.
         y: (n, outputs), in the same unit.
-        criterion: with cross-entropies the error is the log loss, with poisson the deviance, else the root of the mean
+        criterion: with cross-entropies the error is the log loss, for counts the deviance, else the root of the mean
             squared error, of outputs averaged.
 
     Returns:
@@ -61,7 +61,7 @@ def error_name(criterion: Criterion) -> str:
     """What `scored` measures: "RMSE", "log loss" or "deviance"."""
     if criterion in (softmax_cross_entropy, sigmoid_binary_cross_entropy):
         return "log loss"
-    return "deviance" if criterion == poisson else "RMSE"
+    return "deviance" if criterion == poisson_nll_loss else "RMSE"
 
 
 def is_better(one: Scored, other: Scored, deviations: float = 2.0) -> bool:

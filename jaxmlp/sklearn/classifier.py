@@ -164,7 +164,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return tags
 
 
-def all_labels_right(predictions: Array, y: Array, weights: Array | None = None) -> Array:
+def all_labels_right(predictions: Array, y: Array, sample_weight: Array | None = None) -> Array:
     """The share of rows whose labels are all right: what scikit-learn calls the accuracy of sets of labels."""
     right = jnp.all((predictions > 0.5) == (y > 0.5), axis=1).astype(predictions.dtype)
-    return jnp.average(right, weights=weights)
+    return jnp.average(right, weights=sample_weight)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxmlp.checks import checked_count, required
+from jaxmlp._validation import require, validate_count
 from jaxmlp.criteria import Criterion
 from jaxmlp.fitting.batches import outputs_of
 from jaxmlp.fitting.epochs import FitState, History, init_fit, run_epochs
@@ -20,7 +20,7 @@ from jaxmlp.network import Layer, Params
 from jaxmlp.sklearn import settings
 from jaxmlp.sklearn.rows import batches, filled, rounded
 
-required("sklearn", extra="sklearn")
+require("sklearn", extra="sklearn")
 from sklearn.base import BaseEstimator, is_classifier, is_regressor  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 from sklearn.model_selection import train_test_split  # noqa: E402
@@ -91,7 +91,7 @@ class Perceptron(BaseEstimator):
         if not again:
             self.loss_curve_, self.validation_loss_curve_, self.validation_scores_ = [], None, None
         patience = settings.patience(self.n_iter_no_change)
-        last = checked_count("max_iter", self.max_iter, at_least=1)
+        last = validate_count("max_iter", self.max_iter, at_least=1)
         self.n_iter_ = 0
         state = self._train(self._start(params, random), X, targets, weights, aside, last, patience)
         if self.n_iter_ == last and np.any(np.asarray(state.waited) < patience):
@@ -184,7 +184,7 @@ class Perceptron(BaseEstimator):
         sizes = list(itertools.pairwise((X.shape[1], *hidden, targets.shape[1])))
         factors = settings.glorot_factors(self.activation, len(sizes))
         members = []
-        for _ in range(checked_count("n_members", self.n_members, at_least=1)):
+        for _ in range(validate_count("n_members", self.n_members, at_least=1)):
             layers = []
             for (fan_in, fan_out), factor in zip(sizes, factors, strict=True):
                 bound = np.sqrt(factor / (fan_in + fan_out))

@@ -9,7 +9,7 @@ from jax import Array
 # isort: split (after ours, which says what to install where scikit-learn is missing)
 from sklearn.base import RegressorMixin
 
-from jaxmlp.criteria import CRITERIA, Criterion
+from jaxmlp.criteria import CRITERIA, Criterion, poisson_nll_loss
 from jaxmlp.fitting.metrics import Metric, r2_score
 from jaxmlp.sklearn import settings
 from jaxmlp.sklearn.estimator import Perceptron
@@ -26,7 +26,7 @@ def _half_squared_error_derivative(outputs: Array, y: Array) -> Array:
 # l = Σ_k (o_k - y_k)² / 2;  dl/do_k = o_k - y_k.  scikit-learn's "squared_error".
 half_squared_error = Criterion(_half_squared_error, _half_squared_error_derivative)
 
-_LOSSES = CRITERIA | {"squared_error": half_squared_error}
+_LOSSES = CRITERIA | {"squared_error": half_squared_error, "poisson": poisson_nll_loss}
 
 
 class MLPRegressor(RegressorMixin, Perceptron):

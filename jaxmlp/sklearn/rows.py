@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxmlp.checks import checked_count
+from jaxmlp._validation import validate_count
 
 # Tables of up to so many rows may be filled up to twice their length: the folds of a table and all of it then are one
 # program more often than not.
@@ -15,7 +15,7 @@ def batches(n: int, batch_size: int | str) -> tuple[int, int | None]:
     What is filled up to a power of two adds no batch, only memory; so larger tables are filled up less.
     scikit-learn's "auto" are 200 rows, or all.
     """
-    size = 200 if batch_size == "auto" else checked_count("batch_size", batch_size, at_least=1)
+    size = 200 if batch_size == "auto" else validate_count("batch_size", batch_size, at_least=1)
     if n <= size:
         return rounded(n), None
     return 1 << (n - 1).bit_length() if n <= _DOUBLED else rounded(n), size

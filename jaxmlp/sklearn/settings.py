@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxmlp._validation import validate_count
 from jaxmlp.activations import ACTIVATIONS, Activation, sigmoid
-from jaxmlp.checks import checked_count
 from jaxmlp.sklearn import solvers
 
 _ACTIVATIONS = {"logistic": sigmoid, **ACTIVATIONS}
@@ -17,7 +17,7 @@ _NEVER = np.iinfo(np.int32).max
 def hidden_layer_sizes(value: Any) -> tuple[int, ...]:
     """A number, or several."""
     sizes = value if np.iterable(value) else [value]
-    return tuple(checked_count("hidden_layer_sizes", size, at_least=1) for size in sizes)
+    return tuple(validate_count("hidden_layer_sizes", size, at_least=1) for size in sizes)
 
 
 def activation(value: Any) -> Activation | tuple[Activation, ...]:
@@ -79,7 +79,7 @@ def patience(n_iter_no_change: Any) -> int:
     """scikit-learn stops at one epoch more than `n_iter_no_change` without progress; infinity is for never."""
     if n_iter_no_change == np.inf:
         return _NEVER
-    return checked_count("n_iter_no_change", n_iter_no_change, at_least=1) + 1
+    return validate_count("n_iter_no_change", n_iter_no_change, at_least=1) + 1
 
 
 def device(value: Any) -> Any:

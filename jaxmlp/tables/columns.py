@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxmlp.checks import required
+from jaxmlp._validation import require
 
 if TYPE_CHECKING:
     from polars import Series
@@ -109,7 +109,7 @@ def numbers(column: "Series") -> np.ndarray:
     Raises:
         TableError: a value is not a number, infinite, or beyond 1e30; its row is named.
     """
-    polars = required("polars", extra="tables")
+    polars = require("polars", extra="tables")
     if not holds_numbers(column) and not holds_text(column):
         raise TableError(f"column {short(column.name)} holds {column.dtype}, not numbers")
     values = as_floats(column)
@@ -126,7 +126,7 @@ def numbers(column: "Series") -> np.ndarray:
 
 def as_floats(column: "Series") -> np.ndarray:
     """A column as float64 (n,), NaN where there is no number."""
-    polars = required("polars", extra="tables")
+    polars = require("polars", extra="tables")
     if holds_text(column):
         column = column.cast(polars.String)
         values = column.cast(polars.Float64, strict=False)
@@ -149,7 +149,7 @@ def texts(column: "Series") -> "Series":
 
 
 def _as_text(column: "Series") -> "Series":
-    polars = required("polars", extra="tables")
+    polars = require("polars", extra="tables")
     if not holds_numbers(column) and not holds_text(column):
         raise TableError(f"column {short(column.name)} holds {column.dtype}, not text")
     return column.cast(polars.String)
@@ -157,7 +157,7 @@ def _as_text(column: "Series") -> "Series":
 
 def codes(column: "Series", levels: tuple[str | None, ...]) -> np.ndarray:
     """The index among `levels` of each value, (n,) int32; -1 where there is none."""
-    polars = required("polars", extra="tables")
+    polars = require("polars", extra="tables")
     text, known = _as_text(column), [level for level in levels if level is not None]
     if set(known) <= set(BOOLEANS):  # as they were learnt, whatever else stands in this column
         text = text.str.to_lowercase()
@@ -177,13 +177,13 @@ def missing(column: "Series") -> np.ndarray:
 
 def holds_numbers(column: "Series") -> bool:
     """Whether the type of a column is one of numbers; booleans count."""
-    polars = required("polars", extra="tables")
+    polars = require("polars", extra="tables")
     return column.dtype.is_numeric() or column.dtype == polars.Boolean
 
 
 def holds_text(column: "Series") -> bool:
     """Whether the type of a column is one of text, or of nothing."""
-    polars = required("polars", extra="tables")
+    polars = require("polars", extra="tables")
     return column.dtype in (polars.String, polars.Categorical, polars.Enum, polars.Null)
 
 

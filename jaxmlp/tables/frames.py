@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxmlp.checks import required
+from jaxmlp._validation import require
 from jaxmlp.tables.columns import TableError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def as_frame(data: Any) -> "DataFrame":
         TableError: columns of other lengths, or of values that are of no one type.
         MissingDependencyError: polars is not installed.
     """
-    polars = required("polars", extra="tables")
+    polars = require("polars", extra="tables")
     if isinstance(data, polars.DataFrame):
         return data
     names = list(data) if isinstance(data, Mapping) else list(data.columns)

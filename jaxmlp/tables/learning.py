@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxmlp.checks import required
+from jaxmlp._validation import require
 from jaxmlp.tables.columns import (
     BOOLEANS,
     Column,
@@ -212,7 +212,7 @@ def _learn_numbers(whole: "Series", rows: np.ndarray) -> tuple[Column | None, st
 
 def _kind(column: "Series") -> str:
     """`number`, `text`, `empty`, `dates`, or the name of a type that cannot be used."""
-    polars = required("polars", extra="tables")
+    polars = require("polars", extra="tables")
     if missing(column).all():
         return "empty"
     if column.dtype.is_temporal():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxmlp.checks import required
+from jaxmlp._validation import require
 from jaxmlp.tables.columns import TableError, counted, short
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def load_table(path: str | Path) -> "DataFrame":
         TableError: the file cannot be read or is no table; one line that names it, and the row where there is one.
         MissingDependencyError: polars is not installed.
     """
-    polars = required("polars", extra="tables")
+    polars = require("polars", extra="tables")
     source = "standard input" if str(path) == "-" else str(path)
     content = _content(path, source)
     try:
@@ -97,7 +97,7 @@ def _content(path: str | Path, source: str) -> bytes:
 
 
 def _read_csv(content: bytes) -> "DataFrame":
-    polars = required("polars", extra="tables")
+    polars = require("polars", extra="tables")
     content = _as_lines(content)
     header = _header(content)
     try:

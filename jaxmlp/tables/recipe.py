@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxmlp.checks import required
+from jaxmlp._validation import require
 from jaxmlp.tables.columns import (
     BOOLEANS,
     Column,
@@ -128,7 +128,7 @@ class Recipe:
         Raises:
             ValueError: `mean` has another shape.
         """
-        polars = required("polars", extra="tables")
+        polars = require("polars", extra="tables")
         mean = np.asarray(mean, np.float64)
         if mean.ndim != 2 or mean.shape[1] != self.n_outputs:
             raise ValueError(f"mean must have shape (n, n_outputs) = (n, {self.n_outputs}); got {mean.shape}")

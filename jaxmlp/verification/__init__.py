@@ -20,10 +20,10 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxmlp._validation import validate
 from jaxmlp.activations import Activation, relu
-from jaxmlp.checks import checked, checked_choice
-from jaxmlp.criteria import CRITERIA, Criterion, squared_error
-from jaxmlp.network import Params, hidden_activations
+from jaxmlp.criteria import Criterion, squared_error
+from jaxmlp.network import Params
 from jaxmlp.verification.oracles import Problem as Problem
 from jaxmlp.verification.oracles import draws, in_float64, in_own_dtype
 from jaxmlp.verification.programs import QUICK, run
@@ -35,11 +35,11 @@ from jaxmlp.verification.report import GradientReport as GradientReport
 from jaxmlp.verification.report import judge
 
 
-def check_gradients(
+def check_network(
     params: Params,
     x: ArrayLike,
     y: ArrayLike,
-    weights: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     *,
     activation: Activation | tuple[Activation, ...] = relu,
     criterion: Criterion = squared_error,
@@ -54,7 +54,7 @@ def check_gradients(
         params: the network, in any of the three dtypes.
         x: (n, fan_in).
         y: (n, outputs).
-        weights: (n,), or None for all ones.
+        sample_weight: (n,), or None for all ones.
         activation: one for all hidden layers, or a tuple, one each; your own are checked by themselves too.
         criterion: the loss of a row; likewise.
 
@@ -65,11 +65,11 @@ def check_gradients(
         ValueError: a shape that does not fit.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
-    return check_many([Problem(params, x, y, weights, activation, criterion)])[0]
+    return check_many([Problem(params, x, y, sample_weight, activation, criterion)])[0]
 
 
 def check_many(problems: Sequence[Problem], *, quick: bool = False) -> tuple[GradientReport, ...]:
-    """`check_gradients` of many problems, as one program in their own dtypes and one in float64.
+    """`check_network` of many problems, as one program in their own dtypes and one in float64.
 
     Problems of the same shapes share their code, and choose among their activations and criteria while it runs.
     Those that are the same in float64 are proven there once.
@@ -83,7 +83,7 @@ def check_many(problems: Sequence[Problem], *, quick: bool = False) -> tuple[Gra
         A report for each.
 
     Raises:
-        ValueError, TypeError: as `check_gradients`.
+        ValueError, TypeError: as `check_network`.
     """
     problems = [_checked(problem) for problem in problems]
     doubles = [_promoted(problem) for problem in problems]
@@ -100,9 +100,8 @@ def check_many(problems: Sequence[Problem], *, quick: bool = False) -> tuple[Gra
 
 
 def _checked(problem: Problem) -> Problem:
-    checked_choice("criterion", problem.criterion, Criterion, CRITERIA)
-    params, x, y, weights = checked(problem.params, problem.x, problem.y, problem.weights)
-    return Problem(params, x, y, weights, hidden_activations(problem.activation, len(params) - 1), problem.criterion)
+    params, x, y, sample_weight, activation = validate(*problem)
+    return Problem(params, x, y, sample_weight, activation, problem.criterion)
 
 
 def _promoted(problem: Problem) -> Problem:

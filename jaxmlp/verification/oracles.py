@@ -29,12 +29,12 @@ _linear = Criterion(lambda outputs, u: jnp.sum(outputs * u, axis=1), lambda outp
 
 
 class Problem(NamedTuple):
-    """A network, its data, and what is done with them; the arguments of `check_gradients`."""
+    """A network, its data, and what is done with them; the arguments of `check_network`."""
 
     params: Any  # Params
     x: Any
     y: Any
-    weights: Any = None
+    sample_weight: Any = None
     activation: Any = relu  # or a tuple, one each
     criterion: Criterion = squared_error
 

@@ -35,7 +35,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
-from jaxmlp.checks import checked_rows
+from jaxmlp._validation import validate_rows
 
 _Tree = TypeVar("_Tree")
 
@@ -56,7 +56,9 @@ def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
-def shard_batch(mesh: Mesh, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> tuple[Array, Array, Array]:
+def shard_batch(
+    mesh: Mesh, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+) -> tuple[Array, Array, Array]:
     """Split the rows evenly over the devices of a mesh, filled up with rows of weight 0.
 
     With several processes each passes its own rows, as many as it has, and all of them must call; the result is one
@@ -67,7 +69,7 @@ def shard_batch(mesh: Mesh, x: ArrayLike, y: ArrayLike, weights: ArrayLike | Non
         x: (n, fan_in) of this process, best as NumPy's. Whole numbers become floats; float64 is float32 where x64 is
             off.
         y: (n, outputs).
-        weights: (n,), or None for all ones.
+        sample_weight: (n,), or None for all ones.
 
     Returns:
         x, y and the weights of all processes, each with the same number of rows: the next one that the devices
@@ -77,7 +79,7 @@ def shard_batch(mesh: Mesh, x: ArrayLike, y: ArrayLike, weights: ArrayLike | Non
         ValueError: a shape that does not fit.
         TypeError: data that are not numbers.
     """
-    x, y, weights = checked_rows(x, y, weights)
+    x, y, weights = validate_rows(x, y, sample_weight)
     if mesh.is_multi_process:
         counts = multihost_utils.process_allgather(np.array([len(x), len(mesh.local_devices)]))
         each = max(-(-rows // devices) for rows, devices in counts.tolist())  # rows of a device

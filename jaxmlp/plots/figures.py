@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxmlp.checks import required
+from jaxmlp._validation import require
 
 _MOST_COLUMNS = 15
 _INK, _WARM, _QUIET = "#1f4e79", "#c8642b", "#8a8a8a"
@@ -28,7 +28,7 @@ def training_figure(losses: Any, targets: Any, predictions: Any, deviation: Any 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    required("matplotlib", extra="tables")
+    require("matplotlib", extra="tables")
     from matplotlib.figure import Figure
 
     losses = np.atleast_2d(np.asarray(losses, np.float64))
@@ -82,7 +82,7 @@ def fit_figure(
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    required("matplotlib", extra="tables")
+    require("matplotlib", extra="tables")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
@@ -134,7 +134,7 @@ def verdict_figure(
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    required("matplotlib", extra="tables")
+    require("matplotlib", extra="tables")
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 

@@ -1,6 +1,6 @@
 """One file for other machines: a network's prediction, or its training, as StableHLO that JAX alone can run.
 
-    artefact = jaxmlp.export_forward(params, activation=jaxmlp.tanh).serialize()   # bytes, to be written to a file
+    artefact = jaxmlp.export_predict(params, activation=jaxmlp.tanh).serialize()   # bytes, to be written to a file
 
 and on a machine without jaxmlp, on any of the platforms exported for
 
@@ -8,7 +8,7 @@ and on a machine without jaxmlp, on any of the platforms exported for
 
 `serialize` and `deserialize` need the package flatbuffers (`pip install 'jaxmlp[export]'`). What JAX promises about
 reading old artefacts holds for these: for six months at least. The number of rows is left open, so that products are
-in the textbook's form (see products.py).
+in the textbook's form (see _cpu_products.py).
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxmlp._validation import cast, validate_choice, validate_members, validate_params
 from jaxmlp.activations import Activation, relu
-from jaxmlp.checks import cast, checked_choice, checked_members, checked_params
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
 from jaxmlp.ensembles import predict_ensemble
 from jaxmlp.network import Params, forward
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
-def export_forward(
+def export_predict(
     params: Params,
     *,
     activation: Activation | tuple[Activation, ...] = relu,
@@ -68,7 +68,7 @@ def export_forward(
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
     params, one = _checked(params)
-    checked_choice("criterion", criterion, Criterion, CRITERIA)
+    validate_choice("criterion", criterion, Criterion, CRITERIA)
     fan_in, outputs = one[0].w.shape[0], one[-1].w.shape[1]
     x_mean, x_scale = _row("x_mean", x_mean, fan_in, params), _row("x_scale", x_scale, fan_in, params)
     y_mean, y_scale = _row("y_mean", y_mean, outputs, params), _row("y_scale", y_scale, outputs, params)
@@ -97,23 +97,23 @@ def export_train(
         epochs: how many steps, each over all rows.
         activation: one for all hidden layers, or a tuple, one each.
         criterion: the loss of a row.
-        platforms: to run on, as in `export_forward`.
+        platforms: to run on, as in `export_predict`.
 
     Returns:
         A `jax.export.Exported`. Its `call` takes plain tuples, `((w, b), …)`, so that it is loaded without jaxmlp, then
-        x (n, fan_in), y (n, outputs), the learning rate () and the weights (n,), all in the dtype of the network; it
-        returns the trained network, plain too, and the losses (epochs,).
+        x (n, fan_in), y (n, outputs), the learning rate () and sample weights (n,), all in the dtype of the network.
+        It returns the trained network, plain too, and the losses (epochs,).
 
     Raises:
         ValueError: a shape that does not fit; a negative number of epochs; an unknown platform.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
-    params = checked_params(params)
+    params = validate_params(params)
 
-    def plain_train(leaves: Any, x: Array, y: Array, learning_rate: Array, weights: Array) -> Any:
+    def plain_train(leaves: Any, x: Array, y: Array, learning_rate: Array, sample_weight: Array) -> Any:
         network = tuple(type(params[0])(*leaf) for leaf in leaves)
         options: Any = {"epochs": epochs, "activation": activation, "criterion": criterion}
-        trained, losses = train(network, x, y, learning_rate, weights, **options)
+        trained, losses = train(network, x, y, learning_rate, sample_weight, **options)
         return tuple(tuple(layer) for layer in trained), losses
 
     def operands(n):
@@ -138,9 +138,9 @@ def _exported(function: Any, platforms: Sequence[str], operands: Any) -> "Export
 def _checked(params: Any) -> tuple[Params, Params]:
     """A network or an ensemble, and the network or the first member."""
     if np.ndim(jax.tree.leaves(params)[0]) == 3:
-        params, _ = checked_members(params)
+        params, _ = validate_members(params)
         return params, jax.tree.map(lambda leaf: leaf[0], params)
-    params = checked_params(params)
+    params = validate_params(params)
     return params, params
 
 

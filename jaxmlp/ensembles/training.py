@@ -15,19 +15,19 @@ from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
-from jaxmlp.activations import ACTIVATIONS, Activation, relu
-from jaxmlp.checks import (
-    as_array,
+from jaxmlp._cpu_products import on_several_devices
+from jaxmlp._dispatch import as_array
+from jaxmlp._validation import (
     cast,
-    checked_choice,
-    checked_count,
-    checked_key,
-    checked_member_axis,
-    checked_members,
+    validate_choice,
+    validate_count,
+    validate_key,
+    validate_member_axis,
+    validate_members,
 )
+from jaxmlp.activations import ACTIVATIONS, Activation, relu
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
 from jaxmlp.network import Params, forward, init_params
-from jaxmlp.products import on_several_devices
 from jaxmlp.training import train
 
 
@@ -36,7 +36,7 @@ def init_ensemble(
     sizes: Sequence[int],
     members: int,
     *,
-    w_init: Callable[..., Array] = jax.nn.initializers.normal(1.0),
+    w_init: Callable[..., Array] = jax.nn.initializers.he_normal(),
     dtype: Any = jnp.float32,
 ) -> Params:
     """Draw the weights of many networks; member k is `init_params(jax.random.split(key, members)[k], sizes)`.
@@ -45,7 +45,7 @@ def init_ensemble(
         key: a key of `jax.random.key`.
         sizes: the widths from inputs to outputs, the same for all members.
         members: how many networks.
-        w_init: an initializer of `jax.nn.initializers`; the default is the tutorial's and fits its size only.
+        w_init: an initializer of `jax.nn.initializers`.
         dtype: bfloat16, float32 or float64.
 
     Returns:
@@ -55,7 +55,7 @@ def init_ensemble(
         ValueError: fewer than two sizes, or one below 1; fewer than 1 member.
         TypeError: not a key; another dtype; float64 while x64 is off.
     """
-    keys = jax.random.split(checked_key(key), checked_count("members", members, at_least=1))
+    keys = jax.random.split(validate_key(key), validate_count("members", members, at_least=1))
     return jax.vmap(lambda key: init_params(key, sizes, w_init=w_init, dtype=dtype))(keys)
 
 
@@ -63,8 +63,8 @@ def train_ensemble(
     params: Params,
     x: ArrayLike,
     y: ArrayLike,
-    learning_rate: ArrayLike = 1e-4,
-    weights: ArrayLike | None = None,
+    learning_rate: ArrayLike,
+    sample_weight: ArrayLike | None = None,
     *,
     epochs: int = 200,
     activation: Activation | tuple[Activation, ...] = relu,
@@ -72,7 +72,7 @@ def train_ensemble(
 ) -> tuple[Params, Array]:
     """`train` for each member, as one compiled program.
 
-    Data, weights and learning rate are shared by all members or given for each, judged by the rank of each by itself.
+    Data, sample weights and learning rate are shared by all members or given for each, which their ranks tell.
     On CPUs the members are trained one after another on each device, and split over the local devices when there are
     several (`jax.config.update("jax_num_cpu_devices", 2)` makes two). Inputs that already live on several devices stay
     there, be it their members or their rows that are split. On accelerators the members are one `vmap`. Member k equals
@@ -82,8 +82,8 @@ def train_ensemble(
         params: an ensemble, as `init_ensemble` returns.
         x: (n, fan_in) for all, or (members, n, fan_in).
         y: (n, outputs) for all, or (members, n, outputs).
-        learning_rate: a scalar for all, or (members,). The default is the tutorial's and fits its size only.
-        weights: (n,) for all, or (members, n); None for all ones.
+        learning_rate: a scalar for all, or (members,).
+        sample_weight: (n,) for all, or (members, n); None for all ones.
         epochs: how many steps, each over all rows.
         activation: one for all hidden layers, or a tuple, one each.
         criterion: the loss of a row.
@@ -96,19 +96,20 @@ def train_ensemble(
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
     if not isinstance(activation, tuple):
-        checked_choice("activation", activation, Activation, ACTIVATIONS)
-    checked_choice("criterion", criterion, Criterion, CRITERIA)
-    epochs = checked_count("epochs", epochs, at_least=0)
-    params, members = checked_members(params)
+        validate_choice("activation", activation, Activation, ACTIVATIONS)
+    validate_choice("criterion", criterion, Criterion, CRITERIA)
+    epochs = validate_count("epochs", epochs, at_least=0)
+    params, members = validate_members(params)
     dtype = params[0].w.dtype
     data = {"x": as_array("x", x, dtype), "y": as_array("y", y, dtype)}
     data["learning_rate"] = cast("learning_rate", learning_rate, dtype)
-    ranks = {"x": 2, "y": 2, "learning_rate": 0, "weights": 1}
-    if weights is not None:
-        data["weights"] = as_array("weights", weights, dtype)
-    each, shared = {"params": params}, {}
+    ranks = {"x": 2, "y": 2, "learning_rate": 0, "sample_weight": 1}
+    if sample_weight is not None:
+        data["sample_weight"] = as_array("sample_weight", sample_weight, dtype)
+    each: dict[str, Any] = {"params": params}
+    shared: dict[str, Any] = {}
     for name, value in data.items():
-        (each if checked_member_axis(name, value, ranks[name], members) else shared)[name] = value
+        (each if validate_member_axis(name, value, ranks[name], members) else shared)[name] = value
 
     devices = _devices_to_split_over(each, shared, members)
     if devices is None:
@@ -142,10 +143,10 @@ def predict_ensemble(
         ValueError: a shape that does not fit.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
-    checked_choice("criterion", criterion, Criterion, CRITERIA)
-    params, members = checked_members(params)
+    validate_choice("criterion", criterion, Criterion, CRITERIA)
+    params, members = validate_members(params)
     x = as_array("x", x, params[0].w.dtype)
-    axis = 0 if checked_member_axis("x", x, 2, members) else None
+    axis = 0 if validate_member_axis("x", x, 2, members) else None
     outputs = jax.vmap(partial(forward, activation=activation), (0, axis))(params, x)
     predictions = jax.vmap(criterion.predict)(outputs)
     return jnp.mean(predictions, axis=0), jnp.std(predictions, axis=0)

@@ -11,7 +11,7 @@ from helpers import problem, relative_error, run
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxmlp
-from jaxmlp import backprop, network, products
+from jaxmlp import _cpu_products, backprop, dense, network
 
 pytestmark = pytest.mark.core
 
@@ -31,23 +31,20 @@ REFERENCE = {
     "dense": lambda x, w, b, dz: x @ w + b,
     "weight_grad": lambda x, w, b, dz: x.T @ dz,
     "bias_grad": lambda x, w, b, dz: dz.sum(0, keepdims=True),
+    "column_sums": lambda x, w, b, dz: dz.sum(0, keepdims=True),
     "input_grad": lambda x, w, b, dz: dz @ w.T,
 }
-OPERANDS = {"dense": (0, 1, 2), "weight_grad": (0, 3), "bias_grad": (3,), "input_grad": (3, 1)}
+OPERANDS = {"dense": (0, 1, 2), "weight_grad": (0, 3), "bias_grad": (3,), "column_sums": (3,), "input_grad": (3, 1)}
 
 # Each private form, and whether it is defined for a shape (n, inputs, outputs).
 FORMS = {
-    "_dense": lambda n, i, o: True,
     "_dense_few_inputs": lambda n, i, o: True,
     "_dense_filled": lambda n, i, o: True,
-    "_weight_grad": lambda n, i, o: True,
     "_weight_grad_few_rows": lambda n, i, o: n >= 4,
     "_weight_grad_turned": lambda n, i, o: True,
     "_weight_grad_off_page": lambda n, i, o: True,
-    "_bias_grad": lambda n, i, o: True,
-    "_bias_grad_few_rows": lambda n, i, o: True,
-    "_bias_grad_by_ones": lambda n, i, o: True,
-    "_input_grad": lambda n, i, o: True,
+    "_column_sums_few_rows": lambda n, i, o: True,
+    "_column_sums_by_ones": lambda n, i, o: True,
     "_input_grad_one_output": lambda n, i, o: o == 1,
 }
 
@@ -66,13 +63,14 @@ def test_every_form_is_numpys_product_for_every_shape(form, x64):
     product = product_of(form)
     shapes = SHAPES if form in REFERENCE else [shape for shape in FORM_SHAPES if FORMS[form](*shape)]
     arguments = [[operands(*shape)[k] for k in OPERANDS[product]] for shape in shapes]
-    results = run(lambda all_of_them: [getattr(products, form)(*a) for a in all_of_them], arguments)
+    function = getattr(dense if form in REFERENCE else _cpu_products, form)
+    results = run(lambda all_of_them: [function(*a) for a in all_of_them], arguments)
     for shape, result in zip(shapes, results, strict=True):
         assert relative_error(result, REFERENCE[product](*operands(*shape))) < 1e-13, shape
 
 
 def test_every_form_in_the_module_is_tested():
-    forms = {name for name in vars(products) if re.match("_(dense|weight_grad|bias_grad|input_grad)", name)}
+    forms = {name for name in vars(_cpu_products) if re.match("_(dense|weight_grad|column_sums|input_grad)", name)}
     assert forms == set(FORMS)
 
 
@@ -81,7 +79,7 @@ def test_bfloat16_rounds_once_not_after_each_term(product):
     arguments = [jnp.asarray(operands(128, 4, 1)[k], jnp.bfloat16) for k in OPERANDS[product]]
     exact = REFERENCE[product](*[np.asarray(v, np.float64) for v in operands_as(arguments, product)])
     # one rounding of the result, and one of the product before a bias is added
-    assert relative_error(getattr(products, product)(*arguments), exact) < 2 * 2**-8
+    assert relative_error(getattr(dense, product)(*arguments), exact) < 2 * 2**-8
 
 
 def operands_as(arguments, product):
@@ -103,6 +101,7 @@ TEXTBOOK = {
     "dense": lambda x, w, b: x @ w + b,
     "weight_grad": lambda x, dz: x.T @ dz,
     "bias_grad": lambda dz: dz.sum(0, keepdims=True),
+    "column_sums": lambda values: values.sum(0, keepdims=True),
     "input_grad": lambda dz, w: dz @ w.T,
 }
 
@@ -129,8 +128,8 @@ def test_symbolic_sizes_get_the_textbooks_forms():
     n, i, o = jax.export.symbolic_shape("n, i, o")
 
     def step(x, w, b):
-        z = products.dense(x, w, b)
-        return products.weight_grad(x, z), products.bias_grad(z), products.input_grad(z, w)
+        z = dense.dense(x, w, b)
+        return dense.weight_grad(x, z), dense.bias_grad(z), dense.input_grad(z, w)
 
     for rows, fan_in, fan_out in ((n, 64, 2), (300, 64, o), (300, i, 9), (n, i, o)):
         shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((rows, fan_in), (fan_in, fan_out), (1, fan_out))]
@@ -139,11 +138,11 @@ def test_symbolic_sizes_get_the_textbooks_forms():
 
 def test_the_cpu_gets_its_own_forms():
     def operations(n, fan_in, fan_out, platform="cpu"):
-        return arithmetic(products.weight_grad, (jnp.ones((n, fan_in)), jnp.ones((n, fan_out))), platform)
+        return arithmetic(dense.weight_grad, (jnp.ones((n, fan_in)), jnp.ones((n, fan_out))), platform)
 
     def program(n, fan_in, fan_out, platform):
         shapes = [jax.ShapeDtypeStruct((n, width), jnp.float32) for width in (fan_in, fan_out)]
-        return jax.export.export(jax.jit(products.weight_grad), platforms=[platform])(*shapes).mlir_module()
+        return jax.export.export(jax.jit(dense.weight_grad), platforms=[platform])(*shapes).mlir_module()
 
     assert "dot_general" not in operations(100, 3, 32)
     assert operations(100, 3, 32, "tpu") == {"dot_general": 1}
@@ -161,7 +160,7 @@ def test_the_cpu_gets_its_own_forms():
 
     def written_out(n, fan_in, fan_out, platform="cpu"):
         shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((n, fan_in), (fan_in, fan_out), (1, fan_out))]
-        return "dot_general" not in arithmetic(products.dense, shapes, platform)
+        return "dot_general" not in arithmetic(dense.dense, shapes, platform)
 
     assert written_out(100, 4, 32)
     assert not written_out(101, 4, 32)
@@ -171,16 +170,16 @@ def test_the_cpu_gets_its_own_forms():
     for shape in ((4096, 4, 1024, "tpu"), (4095, 4, 32), (4096, 4, 31), (4096, 5, 52), (4096, 9, 32)):
         assert not written_out(*shape), shape
     x, b = jnp.ones((9, 64)), jnp.ones((1, 9))
-    assert arithmetic(products.dense, (x, jnp.ones((64, 9)), b), "cpu")["pad"] == 1
-    assert "pad" not in arithmetic(products.dense, (x, jnp.ones((64, 9)), b), "cuda")
+    assert arithmetic(dense.dense, (x, jnp.ones((64, 9)), b), "cpu")["pad"] == 1
+    assert "pad" not in arithmetic(dense.dense, (x, jnp.ones((64, 9)), b), "cuda")
 
 
 def test_autodiff_gets_the_textbooks_form_of_what_it_moves():
     x, w, b = jnp.ones((100, 3)), jnp.ones((3, 32)), jnp.ones((1, 32))
-    assert "dot_general" not in arithmetic(products.dense, (x, w, b), "cpu")
-    of_weights = jax.grad(lambda w, b: products.dense(x, w, b).sum(), (0, 1))
+    assert "dot_general" not in arithmetic(dense.dense, (x, w, b), "cpu")
+    of_weights = jax.grad(lambda w, b: dense.dense(x, w, b).sum(), (0, 1))
     assert arithmetic(of_weights, (w, b), "cpu") == {"dot_general": 1, "reduce": 1, "add": 1}
-    forward_mode = partial(jax.jvp, lambda x: products.dense(x, w, b), (x,))
+    forward_mode = partial(jax.jvp, lambda x: dense.dense(x, w, b), (x,))
     assert arithmetic(lambda dx: forward_mode((dx,))[1], (x,), "cpu") == {"dot_general": 1}
 
 
@@ -188,7 +187,7 @@ def test_several_devices_are_those_that_jax_shards_over_not_those_that_a_shard_m
     seen = []
 
     def saw(x):
-        seen.append(products.on_several_devices({"x": x, "plain": jnp.ones(2)}))
+        seen.append(_cpu_products.on_several_devices({"x": x, "plain": jnp.ones(2)}))
         return x
 
     x = np.ones((4, 3), np.float32)

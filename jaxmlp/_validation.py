@@ -1,0 +1,312 @@
+"""What public functions refuse, and what they say.
+
+Each `validate_…` returns its argument, validated and cast to the dtype of the network. Only shapes and dtypes are
+inspected, never values, so that under `jax.jit`, `jax.vmap` and `jax.grad` this happens once, while tracing.
+"""
+
+import importlib
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from jaxmlp.activations import ACTIVATIONS, Activation
+from jaxmlp.criteria import CRITERIA, Criterion
+
+_DTYPES = tuple(np.dtype(d) for d in (jnp.bfloat16, jnp.float32, jnp.float64))
+_TURN_ON_X64 = 'turn it on first: jax.config.update("jax_enable_x64", True), or JAX_ENABLE_X64=1'
+
+
+class MissingDependencyError(ImportError):
+    """An optional dependency is not installed; the message holds the line to run."""
+
+
+def validate(
+    params: Any, x: Any, y: Any, sample_weight: Any, activation: Any, criterion: Any
+) -> tuple[Any, Array, Array, Array | None, tuple[Activation, ...]]:
+    """Validate a network and its data, and cast the data to the dtype of the network.
+
+    Returns:
+        params, x, y, the sample weights or None, and one activation for each hidden layer.
+
+    Raises:
+        TypeError: parameters that are not a tuple of layers or mix dtypes; data that are not numbers; an activation or
+            criterion that is a bare function, or returns another dtype.
+        ValueError: a shape that does not fit.
+    """
+    params, x, f = validate_network(params, x, activation)
+    x, y, sample_weight = validate_data(params, x, y, sample_weight)
+    validate_choice("criterion", criterion, Criterion, CRITERIA)
+    if criterion not in CRITERIA.values():
+        outputs = jax.ShapeDtypeStruct(y.shape, x.dtype)
+        _validate_custom("criterion.fn", criterion.fn, (outputs, outputs), y.shape[:1])
+        _validate_custom("criterion.derivative", criterion.derivative, (outputs, outputs), y.shape)
+    return params, x, y, sample_weight, f
+
+
+def validate_data(params: Any, x: Any, y: Any, sample_weight: Any) -> tuple[Array, Array, Array | None]:
+    """Validate the rows of a network, and cast them to its dtype."""
+    x = validate_inputs(params, x)
+    n, outputs = x.shape[0], params[-1].w.shape[1]
+    y = cast("y", y, x.dtype)
+    if y.shape != (n, outputs):
+        raise ValueError(
+            f"y must have shape (n, outputs) = {(n, outputs)}, a row for each of x and a column for each "
+            f"output of the network; got {y.shape}"
+        )
+    if sample_weight is not None:
+        sample_weight = cast("sample_weight", sample_weight, x.dtype)
+        if sample_weight.shape != (n,):
+            raise ValueError(
+                f"sample_weight must have shape (n,) = {(n,)}, one for each row of x; got {sample_weight.shape}"
+            )
+    return x, y, sample_weight
+
+
+def validate_network(params: Any, x: Any, activation: Any) -> tuple[Any, Array, tuple[Activation, ...]]:
+    """Validate a network and its inputs; return them with one activation for each hidden layer."""
+    params = validate_params(params)
+    x = validate_inputs(params, x)
+    f = validate_activations(activation, len(params) - 1)
+    for layer, custom in zip(params, f, strict=False):
+        if custom not in ACTIVATIONS.values():
+            h = jax.ShapeDtypeStruct((x.shape[0], layer.w.shape[1]), x.dtype)
+            _validate_custom("activation.fn", custom.fn, (h,), h.shape)
+            _validate_custom("activation.derivative", custom.derivative, (h,), h.shape)
+    return params, x, f
+
+
+def validate_activations(activation: Any, hidden: int) -> tuple[Activation, ...]:
+    """Return one activation for each of `hidden` layers, given one for all or a tuple."""
+    if not isinstance(activation, tuple):
+        return (validate_choice("activation", activation, Activation, ACTIVATIONS),) * hidden
+    if len(activation) != hidden:
+        raise ValueError(
+            f"activation must be one, or a tuple of {hidden}, one for each hidden layer; got {len(activation)}"
+        )
+    return tuple(validate_choice("activation", layer, Activation, ACTIVATIONS) for layer in activation)
+
+
+def validate_statics(statics: dict[str, Any]) -> None:
+    """Validate the static arguments of a training function before `jax.jit` hashes them."""
+    if not isinstance(statics["activation"], tuple):
+        validate_choice("activation", statics["activation"], Activation, ACTIVATIONS)
+    validate_choice("criterion", statics["criterion"], Criterion, CRITERIA)
+    if "epochs" in statics:
+        statics["epochs"] = validate_count("epochs", statics["epochs"], at_least=0)
+
+
+def _validate_custom(name: str, function: Any, arguments: tuple[Any, ...], shape: tuple[int, ...]) -> None:
+    """Trace a custom function: it must return an array of `shape` and of its argument's dtype."""
+    try:
+        result = jax.eval_shape(function, *arguments)
+    except jax.errors.TracerArrayConversionError:
+        raise TypeError(f"{name} must be written with jax.numpy; it converts its argument to NumPy") from None
+    validate_result(name, result, shape, arguments[0].dtype)
+
+
+def validate_params(params: Any) -> Any:
+    """Return a tuple of layers `(w, b)` whose shapes chain and whose leaves share one of the three dtypes."""
+    if not isinstance(params, tuple) or not params or not all(_is_layer(layer) for layer in params):
+        raise TypeError(f"params must be a tuple of jaxmlp.Layer, as init_params returns; got {_kind(params)}")
+    leaves = [leaf for layer in params for leaf in layer]
+    if not all(isinstance(leaf, jax.Array) for leaf in leaves):
+        validate_dtype("params", np.result_type(*(leaf.dtype for leaf in leaves)))
+        params = jax.tree.map(jnp.asarray, params)
+    fan_in = params[0].w.shape[0] if params[0].w.ndim == 2 else None
+    for k, (w, b) in enumerate(params):
+        if w.ndim != 2 or w.shape[0] != fan_in:
+            wanted = "(fan_in, fan_out)" if fan_in is None else f"({fan_in}, fan_out)"
+            raise ValueError(f"params[{k}].w must have shape {wanted}; got {w.shape}")
+        fan_out = w.shape[1]
+        if b.shape != (1, fan_out):
+            raise ValueError(f"params[{k}].b must have shape (1, fan_out) = {(1, fan_out)}; got {b.shape}")
+        if w.dtype != params[0].w.dtype or b.dtype != params[0].w.dtype:
+            dtypes = sorted({str(leaf.dtype) for layer in params for leaf in layer})
+            raise TypeError(f"params must have one dtype in all leaves; got {', '.join(dtypes)}")
+        fan_in = fan_out
+    validate_dtype("params", params[0].w.dtype)
+    return params
+
+
+def validate_members(params: Any) -> tuple[Any, int]:
+    """Return an ensemble and its number of members: all leaves have a leading axis of that length."""
+    if not isinstance(params, tuple) or not params or not all(_is_layer(layer) for layer in params):
+        raise TypeError(f"params must be a tuple of jaxmlp.Layer, as init_ensemble returns; got {_kind(params)}")
+    leading = params[0].w.shape[:1]
+    for k, layer in enumerate(params):
+        for leaf, value in zip("wb", layer, strict=True):
+            if value.ndim != 3 or value.shape[:1] != leading or not leading[0]:
+                raise ValueError(
+                    f"params[{k}].{leaf} must have a leading axis of members and rank 3, as init_ensemble returns; "
+                    f"got {value.shape}"
+                )
+    dtypes = {str(leaf.dtype) for layer in params for leaf in layer}
+    if len(dtypes) > 1:
+        raise TypeError(f"params must have one dtype in all leaves; got {', '.join(sorted(dtypes))}")
+    validate_dtype("params", params[0].w.dtype)
+    return params, leading[0]
+
+
+def validate_member_axis(name: str, value: Any, rank: int, members: int) -> bool:
+    """Return whether `value` is given for each member (rank + 1) rather than once for all (rank)."""
+    if value.ndim == rank:
+        return False
+    if value.ndim != rank + 1:
+        raise ValueError(f"{name} must have rank {rank} for all members, or {rank + 1} for each; got {value.shape}")
+    if value.shape[0] != members:
+        raise ValueError(f"{name} of rank {rank + 1} must have members = {members} in front; got {value.shape}")
+    return True
+
+
+def validate_inputs(params: Any, x: Any) -> Array:
+    """Return `x` of shape (n, fan_in of the first layer)."""
+    w = params[0].w
+    x = cast("x", x, w.dtype)
+    if x.ndim != 2 or x.shape[1] != w.shape[0]:
+        raise ValueError(
+            f"x must have shape (n, fan_in) = (n, {w.shape[0]}), a column for each row of params[0].w; got {x.shape}"
+        )
+    return x
+
+
+def validate_rows(x: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows as NumPy arrays of floats, before there is a network; an array keeps its dtype where JAX has it."""
+    x, y = _floats("x", x), _floats("y", y)
+    c = np.ones(x.shape[:1], x.dtype) if sample_weight is None else _floats("sample_weight", sample_weight)
+    if x.ndim != 2:
+        raise ValueError(f"x must have shape (n, fan_in); got {x.shape}")
+    if y.ndim != 2 or len(y) != len(x):
+        raise ValueError(f"y must have shape (n, outputs) = ({len(x)}, outputs), a row for each of x; got {y.shape}")
+    if c.shape != (len(x),):
+        raise ValueError(f"sample_weight must have shape (n,) = {(len(x),)}, one for each row of x; got {c.shape}")
+    return x, y, c
+
+
+def validate_update(params: Any, grads: Any, learning_rate: Any) -> tuple[Any, Any, Any]:
+    """Return parameters, gradients with their structure, shapes and dtypes, and a scalar learning rate."""
+    params = validate_params(params)
+    if jax.tree.structure(grads) != jax.tree.structure(params):
+        raise ValueError(f"grads must have the structure of params; got {_kind(grads)}")
+    for k, (gradients, layer) in enumerate(zip(grads, params, strict=True)):
+        for leaf, gradient, like in zip("wb", gradients, layer, strict=True):
+            if gradient.shape != like.shape:
+                raise ValueError(f"grads[{k}].{leaf} must have shape {like.shape}; got {gradient.shape}")
+            if gradient.dtype != like.dtype:
+                raise TypeError(f"grads[{k}].{leaf} must have dtype {like.dtype}; got {gradient.dtype}")
+    return params, grads, validate_scalar("learning_rate", learning_rate, params[0].w.dtype)
+
+
+def validate_scalar(name: str, value: Any, dtype: np.dtype) -> Any:
+    """Return a number, or an array of shape (), as an array of `dtype`."""
+    if type(value) is float:
+        return dtype.type(value)
+    value = cast(name, value, dtype)
+    if value.shape != ():
+        raise ValueError(f"{name} must be a scalar, of shape (); got {value.shape}")
+    return value
+
+
+def validate_count(name: str, value: Any, at_least: int) -> int:
+    """Return a static whole number of at least `at_least`."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number known before tracing; got {_kind(value)}") from None
+    if isinstance(value, bool) or count < at_least:
+        raise ValueError(f"{name} must be a whole number of at least {at_least}; got {value}")
+    return count
+
+
+def validate_sizes(sizes: Any) -> tuple[int, ...]:
+    """Return layer widths from inputs to outputs: at least two, each at least 1."""
+    sizes = tuple(sizes) if isinstance(sizes, Sequence | np.ndarray) and not isinstance(sizes, str | bytes) else sizes
+    if not isinstance(sizes, tuple) or len(sizes) < 2:
+        raise ValueError(f"sizes must name at least the inputs and the outputs, as in (3, 32, 1); got {sizes!r}")
+    return tuple(validate_count(f"sizes[{k}]", size, at_least=1) for k, size in enumerate(sizes))
+
+
+def validate_key(key: Any) -> Array:
+    """Return a single key of `jax.random.key`, or an old-style one of `jax.random.PRNGKey`."""
+    new_style = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    old_style = hasattr(key, "dtype") and key.dtype == np.uint32 and key.ndim == 1
+    if not (old_style or (new_style and key.shape == ())):
+        shape = f" of shape {key.shape}" if new_style else ""
+        raise TypeError(f"key must be a single key, as jax.random.key(0) returns; got {_kind(key)}{shape}")
+    return key
+
+
+def validate_dtype(name: str, dtype: Any) -> np.dtype:
+    """Return bfloat16, float32 or, where x64 is on, float64."""
+    dtype = np.dtype(dtype)
+    if dtype not in _DTYPES:
+        raise TypeError(f"{name} must be bfloat16, float32 or float64; got {dtype}")
+    if dtype == np.float64 and jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise TypeError(f"{name} must not be float64 while JAX's x64 mode is off; {_TURN_ON_X64}")
+    return dtype
+
+
+def validate_choice(name: str, value: Any, kind: type, built_in: dict[str, Any]) -> Any:
+    """Return an instance of `kind`, not a bare function; the message names the built-in ones."""
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{name} must be a jaxmlp.{kind.__name__}, which holds a function and its derivative: one of "
+            f"{', '.join(built_in)}, or a custom {kind.__name__}(fn, derivative); got {_kind(value)}"
+        )
+    return value
+
+
+def validate_result(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return the result of a custom function: an array of the shape and dtype that the chain rule needs."""
+    if not isinstance(value, jax.Array | jax.ShapeDtypeStruct):
+        raise TypeError(f"{name} must return a JAX array, made with jax.numpy; got {_kind(value)}")
+    if value.shape != shape:
+        raise ValueError(f"{name} must return an array of shape {shape}; got {value.shape}")
+    if value.dtype != dtype:
+        raise TypeError(f"{name} must return {dtype}, the dtype of the network; got {value.dtype}")
+    return value
+
+
+def cast(name: str, value: Any, dtype: Any) -> Array:
+    """Return `value` as an array of `dtype`; numbers of Python and NumPy do not pass through float32."""
+    if isinstance(value, jax.Array):
+        if value.dtype == dtype and not value.weak_type:
+            return value
+        if jnp.issubdtype(value.dtype, jnp.number) and not jnp.issubdtype(value.dtype, jnp.complexfloating):
+            return lax.convert_element_type(value, dtype)
+        if value.dtype == bool:
+            return lax.convert_element_type(value, dtype)
+    else:
+        array = np.asarray(value)
+        if array.dtype.kind in "biuf" or array.dtype in _DTYPES:
+            # Under jit a NumPy array serves as well, and does not wait for a device.
+            return np.asarray(array, dtype)  # type: ignore[return-value]
+    raise TypeError(f"{name} must hold real numbers; got {_kind(value)} of dtype {getattr(value, 'dtype', 'object')}")
+
+
+def _floats(name: str, value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    dtype = array.dtype if array.dtype in _DTYPES else np.float64
+    return np.asarray(cast(name, array, jax.dtypes.canonicalize_dtype(dtype)))
+
+
+def require(module: str, extra: str) -> Any:
+    """Return an optional dependency, imported where it is used; if it is missing, the error says what to run."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingDependencyError(
+            f"{module} is needed for this and not installed: pip install 'jaxmlp[{extra}]'"
+        ) from None
+
+
+def _is_layer(layer: Any) -> bool:
+    return getattr(layer, "_fields", None) == ("w", "b") and all(hasattr(leaf, "dtype") for leaf in layer)
+
+
+def _kind(value: Any) -> str:
+    return getattr(value, "__qualname__", None) or type(value).__name__
