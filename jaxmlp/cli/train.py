@@ -1,101 +1,209 @@
-"""`jaxmlp train FILE --target COLUMN`: a model of a table on disk, and how good it is on rows it has not seen."""
+"""`jaxmlp train FILE --target COLUMN`: a model of a table, and how good it is on rows it was not trained on."""
 
 import argparse
+import csv
 import os
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from jaxmlp import __version__
+from jaxmlp._validation import require
 from jaxmlp.activations import ACTIVATIONS
-from jaxmlp.cli import fast, verdict
-from jaxmlp.cli.common import CommandError, key_seed, positive, rate, validate_plot, widths
-from jaxmlp.cli.tables import CRITERIA, columns, prepared
-from jaxmlp.fitting.optimizers import OPTIMIZERS
+from jaxmlp.cli.common import (
+    CommandError,
+    key_seed,
+    note,
+    platform,
+    positive,
+    print_json,
+    rate,
+    validate_plot,
+    widths,
+    write_figure,
+)
+from jaxmlp.cli.errors import report_errors
 
-_BUDGET = 60.0  # seconds of a search
+BUDGET = 60.0
 
 
 def add_parser(commands: Any) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "train",
-        help="train a model of a table of your own",
-        description="Train networks that predict a column of a table from the others, choose among candidates by "
-        "rows not seen in training, say how good they are beside guessing and beside a linear model, and which columns "
-        "matter; keep them on disk. With --fast, train one network, stop it when it is best on 10 % of the rows, and "
-        "measure it on another 10 %.",
+        help="train a model of a table",
+        description="Train networks that predict a column of a table from the others, choose the best of several "
+        "settings by cross-validation, compare them with a constant and a linear baseline, and save them as a model. "
+        "A hyperparameter that is given is fixed in the search.",
     )
     parser.add_argument("file", metavar="FILE", help="a CSV file with a header line, a Parquet file, or - for stdin")
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     parser.add_argument(
-        "--task",
-        choices=CRITERIA,
-        help="what the target is (regression of numbers, classification of text and booleans)",
-    )
-    parser.add_argument("--drop", type=columns, action="extend", default=[], metavar="A,B", help="columns not to use")
+        "--task", choices=("regression", "classification", "counts"),
+        help="what the target is (default: regression for numbers, classification for text and booleans)",
+    )  # fmt: skip
     parser.add_argument(
-        "--out", metavar="MODEL", help='the model (the table\'s name, or "model" for stdin, with .safetensors)'
+        "--drop", type=columns, action="extend", default=[], metavar="A,B", help="columns that are not used"
     )
     parser.add_argument(
-        "--hidden", type=widths, default=(100,), metavar="32,32", help="widths of the hidden layers; 0 for none (100)"
+        "--out", metavar="MODEL", help="the model to write (default: the table's name with .safetensors)"
     )
-    parser.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="of the hidden layers (relu)")
-    parser.add_argument("--learning-rate", type=rate, metavar="RATE", help="of the first step (chosen; --fast: 0.005)")
-    parser.add_argument("--weight-decay", type=rate, metavar="SHARE", help="of a weight a step (chosen; --fast: 0.03)")
-    parser.add_argument("--seed", type=key_seed, default=0, help="of folds, weights and batches (0)")
-    parser.add_argument(
-        "--budget",
-        type=rate,
-        metavar="SECONDS",
-        help="try as much as fits in about so long, some 15 of which are a start (60)",
+    parser.add_argument("--predictions", metavar="FILE", help="write the predictions of held-out rows (.csv, .parquet)")
+    parser.add_argument("--plot", metavar="FILE", help="write a figure of the report (.png, .svg, .pdf)")
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    parser.add_argument("--seed", type=key_seed, default=0, help="random seed (default: 0)")
+    search = parser.add_argument_group("search")
+    search.add_argument(
+        "--budget", type=rate, default=BUDGET, metavar="SECONDS",
+        help=f"time limit in seconds, start-up included (default: {BUDGET:g})",
+    )  # fmt: skip
+    search.add_argument(
+        "--fast", action="store_true", help="train one setting, and measure it on a single hold-out of a fifth of the rows"
     )
-    parser.add_argument("--plot", metavar="FILE", help="draw the run to FILE (.png, .svg, .pdf)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
-    parser.add_argument("--fast", action="store_true", help="train once, and judge by a tenth of the rows")
-    once = parser.add_argument_group("with --fast")
-    once.add_argument("--optimizer", choices=OPTIMIZERS, help="(adam)")
-    once.add_argument("--batch-size", type=positive, metavar="ROWS", help="rows a step (32; of many rows 1/256)")
-    once.add_argument("--epochs", type=positive, help="at most so many passes over all rows (1000)")
-    once.add_argument("--patience", type=positive, metavar="EPOCHS", help="stop after so many without improvement (50)")
-    once.add_argument("--members", type=positive, metavar="K", help="train K networks at once, and average them")
-    once.add_argument("--checkpoint", metavar="DIR", help="keep the run in DIR, where --resume finds it")
-    once.add_argument("--resume", action="store_true", help="go on from what --checkpoint kept")
+    search.add_argument("--plan", metavar="MODEL", help="repeat the search of a model; with the same seed, to the same bits")
+    search.add_argument("--checkpoint", metavar="DIR", help="keep the search in this directory")
+    search.add_argument("--resume", action="store_true", help="continue the search that --checkpoint holds")
+    network = parser.add_argument_group("hyperparameters, which the search leaves as given")
+    network.add_argument(
+        "--hidden", type=widths, metavar="64,64", help="hidden layer widths; 0 for a linear model (default: 100)"
+    )
+    network.add_argument("--activation", choices=ACTIVATIONS, help="activation of the hidden layers (default: relu)")
+    network.add_argument("--optimizer", choices=("adam", "sgd"), help="(default: adam)")
+    network.add_argument("--learning-rate", type=rate, metavar="RATE", help="learning rate of the first step")
+    network.add_argument("--weight-decay", type=rate, metavar="SHARE", help="decay of the weights in a step")
+    network.add_argument("--epochs", type=positive, help="largest number of passes over all rows")
+    network.add_argument("--batch-size", type=positive, metavar="ROWS", help="rows in a step")
+    network.add_argument(
+        "--patience", type=positive, metavar="EPOCHS", help="stop after this number of epochs without improvement"
+    )
+    network.add_argument(
+        "--members", type=positive, metavar="K", help="networks of each setting in each fold (default: 2; --fast: 1)"
+    )
     parser.set_defaults(run=run)
 
 
+def columns(text: str) -> list[str]:
+    """Return names of columns that are separated by commas; a name with a comma is in double quotes."""
+    try:
+        return next(csv.reader([text]), [])
+    except csv.Error:
+        raise argparse.ArgumentTypeError(f"{text!r} does not name columns, as in A,B") from None
+
+
 def run(args: argparse.Namespace) -> int:
-    """Read, train, report, save."""
-    out = _checked_call(args)
-    fractions = fast.FRACTIONS if args.fast else ()
-    table = prepared(args.file, args.target, task=args.task, drop=args.drop, fractions=fractions, seed=args.seed)
-    return (fast if args.fast else verdict).run(args, table, out)
+    """Fit the table, print the report, save the model."""
+    out = _validate_paths(args)
+    from jaxmlp.models import load_model, save_model
+    from jaxmlp.pipeline import describe_report, fit_table
+
+    names = ("task", "drop", "seed", "fast", "hidden", "activation", "optimizer", "learning_rate", "weight_decay")
+    names += ("epochs", "batch_size", "patience", "members", "checkpoint", "resume")
+    options = {name: getattr(args, name) for name in names}
+    with report_errors(args.file), _progress() as progress:
+        plan = None if args.plan is None else load_model(args.plan).plan
+        if plan == {}:
+            raise CommandError(f"--plan {args.plan}: the model has no plan; it was not made by jaxmlp train")
+        result = fit_table(
+            args.file, args.target, budget=max(args.budget - time.process_time(), 1.0), plan=plan, progress=progress,
+            on_note=note, **options,
+        )  # fmt: skip
+    with report_errors(args.file, code=1):
+        save_model(result.model, out)
+        if args.predictions is not None:
+            write_table(result.predictions, Path(args.predictions))
+    command = shlex.join(["jaxmlp", "predict", str(out), args.file])
+    if args.json:
+        about = {"jaxmlp": __version__, "file": args.file, "model": str(out), "predict": command}
+        about |= {"left_out": dict(result.model.recipe.left_out) if result.model.recipe else {}}
+        about |= {"notes": list(result.notes), "plan": result.plan.to_json()}
+        print_json(about | dict(result.report) | {"platform": platform(), "seconds": result.seconds})
+    else:
+        print("\n".join(describe_report(result.report)))
+        print(f"\nModel: {out}. To predict:\n{command}")
+    note(f"{result.report['networks']} networks, {result.seconds:.1f} s")
+    if args.plot:
+        write_figure(_figure(result), args.plot)
+    if result.report["interrupted"]:
+        note("Interrupted: the best model so far is saved" + ("; --resume continues" if args.checkpoint else ""))
+        return 130
+    return 0
 
 
-def _checked_call(args: argparse.Namespace) -> Path:
-    """Refuse before training what would fail after it; return the model's path."""
+def write_table(table: Any, path: Path) -> None:
+    """Write a table as the ending of the path says."""
+    import io
+
+    from jaxmlp.storage.files import write_bytes
+
+    content = io.BytesIO()
+    if path.suffix == ".parquet":
+        table.write_parquet(content)
+    else:
+        table.write_csv(content)
+    write_bytes(path, content.getvalue())
+    note(f"Predictions: {path}, {table.height} rows")
+
+
+def validate_table_path(option: str, name: str, inputs: list[str]) -> Path:
+    """Refuse, before the work, a table that could not be written after it, or would overwrite an input."""
+    path = Path(name)
+    if path.suffix not in (".csv", ".parquet"):
+        raise CommandError(f"{option} {path}: the name must end in .csv or .parquet")
+    if not path.absolute().parent.is_dir():
+        raise CommandError(f"{option} {path}: no such directory")
+    if any(path.resolve() == Path(file).resolve() for file in inputs if file != "-"):
+        raise CommandError(f"{option} {path}: that is an input file")
+    return path
+
+
+def _validate_paths(args: argparse.Namespace) -> Path:
+    """Refuse, before training, what would fail after it; return the path of the model."""
     validate_plot(args.plot)
-    for name, default in fast.DEFAULTS.items():
-        if not args.fast and getattr(args, name) not in (None, False):
-            raise CommandError(f"--{name.replace('_', '-')} needs --fast, which trains once")
-        if getattr(args, name) is None:
-            setattr(args, name, default)
-    if args.fast and args.budget is not None:
-        raise CommandError("--budget is for the search; --epochs and --patience end one training")
     if args.budget == 0:
         raise CommandError("--budget 0 leaves no time to train")
-    args.budget = args.budget or _BUDGET
     if args.resume and args.checkpoint is None:
-        raise CommandError("--resume needs --checkpoint DIR, the directory to go on from")
+        raise CommandError("--resume needs --checkpoint DIR, the directory that holds the search")
+    if args.plan is not None and (args.fast or args.learning_rate is not None or args.weight_decay is not None):
+        raise CommandError("--plan already says what --fast, --learning-rate and --weight-decay would")
     if not Path(args.file).name:
-        raise CommandError(f"{args.file!r} is no file")
+        raise CommandError(f"{args.file!r} is not a file")
     out = Path("model.safetensors" if args.file == "-" else Path(args.file).with_suffix(".safetensors").name)
     out = out if args.out is None else Path(args.out)
     if os.path.isdir(out) or not os.path.isdir(out.absolute().parent):
-        raise CommandError(f"--out {out}: " + ("a directory" if os.path.isdir(out) else "no such directory"))
+        raise CommandError(f"--out {out}: " + ("that is a directory" if os.path.isdir(out) else "no such directory"))
     if args.file != "-" and out.resolve() == Path(args.file).resolve():
         raise CommandError(f"--out {out}: that is the table")
+    if args.predictions is not None:
+        validate_table_path("--predictions", args.predictions, [args.file, str(out)])
     if args.checkpoint is not None:
         try:
             Path(args.checkpoint).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CommandError(f"--checkpoint {args.checkpoint}: {error.strerror}") from None
     return out
+
+
+def _figure(result: Any) -> Any:
+    """Return the figure of a report: targets and predictions of held-out rows are classes by index, or numbers."""
+    from jaxmlp.plots import report_figure
+
+    recipe, table = result.model.recipe, result.predictions
+    targets, predictions, classes = table["target"].to_list(), table["prediction"].to_list(), None
+    if recipe.classes:
+        index = {str(name).lower(): k for k, name in enumerate(recipe.classes)}
+        targets, predictions = ([index[str(v).lower()] for v in values] for values in (targets, predictions))
+        classes = [name.removeprefix("probability_") for name in recipe.output_columns()[:-1]]
+    else:
+        targets = [float(value) for value in targets]
+    title = f"{recipe.target}: {result.report['verdict']}"
+    return report_figure(result.report, targets, predictions, classes, title=title)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[float], None]]:
+    """A progress bar on stderr, if that is a terminal."""
+    with require("tqdm", extra="tables").tqdm(total=100, unit="%", disable=None) as bar:
+        yield lambda share: bar.update(round(100 * share) - bar.n)

@@ -1,15 +1,17 @@
-"""A model on disk: one safetensors file.
+"""A model on disk: one safetensors file, format 2.
 
-Its arrays are named `layers.0.w`, `layers.0.b`, `layers.1.w`, …; all else is one JSON object in its metadata. (One,
-because safetensors writes several in an order of its own: equal models are equal files.) Reading it runs nothing of
-what it holds.
+Its arrays are named `groups.0.layers.0.w`, `groups.0.layers.0.b`, …; everything else is one JSON object in its metadata,
+`About`. (One object, because safetensors writes several in an undefined order: equal models are equal files.) Reading a
+model runs nothing that the file holds.
 """
 
 import itertools
 import json
+import zlib
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,48 +19,94 @@ import numpy as np
 from jaxmlp._validation import validate_dtype
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.criteria import CRITERIA, Criterion
+from jaxmlp.fitting.groups import Group
+from jaxmlp.fitting.scaling import Scaling
+from jaxmlp.models.interval import Interval
 from jaxmlp.models.model import Model
-from jaxmlp.network import Layer, Params
+from jaxmlp.network import Layer
 from jaxmlp.storage.files import StorageError, read_arrays, write_arrays
+from jaxmlp.storage.json import from_json, parse_json, to_json
 from jaxmlp.tables import Recipe
 
-_NAME, _VERSION = "jaxmlp_model", 1
+_NAME, _VERSION = "jaxmlp_model", 2
+
+
+@dataclass(frozen=True)
+class AboutGroup:
+    """What a file holds about a group besides its arrays."""
+
+    sizes: tuple[int, ...]  # Layer widths from inputs to outputs.
+    weights: tuple[float, ...]  # The share of each member in a prediction.
+    dtype: Literal["bfloat16", "float32", "float64"]
+    activation: tuple[str, ...]  # Names, one for each hidden layer, or one for all.
+    one_for_all: bool  # Whether `activation` holds one name for all hidden layers.
+    encoding: Scaling | None
+
+    def __post_init__(self) -> None:
+        if len(self.sizes) < 2 or min(self.sizes) < 1 or not self.weights:
+            raise ValueError("sizes must hold at least two positive widths, and weights one number for each member")
+
+
+@dataclass(frozen=True)
+class About:
+    """What a file holds besides its arrays."""
+
+    version: int
+    groups: tuple[AboutGroup, ...]
+    criterion: str
+    recipe: Recipe | None
+    target: Scaling | None
+    interval: Interval | None
+    calibration: None  # For probabilities; not measured yet.
+    report: dict[str, Any]
+    plan: dict[str, Any]
+    checksum: int  # CRC-32 of the arrays and of everything else in this object.
 
 
 def save_model(model: Model, path: str | PathLike[str]) -> None:
     """Write a model to one safetensors file, complete or not at all.
 
-    Of an activation or criterion of your own only the name is kept: `load_model` asks for it.
+    Only the name of a custom activation or criterion is stored: pass the function to `load_model`.
 
     Arguments:
         model: a model.
         path: the file; its directory must exist.
 
     Raises:
-        StorageError: the disk is full, the directory missing, …
-        ValueError: `training` holds what JSON cannot.
+        StorageError: the disk is full, the directory is missing, …
+        ValueError: the report or plan holds something that JSON cannot.
         MissingDependencyError: safetensors is not installed.
     """
-    leaves = [np.asarray(leaf) for layer in model.params for leaf in layer]
-    activation = model.activation
-    about = {
-        "version": _VERSION,
-        "sizes": model.sizes,
-        "members": model.members,
-        "dtype": str(model.params[0].w.dtype),
-        "activation": [_name_of(each, ACTIVATIONS) for each in activation]
-        if isinstance(activation, tuple)
-        else _name_of(activation, ACTIVATIONS),
-        "criterion": _name_of(model.criterion, CRITERIA),
-        "recipe": None if model.recipe is None else json.loads(model.recipe.to_json()),
-        "training": dict(model.training),
+    arrays = {
+        f"groups.{k}.layers.{layer}.{leaf}": np.asarray(value)
+        for k, group in enumerate(model.groups)
+        for layer, leaves in enumerate(group.params)
+        for leaf, value in zip("wb", leaves, strict=True)
     }
-    try:
-        metadata = {_NAME: json.dumps(about, allow_nan=False)}
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"training must hold what JSON can: {error}") from None
-    arrays = dict(zip(_names(model.sizes), leaves, strict=True))
-    write_arrays(Path(path), arrays, metadata)
+    content = describe_model(model)
+    content["checksum"] = _checksum(arrays, content)
+    write_arrays(Path(path), arrays, {_NAME: json.dumps(content, allow_nan=False)})
+
+
+def describe_model(model: Model) -> dict[str, Any]:
+    """Return everything that a file holds about a model besides its arrays and their checksum, as JSON can hold it.
+
+    Raises:
+        ValueError: the report or plan holds something that JSON cannot.
+    """
+    groups = []
+    for group in model.groups:
+        one_for_all = not isinstance(group.activation, tuple)
+        functions = (group.activation,) if one_for_all else group.activation
+        names = tuple(_name_of(function, ACTIVATIONS) for function in functions)
+        weights = tuple(np.asarray(group.weights, np.float64).tolist())
+        dtype: Any = str(group.params[0].w.dtype)
+        groups.append(AboutGroup(group.sizes, weights, dtype, names, one_for_all, group.encoding))
+    about = About(
+        _VERSION, tuple(groups), _name_of(model.criterion, CRITERIA), model.recipe, model.target, model.interval, None,
+        dict(model.report), dict(model.plan), 0,
+    )  # fmt: skip
+    return to_json(about)
 
 
 def load_model(
@@ -71,15 +119,15 @@ def load_model(
 
     Arguments:
         path: the file.
-        activation: that of the model, where it is your own: a file cannot hold a function.
-        criterion: the same.
+        activation: the model's activation if it is custom: a file cannot hold a function.
+        criterion: the model's criterion if it is custom.
 
     Returns:
         The model, its parameters to the bit.
 
     Raises:
-        StorageError: a file that is missing, damaged, cut short, of another format or of a newer jaxmlp; a function of
-            your own that was not passed, or another than the file names.
+        StorageError: a file that is missing, damaged, truncated, of another format or version; a custom function that
+            was not passed, or another one than the file names.
         TypeError: float64 parameters while x64 is off.
         MissingDependencyError: safetensors is not installed.
     """
@@ -87,96 +135,74 @@ def load_model(
     arrays, metadata = read_arrays(path)
     if _NAME not in metadata:
         raise StorageError(f"{path}: not a model of jaxmlp")
-    about = _parsed(path, metadata[_NAME])
-    params = _params(path, about, arrays)
-    found = {
-        "activation": _chosen(path, "activation", about["activation"], activation, ACTIVATIONS),
-        "criterion": _chosen(path, "criterion", about["criterion"], criterion, CRITERIA),
-    }
     try:
-        recipe = None if about["recipe"] is None else Recipe.from_json(json.dumps(about["recipe"]))
-        return Model(params, **found, recipe=recipe, training=about["training"])
+        content = parse_json(metadata[_NAME], "model")
+        if content.get("version") != _VERSION:
+            version = f"{content.get('version')!r:.40}"
+            raise StorageError(f"{path}: version {version} of the format; this jaxmlp reads version {_VERSION}")
+        about = from_json(About, content, "model")
+        if about.checksum != _checksum(arrays, content):
+            raise StorageError(f"{path} is damaged: its checksum does not fit its content")
+        groups = tuple(_read_group(path, k, group, arrays, activation) for k, group in enumerate(about.groups))
+        function = _function_of(path, "criterion", (about.criterion,), criterion, CRITERIA)[0]
+        parts = {"recipe": about.recipe, "target": about.target, "interval": about.interval}
+        return Model(groups, criterion=function, **parts, report=about.report, plan=about.plan)
+    except StorageError:
+        raise
     except ValueError as error:
-        raise StorageError(f"{path}: {error}") from None
+        raise StorageError(f"{path} is damaged: {error}") from None
 
 
-def _names(sizes: tuple[int, ...]) -> list[str]:
-    return [f"layers.{k}.{leaf}" for k in range(len(sizes) - 1) for leaf in ("w", "b")]
+def _checksum(arrays: dict[str, np.ndarray], content: dict[str, Any]) -> int:
+    text = json.dumps(content | {"checksum": 0}, sort_keys=True)
+    checksum = zlib.crc32(text.encode())
+    for name in sorted(arrays):
+        checksum = zlib.crc32(np.ascontiguousarray(arrays[name]).view(np.uint8).data, checksum)
+    return checksum
 
 
-def _name_of(value: Any, ours: dict[str, Any]) -> dict[str, str] | str:
-    """The name of one of ours; of a user's own only a hint at what it was."""
-    for name, each in ours.items():
-        if each == value:
+def _name_of(function: Any, built_in: dict[str, Any]) -> str:
+    """Return the name of a built-in function; of a custom one, its name after "custom:"."""
+    for name, value in built_in.items():
+        if value == function:
             return name
-    return {"own": getattr(value.fn, "__qualname__", type(value.fn).__name__)}
+    return f"custom:{getattr(function.fn, '__qualname__', type(function.fn).__name__)}"
 
 
-def _parsed(path: Path, text: str) -> dict[str, Any]:
-    """What `save_model` wrote beside the arrays, each what it must be."""
-    try:
-        about = json.loads(text)
-    except (ValueError, RecursionError):
-        about = None
-    if not isinstance(about, dict):
-        raise StorageError(f"{path} is damaged: its metadata cannot be parsed")
-    if about.get("version") != _VERSION:
-        version = f"{about.get('version')!r:.40}"
-        raise StorageError(f"{path}: version {version} of the format, written by another jaxmlp; this one: {_VERSION}")
-    for name, valid in _VALID.items():
-        if name not in about or not valid(about[name]):
-            raise StorageError(f"{path} is damaged: {name!r} is missing from its metadata, or cannot be")
-    return about
+def _read_group(path: Path, k: int, about: AboutGroup, arrays: dict[str, np.ndarray], activation: Any) -> Group:
+    validate_dtype("params", about.dtype)
+    layers, members = [], len(about.weights)
+    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(about.sizes)):
+        leaves = []
+        for leaf, shape in (("w", (members, fan_in, fan_out)), ("b", (members, 1, fan_out))):
+            name = f"groups.{k}.layers.{layer}.{leaf}"
+            array = arrays.get(name)
+            if array is None or (array.shape, str(array.dtype)) != (shape, about.dtype):
+                raise StorageError(f"{path} is damaged: its array {name!r} does not fit its metadata")
+            leaves.append(jnp.asarray(array))
+        layers.append(Layer(*leaves))
+    functions = _function_of(path, "activation", about.activation, activation, ACTIVATIONS)
+    function = functions[0] if about.one_for_all else functions
+    return Group(tuple(layers), np.array(about.weights), function, about.encoding)  # type: ignore[arg-type]
 
 
-def _params(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Params:
-    lead, sizes = () if about["members"] is None else (about["members"],), about["sizes"]
-    shapes = [shape for i, o in itertools.pairwise(sizes) for shape in ((*lead, i, o), (*lead, 1, o))]
-    expected = dict(zip(_names(sizes), shapes, strict=True))
-    for name in expected.keys() | arrays.keys():
-        found = (arrays[name].shape, str(arrays[name].dtype)) if name in arrays else None
-        if found is None or found != (expected.get(name), about["dtype"]):
-            raise StorageError(f"{path} is damaged: its array {name!r:.80} is not what its metadata say")
-    validate_dtype("params", about["dtype"])
-    leaves = [jnp.asarray(arrays[name]) for name in expected]
-    return tuple(Layer(w, b) for w, b in zip(leaves[::2], leaves[1::2], strict=True))
-
-
-def _chosen(path: Path, argument: str, stored: Any, given: Any, ours: dict[str, Any]) -> Any:
-    """One of ours by the name that the file holds; a user's own is what was passed."""
-    names = stored if isinstance(stored, list) else [stored]
-    if all(isinstance(name, str) for name in names):
-        found = tuple(ours[name] for name in names) if isinstance(stored, list) else ours[stored]
-        if given is not None and given != found:
-            raise StorageError(f"{path}: {argument} must be {stored}, with which it was saved, or not be passed")
-        return found
-    if given is None:
-        own = " and ".join(repr(name["own"]) for name in names if isinstance(name, dict))
-        raise StorageError(f"{path}: {argument} {own} is your own, which no file holds; pass {argument}=")
-    return given
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value > 0
-
-
-def _is_choice(value: Any, ours: dict[str, Any]) -> bool:
-    if isinstance(value, dict):
-        return isinstance(value.get("own"), str)
-    return isinstance(value, str) and value in ours
-
-
-def _are_activations(value: Any) -> bool:
-    each = value if isinstance(value, list) else [value]
-    return all(_is_choice(one, ACTIVATIONS) for one in each)
-
-
-_VALID = {
-    "sizes": lambda value: isinstance(value, list) and len(value) > 1 and all(map(_is_count, value)),
-    "members": lambda value: value is None or _is_count(value),
-    "dtype": lambda value: value in ("bfloat16", "float32", "float64"),
-    "activation": _are_activations,
-    "criterion": lambda value: _is_choice(value, CRITERIA),
-    "recipe": lambda value: value is None or isinstance(value, dict),
-    "training": lambda value: isinstance(value, dict),
-}
+def _function_of(
+    path: Path, argument: str, names: tuple[str, ...], given: Any, built_in: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Return the functions that a file names; custom ones are passed by the caller."""
+    functions = given if isinstance(given, tuple) else (given,) * len(names)
+    custom = [name.removeprefix("custom:") for name in names if name.startswith("custom:")]
+    if custom:
+        if given is None:
+            raise StorageError(
+                f"{path}: {argument} {' and '.join(map(repr, custom))} is custom, and a file cannot hold a function; "
+                f"pass {argument}="
+            )
+        return functions
+    unknown = [name for name in names if name not in built_in]
+    if unknown:
+        raise ValueError(f"{argument} must be one of {', '.join(built_in)}; got {unknown[0]!r:.40}")
+    stored = tuple(built_in[name] for name in names)
+    if given is not None and functions != stored:
+        raise StorageError(f"{path}: {argument} must be {', '.join(names)}, as saved, or not be passed")
+    return stored

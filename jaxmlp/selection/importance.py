@@ -1,31 +1,28 @@
-"""Which columns matter: how much worse predictions of unseen rows are once a column is shuffled (Breiman 2001)."""
+"""Permutation importance: how much the error on held-out rows grows when a column is shuffled (Breiman 2001)."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import validate_key
-from jaxmlp.network import forward
+from jaxmlp.ensembles.prediction import predict_mean_and_std
+from jaxmlp.fitting.splitting import rng_of
 from jaxmlp.selection.crossvalidation import CrossValidation
-from jaxmlp.selection.scores import mean_error, row_errors
 
-# So many rows of a fold tell enough; and fewer, or fewer shuffles, where that would be more multiplications than these.
-_MOST_ROWS, _ENOUGH_ROWS = 2000, 100
-_MOST_WORK = 3e11
+# Rows of a fold that are shuffled at most and at least; and the largest number of multiplications.
+MAX_ROWS, MIN_ROWS = 2000, 100
+MAX_WORK = 3e11
 
 
 class Importance(NamedTuple):
-    """How much the error grows when a group of columns is shuffled, in the error's own unit."""
+    """How much the error grows when a group of columns is shuffled, in the error's unit."""
 
-    mean: np.ndarray  # (groups,), over the shuffles; near 0, or below, for a column that does not matter
-    spread: np.ndarray  # (groups,), their standard deviation
-    order: np.ndarray  # (groups,), the groups from the one that matters most
+    mean: np.ndarray  # (groups,) mean over the shuffles; near or below 0 for a column that does not matter
+    std: np.ndarray  # (groups,) standard deviation over the shuffles
+    order: np.ndarray  # (groups,) groups, the most important first
 
 
 def permutation_importance(
@@ -37,54 +34,46 @@ def permutation_importance(
     key: Array,
     repeats: int = 10,
 ) -> Importance:
-    """Shuffle columns among the rows that a fold holds out, and see what its networks make of them.
+    """Shuffle columns among the held-out rows of each fold, and measure how much the error of its networks grows.
 
-    Columns that say the same share their importance: shuffling one leaves the other.
+    Columns that hold the same information share their importance: shuffling one leaves the other.
 
     Arguments:
         result: of `cross_validate`.
-        x: (n, fan_in), that it was given.
-        y: (n, outputs), the same.
-        groups: columns that are shuffled together, as those of one-hot levels; None for each by itself.
-        key: of the shuffles.
-        repeats: shuffles of each group; two at least, but fewer than asked for where the networks are very wide.
+        x: (n, fan_in) inputs that it was given.
+        y: (n, outputs) targets that it was given.
+        groups: columns that are shuffled together, such as those of one-hot levels; None for single columns.
+        key: a key of `jax.random.key`, for the shuffles.
+        repeats: number of shuffles of each group; fewer, but at least 2, if the networks are very wide.
 
     Returns:
-        The importance of each group, over all folds.
+        The importance of each group over all folds.
     """
-    x, y = np.asarray(x, np.float32), np.asarray(y, np.float64)
+    assert result.group.encoding is not None
+    x, y = result.group.encoding.apply(np.asarray(x, np.float64)).astype(np.float32), np.asarray(y, np.float64)
     groups = [[column] for column in range(x.shape[1])] if groups is None else groups
-    masks = np.zeros((1 + len(groups), x.shape[1]), bool)  # the first shuffles nothing
-    for mask, group in zip(masks[1:], groups, strict=True):
-        mask[list(group)] = True
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(validate_key(key))).ravel())
-    folds = int(result.fold.max()) + 1
-    weights = sum(layer.w.size for layer in result.params)  # of all folds and seeds
-    affordable = int(_MOST_WORK / (len(groups) * weights))  # rows of a fold, times shuffles
-    length = min(_MOST_ROWS, max(_ENOUGH_ROWS, affordable // repeats), np.bincount(result.fold).min())
+    held_out = np.bincount(result.fold[result.fold >= 0])
+    weights = sum(layer.w.size for layer in result.group.params)
+    affordable = int(MAX_WORK / (max(len(groups), 1) * weights))  # rows of a fold times shuffles
+    length = min(MAX_ROWS, max(MIN_ROWS, affordable // repeats), held_out.min())
     repeats = min(repeats, max(2, affordable // length))
-    rows = np.stack([rng.choice(np.flatnonzero(result.fold == fold), length, replace=False) for fold in range(folds)])
-    others = np.stack([rng.permuted(rows, axis=1) for _ in range(repeats)])  # (repeats, folds, length)
-    params = jax.tree.map(lambda leaf: leaf.reshape(folds, -1, *leaf.shape[1:]), result.params)
+    rng = rng_of(key)
+    rows = np.stack([rng.choice(np.flatnonzero(result.fold == k), length, replace=False) for k in range(len(held_out))])
+    others = np.stack([rng.permuted(rows, axis=1) for _ in range(repeats)], axis=1)  # (folds, repeats, length)
 
-    x_rows, x_others = jax.device_put((x[rows], x[others]))
-    scores = np.empty((len(masks), repeats))
-    for mask, score in zip(masks, scores, strict=True):
-        predictions = _predict(params, x_rows, x_others, mask, result.activation, result.criterion)
-        errors = row_errors(np.asarray(predictions, np.float64), y[rows], result.criterion)
-        score[:] = mean_error(errors.reshape(repeats, -1), result.criterion)
+    columns = [[], *groups]  # the first shuffles nothing
+    errors = np.empty((len(columns), repeats, len(held_out), length))
+    for k in range(len(held_out)):
+        members = slice(k * result.seeds, (k + 1) * result.seeds)
+        params = jax.tree.map(lambda leaf, members=members: leaf[members], result.group.params)
+        for group, error in zip(columns, errors, strict=True):
+            mixed = np.repeat(x[rows[k]][None], repeats, axis=0)
+            mixed[:, :, list(group)] = x[others[k]][:, :, list(group)]
+            mean, _ = predict_mean_and_std(
+                params, mixed.reshape(-1, x.shape[1]), activation=result.group.activation, criterion=result.criterion
+            )
+            predictions = result.target.invert(np.asarray(mean)).reshape(repeats, length, -1)
+            error[:, k] = result.task.row_error(predictions, y[rows[k]])
+    scores = result.task.score(errors.reshape(len(columns), repeats, -1))
     growth = scores[1:] - scores[:1]
-    mean, spread = growth.mean(axis=1), growth.std(axis=1, ddof=1) if repeats > 1 else np.zeros(len(groups))
-    return Importance(mean, spread, np.argsort(-mean, kind="stable"))
-
-
-@partial(jax.jit, static_argnums=(4, 5))
-def _predict(params, x, others, mask, activation, criterion):
-    """The predictions (repeats, folds, rows, outputs) of the mean of a fold's networks."""
-
-    def once(other):
-        mixed = jnp.where(mask[None, None, :], other, x)
-        seeds = jax.vmap(jax.vmap(partial(forward, activation=activation), (0, None)))(params, mixed)
-        return jnp.mean(jax.vmap(jax.vmap(criterion.predict))(seeds), axis=1)
-
-    return lax.map(once, others)
+    return Importance(growth.mean(axis=1), growth.std(axis=1, ddof=1), np.argsort(-growth.mean(axis=1), kind="stable"))

@@ -1,0 +1,117 @@
+"""The plan of a search: everything that decides its result besides the table and the seed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jaxmlp.activations import ACTIVATIONS
+from jaxmlp.fitting.defaults import (
+    SEARCH_FOLDS,
+    SEARCH_SEEDS,
+    SINGLE,
+    Candidate,
+    default_batch_size,
+    default_candidates,
+    default_epochs,
+    default_patience,
+)
+from jaxmlp.fitting.optimizers import OPTIMIZERS
+from jaxmlp.storage.json import from_json, to_json
+
+HIDDEN = (100,)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides a search besides the table and the seed. The same plan gives the same bits.
+
+    Raises:
+        ValueError: an unknown activation or optimizer; a number below 1.
+    """
+
+    folds: int  # Number of folds; 1 is a single hold-out.
+    members: int  # Number of networks of each candidate in each fold.
+    candidates: tuple[Candidate, ...]
+    epochs: int  # Largest number of epochs.
+    batch_size: int  # Rows in a step.
+    patience: int  # Epochs without a lower validation loss after which a network stops.
+    hidden: tuple[int, ...]  # Hidden layer widths; empty for a linear model.
+    activation: str
+    optimizer: str
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {self.activation!r}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {self.optimizer!r}")
+        numbers = (self.folds, self.members, self.epochs, self.batch_size, self.patience, *self.hidden)
+        if min(numbers) < 1 or not self.candidates:
+            raise ValueError("a plan must have at least one candidate, and no number below 1")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what JSON can hold and `read_plan` reads."""
+        return to_json(self)
+
+
+def read_plan(content: Mapping[str, Any]) -> Plan:
+    """Return the plan that `Plan.to_json` wrote.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    return from_json(Plan, dict(content), "plan")
+
+
+def full_plan(
+    n: int, options: Mapping[str, Any], *, fast: bool, learning_rate: float | None, weight_decay: float | None
+) -> Plan:
+    """Return the plan for a table of n rows, without regard to time.
+
+    Arguments:
+        n: rows with a target.
+        options: fields of the plan that the user has fixed.
+        fast: whether to train one candidate on a single hold-out.
+        learning_rate: of all candidates, or None.
+        weight_decay: of all candidates, or None.
+    """
+    optimizer = options.get("optimizer", "adam")
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
+    candidates = default_candidates(optimizer, learning_rate=learning_rate, weight_decay=weight_decay)
+    if fast:
+        single = SINGLE[optimizer]
+        rate = single.learning_rate if learning_rate is None else learning_rate
+        candidates = (Candidate(rate, single.weight_decay if weight_decay is None else weight_decay),)
+    folds = 1 if fast else min(SEARCH_FOLDS, n // 3)
+    n_train = n * (folds - 1) // folds if folds > 1 else n * 4 // 5
+    batch_size = options.get("batch_size") or default_batch_size(n_train)
+    epochs = options.get("epochs") or default_epochs(n_train, batch_size)
+    fields = {
+        "folds": folds, "members": 1 if fast else SEARCH_SEEDS, "candidates": candidates, "epochs": epochs,
+        "batch_size": batch_size, "patience": default_patience(epochs), "hidden": HIDDEN, "activation": "relu",
+        "optimizer": optimizer,
+    }  # fmt: skip
+    return Plan(**fields | dict(options))
+
+
+def fit_to_budget(plan: Plan, seconds_per_epoch: float, seconds: float, *, fixed_epochs: bool) -> Plan:
+    """Return the plan with as many candidates, and if there is one with as many epochs, as fit into the time.
+
+    Arguments:
+        plan: without regard to time.
+        seconds_per_epoch: measured time of an epoch of all networks of a candidate.
+        seconds: time for training.
+        fixed_epochs: whether the user has fixed the number of epochs.
+    """
+    affordable = int(seconds / seconds_per_epoch)
+    count = min(len(plan.candidates), max(1, affordable // plan.epochs))
+    if fixed_epochs or affordable >= plan.epochs:
+        return replace(plan, candidates=plan.candidates[:count])
+    epochs = max(1, affordable)
+    patience = min(plan.patience, default_patience(epochs))
+    return replace(plan, candidates=plan.candidates[:1], epochs=epochs, patience=patience)
+
+
+def find_conflicts(plan: Plan, options: Mapping[str, Any]) -> list[str]:
+    """Return the names of options that the user has given and that differ from the plan."""
+    return [name for name, value in options.items() if getattr(plan, name) != value]

@@ -1,0 +1,242 @@
+"""`fit_table`: the whole path from a table to a model and its report."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from jaxmlp._validation import require
+from jaxmlp.activations import ACTIVATIONS
+from jaxmlp.fitting.checkpoints import CheckpointError, read_about
+from jaxmlp.fitting.tasks import TASKS
+from jaxmlp.models import Interval, Model, measure_interval
+from jaxmlp.models.tables import arrange_predictions
+from jaxmlp.pipeline.plan import Plan, find_conflicts, fit_to_budget, full_plan, read_plan
+from jaxmlp.pipeline.report import describe_report, make_report
+from jaxmlp.selection import CrossValidation, permutation_importance
+from jaxmlp.selection.crossvalidation import Progress, prepare_search, run_search
+from jaxmlp.selection.search import Search, measure_epoch
+from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+MIN_ROWS = 6
+MAX_ROWS_COMPARED = 10**5  # Duplicates are counted up to this number of rows.
+TRAINING_SHARE = 0.85  # The share of the remaining time that is for training; the rest is for the report.
+
+
+@dataclass(frozen=True, eq=False)
+class TableResult:
+    """A model of a table, and everything that is known about it."""
+
+    model: Model
+    report: Mapping[str, Any]  # What was measured; what JSON can hold.
+    predictions: "DataFrame"  # Predictions of held-out rows: row (from 1), fold, target, then as `jaxmlp predict` writes.
+    plan: Plan  # What repeats the search, with the same seed.
+    notes: tuple[str, ...]  # What was decided about the table and the search, a sentence each.
+    seconds: float  # Time of the whole call.
+
+    def __repr__(self) -> str:
+        return "\n".join(describe_report(self.report))
+
+
+def fit_table(
+    table: Any,
+    target: str,
+    *,
+    task: str | None = None,
+    drop: Iterable[str] = (),
+    budget: float = 60.0,
+    seed: int = 0,
+    fast: bool = False,
+    plan: Plan | Mapping[str, Any] | None = None,
+    hidden: Sequence[int] | None = None,
+    activation: str | None = None,
+    optimizer: str | None = None,
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    patience: int | None = None,
+    members: int | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> TableResult:
+    """Find a model that predicts a column of a table from the others, and measure it on rows it was not trained on.
+
+    Networks are cross-validated for several hyperparameters and compared with a constant and a linear baseline. A given
+    hyperparameter is fixed in the search. Time decides only how many candidates and epochs run; the plan that ran is
+    in the result, and repeats it.
+
+    Arguments:
+        table: a path to a CSV or Parquet file, a DataFrame of polars or pandas, or a dict of columns.
+        target: the column to predict.
+        task: "regression", "classification" or "counts"; None for regression of numbers, and classification of text and
+            booleans.
+        drop: columns not to use.
+        budget: time limit in seconds.
+        seed: of folds, initial weights and the order of rows, from 0 to 2**32 - 1.
+        fast: train one candidate, and measure it on a single hold-out of a fifth of the rows.
+        plan: of an earlier result or model, to repeat it; None to find one within the budget.
+        hidden: hidden layer widths; None for (100,).
+        activation: name of the activation of the hidden layers; None for "relu".
+        optimizer: "adam" or "sgd"; None for "adam".
+        learning_rate: of the first step; it falls to zero along half a cosine.
+        weight_decay: share of each weight that a step takes away, times the learning rate.
+        epochs: largest number of passes over all rows.
+        batch_size: rows in a step.
+        patience: epochs without a lower validation loss after which a network stops.
+        members: networks of each candidate in each fold, whose mean predicts.
+        checkpoint: a directory that keeps the search.
+        resume: continue from the checkpoint, by the plan that it holds.
+        progress: called with the share of the training that is done, from 0 to 1.
+        on_note: called with each note as soon as it is known.
+
+    Returns:
+        The model, its report, and the predictions of held-out rows.
+
+    Raises:
+        TableError: a table that cannot be used; the message names file, column and row where it can.
+        ValueError: an option that cannot be used, or that contradicts the plan.
+        StorageError: a checkpoint that cannot be written or read, or belongs to another search.
+        FloatingPointError: training diverged for all candidates.
+        KeyboardInterrupt: Ctrl-C before there is a model.
+        MissingDependencyError: polars or safetensors is not installed.
+    """
+    start = time.perf_counter()
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        notes.append(text)
+        if on_note is not None:
+            on_note(text)
+
+    given = {
+        "hidden": None if hidden is None else tuple(hidden), "activation": activation, "optimizer": optimizer,
+        "epochs": epochs, "batch_size": batch_size, "patience": patience, "members": members,
+    }  # fmt: skip
+    options = {name: value for name, value in given.items() if value is not None}
+    frame, recipe, x, y, rows = _read(table, target, task, tuple(drop), note)
+    if isinstance(plan, Mapping):
+        plan = read_plan(plan)
+    directory = None if checkpoint is None else Path(checkpoint)
+    if resume:
+        plan = _stored_plan(directory, note) or plan
+    fixed = plan
+    if fixed is None:
+        plan = full_plan(len(x), options, fast=fast, learning_rate=learning_rate, weight_decay=weight_decay)
+    elif conflicts := find_conflicts(fixed, options):
+        raise ValueError(f"{', '.join(conflicts)} cannot be given: the plan has other values")
+    search = _prepare(x, y, recipe, plan, seed)
+    if fixed is None:
+        left = budget - (time.perf_counter() - start)
+        seconds_per_epoch = measure_epoch(search, plan.candidates[0])
+        reduced = fit_to_budget(plan, seconds_per_epoch, TRAINING_SHARE * left, fixed_epochs=epochs is not None)
+        if reduced != plan:
+            tried = f"{len(reduced.candidates)} of {len(plan.candidates)} settings, {reduced.epochs} epochs"
+            note(f"Search reduced to fit --budget {budget:g}: {tried}")
+        plan = reduced
+        search = replace(search, epochs=plan.epochs, patience=plan.patience)
+    note(_describe_plan(plan, recipe))
+    result = run_search(
+        search, y, plan.candidates, checkpoint=directory, about={"plan": plan.to_json()}, resume=resume,
+        progress=progress,
+    )  # fmt: skip
+    if not np.isfinite(result.network.score):
+        raise FloatingPointError("training diverged: try a smaller --learning-rate")
+    return _conclude(frame, recipe, result, x, y, rows, plan, seed, tuple(notes), start)
+
+
+def _read(
+    table: Any, target: str, task: str | None, drop: tuple[str, ...], note: Callable[[str], None]
+) -> tuple["DataFrame", Recipe, np.ndarray, np.ndarray, np.ndarray]:
+    """Read a table and learn its recipe; return the rows that have a target, as a table, arrays, and indices."""
+    frame = load_table(table) if isinstance(table, str | PathLike) else as_frame(table)
+    recipe = learn_recipe(frame, target, task=task, drop=drop)
+    x, remarks = recipe.inputs(frame)
+    y, has_target = recipe.targets(frame)
+    for line in [*recipe.describe(), *remarks]:
+        note(line)
+    if not has_target.all():
+        note(f"Rows without a target, left out: {int((~has_target).sum())}")
+    n = int(has_target.sum())
+    if n < MIN_ROWS:
+        raise TableError(f"{n} rows with a target; at least {MIN_ROWS} are needed to measure a model on held-out rows")
+    rows = np.flatnonzero(has_target)
+    frame, x, y = frame[rows], x[rows], y[rows]
+    if n <= MAX_ROWS_COMPARED:
+        duplicates = n - len(np.unique(np.concatenate([x, y], axis=1), axis=0))
+        if duplicates > n / 20:
+            note(f"{duplicates} of {n} rows are duplicates; in different folds they make the score optimistic")
+    return frame, recipe, x, y, rows
+
+
+def _stored_plan(directory: Path | None, note: Callable[[str], None]) -> Plan | None:
+    """Return the plan of a checkpoint, if there is one."""
+    if directory is None:
+        raise ValueError("resume must be False without a checkpoint")
+    path = directory / "candidate-0.safetensors"
+    if not path.exists():
+        note(f"{directory}: no checkpoint; starting a new search")
+        return None
+    try:
+        plan = read_plan(read_about(path)["plan"])
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: not the checkpoint of a table's search: {error}") from None
+    note(f"Resuming from {directory}")
+    return plan
+
+
+def _prepare(x: np.ndarray, y: np.ndarray, recipe: Recipe, plan: Plan, seed: int) -> Search:
+    return prepare_search(
+        x, y, key=jax.random.key(seed), hidden=plan.hidden, folds=plan.folds, seeds=plan.members, epochs=plan.epochs,
+        batch_size=plan.batch_size, patience=plan.patience, optimizer=plan.optimizer,
+        activation=ACTIVATIONS[plan.activation], criterion=TASKS[recipe.task],
+    )  # fmt: skip
+
+
+def _describe_plan(plan: Plan, recipe: Recipe) -> str:
+    sizes = "-".join(map(str, (recipe.n_inputs, *plan.hidden, recipe.n_outputs)))
+    folds = f"{plan.folds} folds" if plan.folds > 1 else "one hold-out"
+    return (
+        f"Plan: networks {sizes}, {plan.activation}, {plan.optimizer}; {folds}, {len(plan.candidates)} settings, "
+        f"{plan.members} networks each; at most {plan.epochs} epochs, batches of {plan.batch_size}"
+    )
+
+
+def _conclude(
+    frame: "DataFrame", recipe: Recipe, result: CrossValidation, x: np.ndarray, y: np.ndarray, rows: np.ndarray,
+    plan: Plan, seed: int, notes: tuple[str, ...], start: float,
+) -> TableResult:  # fmt: skip
+    """Measure what the report tells, and put model, report and predictions together."""
+    importance = permutation_importance(result, x, y, recipe.groups(), key=jax.random.key(seed))
+    held_out = result.fold >= 0
+    predictions, interval = result.network.predictions, None
+    if not recipe.classes:
+        counts = recipe.task == "counts"
+        interval = measure_interval(predictions[held_out, 0], y[held_out, 0], grows_with_root=counts)
+    report = make_report(recipe, result, importance, y, interval) | {"seed": seed}
+    model = Model(
+        (result.group,), criterion=result.criterion, recipe=recipe, target=result.target, interval=interval,
+        report=report, plan=plan.to_json(),
+    )  # fmt: skip
+    table = _arrange_held_out(frame, recipe, result, rows, interval)
+    return TableResult(model, report, table, plan, notes, time.perf_counter() - start)
+
+
+def _arrange_held_out(
+    frame: "DataFrame", recipe: Recipe, result: CrossValidation, rows: np.ndarray, interval: Interval | None
+) -> "DataFrame":
+    polars = require("polars", extra="tables")
+    held_out = np.flatnonzero(result.fold >= 0)
+    predictions = arrange_predictions(recipe, result.network.predictions[held_out], None, interval)
+    about = {"row": rows[held_out] + 1, "fold": result.fold[held_out] + 1, "target": frame[recipe.target].gather(held_out)}
+    return polars.concat([polars.DataFrame(about), predictions], how="horizontal")
