@@ -6,5 +6,3 @@ from jaxmlp.tables.frames import is_table as is_table
 from jaxmlp.tables.learning import learn_recipe as learn_recipe
 from jaxmlp.tables.reading import load_table as load_table
 from jaxmlp.tables.recipe import Recipe as Recipe
-from jaxmlp.tables.split import split_rows as split_rows
-from jaxmlp.tables.split import split_table as split_table

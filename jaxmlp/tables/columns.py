@@ -25,34 +25,27 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Number:
-    """A column of numbers, standardised; a gap becomes the training mean, and 1 in a second column if one had any."""
+    """A column of numbers, in its own unit, and an indicator column if training rows had missing values."""
 
     name: str
-    center: float  # the training mean, in the column's unit
-    scale: float  # the training standard deviation, in the column's unit
-    gaps: int  # missing values among the training rows
+    fill: float  # the mean of the training rows, which replaces a missing value
+    missing: int  # number of missing values in the training rows
 
-    @property
-    def width(self) -> int:
-        """How many columns of the input it becomes."""
-        return 2 if self.gaps else 1
+    def input_names(self) -> list[str]:
+        """Return a name for each column of the input."""
+        return [self.name, f"{self.name} is missing"] if self.missing else [self.name]
 
     def encode(self, column: "Series", out: np.ndarray) -> list[str]:
         """Write `column` (n,) into `out` (n, width), which holds zeros; return what is worth saying."""
-        values = (numbers(column) - self.center) / self.scale
+        values = numbers(column)
         gaps = np.isnan(values)
-        values[gaps] = 0
-        far = np.flatnonzero(np.abs(values) > LARGEST)
-        if len(far):
-            raise TableError(
-                f"{where(column, far[0])}: {column[int(far[0])]} is too far from the training rows' numbers"
-            )
-        out[:, 0] = values
-        if self.gaps:
+        out[:, 0] = np.where(gaps, self.fill, values)
+        if self.missing:
             out[:, 1] = gaps
         elif gaps.any():
             return [
-                f"{named(self.name)}: {counted(gaps.sum(), 'gap')}, and none in training; filled with {self.center:.4g}"
+                f"{named(self.name)}: {counted(gaps.sum(), 'missing value')}, none in training; "
+                f"filled with the training mean {self.fill:.4g}"
             ]
         return []
 
@@ -64,10 +57,9 @@ class OneHot:
     name: str
     levels: tuple[str | None, ...]
 
-    @property
-    def width(self) -> int:
-        """How many columns of the input it becomes."""
-        return len(self.levels)
+    def input_names(self) -> list[str]:
+        """Return a name for each column of the input."""
+        return [f"{self.name} is {'missing' if level is None else level}" for level in self.levels]
 
     def encode(self, column: "Series", out: np.ndarray) -> list[str]:
         """Write `column` (n,) into `out` (n, width), which holds zeros; return what is worth saying."""
@@ -89,10 +81,9 @@ class Presence:
 
     name: str
 
-    @property
-    def width(self) -> int:
-        """How many columns of the input it becomes."""
-        return 1
+    def input_names(self) -> list[str]:
+        """Return a name for each column of the input."""
+        return [f"{self.name} is missing"]
 
     def encode(self, column: "Series", out: np.ndarray) -> list[str]:
         """Write `column` (n,) into `out` (n, 1); nothing is worth saying."""

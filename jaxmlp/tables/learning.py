@@ -69,7 +69,7 @@ def learn_recipe(
         task: "regression", "classification" or "counts"; None for regression of numbers and classification of text
             and booleans.
         drop: columns not to use.
-        rows: (n,) bool, the training rows: means, deviations and levels are theirs alone. None for all.
+        rows: (n,) bool, the training rows: means and levels are theirs alone. None for all.
 
     Returns:
         The recipe.
@@ -122,7 +122,7 @@ def learn_recipe(
 
 
 def learn_target(column: "Series", task: str | None, rows: np.ndarray) -> dict[str, Any]:
-    """What a recipe says of its target: task, classes, center and scale, by those of `rows` (n,) that have one."""
+    """What a recipe says of its target: task and classes, by those of `rows` (n,) that have one."""
     if task not in (None, *TASKS):
         raise ValueError(f"task must be one of {', '.join(TASKS)}, or None; got {task!r}")
     kind, name = _kind(column), column.name
@@ -136,16 +136,13 @@ def learn_target(column: "Series", task: str | None, rows: np.ndarray) -> dict[s
             f"the target {short(name)} holds text such as {short(texts(column)[0])}; --task {task} needs numbers"
         )
     if kind == "text" or task == "classification":
-        return {"task": "classification", "classes": _classes(column, kind), "center": 0.0, "scale": 1.0}
+        return {"task": "classification", "classes": _classes(column, kind)}
     values = numbers(column)
     if task == "counts" and values.min() < 0:
         raise TableError(f"the target {short(name)} holds {values.min():.4g}; counts are 0 or more")
-    center, scale = float(values.mean()), float(values.std())
-    if np.ptp(values) == 0 or scale == 0:
+    if np.ptp(values) == 0 or values.std() == 0:
         raise TableError(f"the target {short(name)} is the same in all training rows; there is nothing to learn")
-    if task == "counts":
-        center, scale = 0.0, 1.0
-    return {"task": task or "regression", "classes": (), "center": center, "scale": scale}
+    return {"task": task or "regression", "classes": ()}
 
 
 def _classes(column: "Series", kind: str) -> tuple[Any, ...]:
@@ -197,8 +194,7 @@ def _learn_numbers(whole: "Series", rows: np.ndarray) -> tuple[Column | None, st
     name, every = whole.name, numbers(whole)
     gaps = int(np.isnan(every[rows]).sum())
     values = every[rows & ~np.isnan(every)]
-    center, scale = float(values.mean()), float(values.std())
-    if np.ptp(values) == 0 or scale == 0:
+    if np.ptp(values) == 0 or values.std() == 0:
         return (Presence(name), "") if gaps else (None, "left out: constant")
     every = every[~np.isnan(every)]
     remark = ""
@@ -207,7 +203,7 @@ def _learn_numbers(whole: "Series", rows: np.ndarray) -> tuple[Column | None, st
             return None, "left out: whole numbers, all different, like an identifier"
         if every.min() in (0, 1) and np.ptp(every) == len(every) - 1:
             remark = f"{short(name)} counts the rows, like an identifier; if it is one: {_drop(name)}"
-    return Number(name, center, scale, gaps), remark
+    return Number(name, float(values.mean()), gaps), remark
 
 
 def _kind(column: "Series") -> str:

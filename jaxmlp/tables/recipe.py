@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 TASKS = ("regression", "classification", "counts")
 _KINDS = {"number": Number, "one-hot": OneHot, "presence": Presence}
-_FORMAT, _VERSION = "jaxmlp recipe", 1
+_FORMAT, _VERSION = "jaxmlp recipe", 2
 
 Class = str | bool | int | float
 
@@ -43,20 +43,27 @@ class Recipe:
     target: str
     columns: tuple[Column, ...]
     classes: tuple[Class, ...] = ()  # of a classification, in order; all of one type, the target's own
-    center: float = 0.0  # of a regression: the target's training mean and standard deviation, in its own unit
-    scale: float = 1.0
     left_out: tuple[tuple[str, str], ...] = ()  # (column, reason)
     remarks: tuple[str, ...] = ()  # what is doubtful, a sentence each
 
     @property
     def n_inputs(self) -> int:
         """Columns of the network's input."""
-        return sum(column.width for column in self.columns)
+        return len(self.input_names())
 
     @property
     def n_outputs(self) -> int:
         """Columns of the network's output."""
         return len(self.classes) or 1
+
+    def input_names(self) -> list[str]:
+        """Return a name for each column of the network's input: "rooms", "rooms is missing", "city is Oslo"."""
+        return [name for column in self.columns for name in column.input_names()]
+
+    def groups(self) -> list[range]:
+        """Return the input columns that each column of the table becomes."""
+        ends = np.cumsum([len(column.input_names()) for column in self.columns]).tolist()
+        return [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def inputs(self, frame: "DataFrame") -> tuple[np.ndarray, list[str]]:
         """A table as inputs.
@@ -65,7 +72,8 @@ class Recipe:
             frame: n rows; columns are found by name, those that the recipe does not know are ignored.
 
         Returns:
-            x (n, n_inputs) float32, and what is worth telling the user, a sentence each.
+            x (n, n_inputs) float64: numbers in their own unit, levels and missing values as 0 or 1; and notes for the
+            user, a sentence each.
 
         Raises:
             TableError: a column is missing, or a value is not a number where there must be one.
@@ -74,10 +82,9 @@ class Recipe:
         if absent:
             names = listed(map(short, absent))
             raise TableError(f"no column {names}; the columns are {listed(map(short, frame.columns))}")
-        x, notes, start = np.zeros((frame.height, self.n_inputs), np.float32), [], 0
-        for column in self.columns:
-            notes += column.encode(frame[column.name], x[:, start : start + column.width])
-            start += column.width
+        x, notes = np.zeros((frame.height, self.n_inputs)), []
+        for column, group in zip(self.columns, self.groups(), strict=True):
+            notes += column.encode(frame[column.name], x[:, group.start : group.stop])
         return x, notes
 
     def targets(self, frame: "DataFrame") -> tuple[np.ndarray, np.ndarray]:
@@ -87,29 +94,28 @@ class Recipe:
             frame: n rows.
 
         Returns:
-            y (n, n_outputs) float32: standardised numbers, one-hot classes, or counts; and which rows have a target,
-            (n,) bool: y is 0 in the others.
+            y (n, n_outputs) float64: numbers in the target's unit, one-hot classes, or counts; and has_target, (n,)
+            bool: y is 0 in rows without a target.
 
         Raises:
             TableError: the target is missing, or holds a value that it cannot.
         """
         column = target_column(frame, self.target)
-        keep = ~missing(column)
-        y = np.zeros((frame.height, self.n_outputs), np.float32)
+        has_target = ~missing(column)
+        y = np.zeros((frame.height, self.n_outputs))
         if self.task == "classification":
             code = class_codes(column, self.classes)
-            strange = np.flatnonzero(keep & (code < 0))
+            strange = np.flatnonzero(has_target & (code < 0))
             if len(strange):
                 value = str(column[int(strange[0])])
                 raise TableError(f"{where(column, strange[0])}: no class {short(value)} among the training rows")
-            y[keep, code[keep]] = 1
-            return y, keep
-        values = (numbers(column)[keep] - self.center) / self.scale
-        if self.task == "counts" and (values < 0).any():
-            row = np.flatnonzero(keep)[np.argmax(values < 0)]
-            raise TableError(f"{where(column, row)}: {column[int(row)]} is no count; counts are 0 or more")
-        y[keep, 0] = values
-        return y, keep
+            y[has_target, code[has_target]] = 1
+            return y, has_target
+        y[:, 0] = np.where(has_target, numbers(column), 0)
+        if self.task == "counts" and y.min(initial=0) < 0:
+            row = np.argmax(y[:, 0] < 0)
+            raise TableError(f"{where(column, row)}: {column[int(row)]} is not a count; counts are 0 or more")
+        return y, has_target
 
     def output_columns(self) -> list[str]:
         """The names of the columns that `decode` returns; the prediction is the last."""
@@ -119,11 +125,11 @@ class Recipe:
         """What a network predicts, in the terms of the table.
 
         Arguments:
-            mean: (n, n_outputs): standardised means, class probabilities, or rates.
+            mean: (n, n_outputs): predicted numbers, class probabilities, or mean counts.
 
         Returns:
-            A table of `output_columns()`, n rows: numbers in the target's own unit, float64; probabilities and the
-            likeliest class, of the target's own type; or rates.
+            A table of `output_columns()`, n rows: the prediction, float64; or the probabilities and the most probable
+            class, of the target's type.
 
         Raises:
             ValueError: `mean` has another shape.
@@ -133,7 +139,7 @@ class Recipe:
         if mean.ndim != 2 or mean.shape[1] != self.n_outputs:
             raise ValueError(f"mean must have shape (n, n_outputs) = (n, {self.n_outputs}); got {mean.shape}")
         if self.task != "classification":
-            return polars.DataFrame({"prediction": mean[:, 0] * self.scale + self.center})
+            return polars.DataFrame({"prediction": mean[:, 0]})
         names = self.output_columns()
         columns = {name: mean[:, k] for k, name in enumerate(names[:-1])}
         return polars.DataFrame(columns | {names[-1]: polars.Series(self.classes).gather(mean.argmax(axis=1))})
@@ -145,13 +151,13 @@ class Recipe:
         presence = [column.name for column in self.columns if isinstance(column, Presence)]
         parts = [counted(len(number), "number")] if number else []
         if one_hot:
-            parts.append(f"{len(one_hot)} one-hot ({counted(sum(column.width for column in one_hot), 'level')})")
+            parts.append(f"{len(one_hot)} one-hot ({counted(sum(len(column.levels) for column in one_hot), 'level')})")
         if presence:
             parts.append(f"{len(presence)} used only as to whether there is a value ({listed(map(named, presence))})")
         lines = [f"{counted(len(self.columns), 'column')}: {', '.join(parts)}"]
-        gaps = [f"{named(c.name)} ({counted(c.gaps, 'gap')}, {c.center:.4g})" for c in number if c.gaps]
-        if gaps:
-            lines.append(f"Gaps are filled with the mean, and marked in a column of their own: {listed(gaps)}")
+        filled = [f"{named(c.name)} ({c.missing} missing, mean {c.fill:.4g})" for c in number if c.missing]
+        if filled:
+            lines.append(f"Missing values are filled with the mean and get an indicator column: {listed(filled)}")
         if self.left_out:
             lines.append(f"Left out: {listed(f'{named(name)} ({reason})' for name, reason in self.left_out)}")
         if self.classes:
@@ -256,9 +262,8 @@ _VALID = {
     "columns": lambda value: len(value) > 0,
     "classes": _are_classes,
     "levels": _are_levels,
-    "center": _is_number,
-    "scale": lambda value: _is_number(value) and value > 0,
-    "gaps": lambda value: type(value) is int and value >= 0,
+    "fill": _is_number,
+    "missing": lambda value: type(value) is int and value >= 0,
     "left_out": lambda value: isinstance(value, list) and all(_are_texts(pair) and len(pair) == 2 for pair in value),
     "remarks": _are_texts,
 }
