@@ -1,5 +1,6 @@
-"""Metrics: scikit-learn's numbers."""
+"""Metrics agree with scikit-learn's, for JAX and NumPy arrays."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -18,7 +19,7 @@ PROBABILITIES = (np.exp(SCORES) / np.exp(SCORES).sum(1, keepdims=True)).astype(n
 CLASSES = RNG.integers(0, 3, N)
 ONE_HOT = np.eye(3, dtype=np.float32)[CLASSES]
 COUNTS = RNG.poisson(2.0, size=(N, 1)).astype(np.float32)
-RATES = RNG.uniform(0.5, 4, size=(N, 1)).astype(np.float32)
+MEANS = RNG.uniform(0.5, 4, size=(N, 1)).astype(np.float32)
 YES = (RNG.uniform(size=(N, 1)) < 0.5).astype(np.float32)
 
 
@@ -32,7 +33,7 @@ CASES = {
     "r2_score": (sklearn.metrics.r2_score, *NUMBERS, *NUMBERS),
     "accuracy_score": (sklearn.metrics.accuracy_score, PROBABILITIES, ONE_HOT, PROBABILITIES.argmax(1), CLASSES),
     "log_loss": (sklearn.metrics.log_loss, PROBABILITIES, ONE_HOT, PROBABILITIES, CLASSES),
-    "mean_poisson_deviance": (sklearn.metrics.mean_poisson_deviance, RATES, COUNTS, RATES, COUNTS),
+    "mean_poisson_deviance": (sklearn.metrics.mean_poisson_deviance, MEANS, COUNTS, MEANS, COUNTS),
 }
 YES_OR_NO = {
     "accuracy_score": (sklearn.metrics.accuracy_score, PROBABILITIES[:, :1], YES, PROBABILITIES[:, 0] > 0.5, YES[:, 0]),
@@ -42,19 +43,38 @@ YES_OR_NO = {
 
 @pytest.mark.parametrize(("name", "case"), [*CASES.items(), *YES_OR_NO.items()])
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])
-def test_a_metric_is_scikit_learns(name, case, weights):
-    theirs, predictions, y, their_predictions, their_y = case
-    ours = run(getattr(metrics, name), predictions, y, weights)
-    np.testing.assert_allclose(ours, theirs(their_y, their_predictions, sample_weight=weights), rtol=1e-5)
+def test_a_metric_agrees_with_scikit_learn(name, case, weights):
+    reference, predictions, y, their_predictions, their_y = case
+    expected = reference(their_y, their_predictions, sample_weight=weights)
+    metric = getattr(metrics, name)
+    np.testing.assert_allclose(run(metric, predictions, y, weights), expected, rtol=1e-5)
+    in_float64 = [None if values is None else values.astype(np.float64) for values in (predictions, y, weights)]
+    value = metric(*in_float64)
+    assert value.dtype == np.float64
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
-def test_labels_are_right_one_by_one():
+def test_label_accuracy_counts_labels_and_all_labels_right_counts_rows():
+    right = (PROBABILITIES > 0.5) == (ONE_HOT > 0.5)
+    np.testing.assert_allclose(run(metrics.label_accuracy, PROBABILITIES, ONE_HOT, None), np.mean(right), 1e-6)
     np.testing.assert_allclose(
-        run(metrics.label_accuracy, PROBABILITIES, ONE_HOT, None),
-        np.mean((PROBABILITIES > 0.5) == (ONE_HOT > 0.5)),
+        run(metrics.all_labels_right, PROBABILITIES, ONE_HOT, WEIGHTS),
+        np.average(right.all(axis=1), weights=WEIGHTS),
         1e-6,
     )
 
 
-def test_sure_and_wrong_is_a_finite_log_loss():
-    assert np.isfinite(run(metrics.log_loss, ONE_HOT[:, ::-1].copy(), ONE_HOT, None))
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, np.float32, np.float64])
+def test_a_wrong_prediction_of_probability_1_has_a_finite_log_loss(dtype, x64):
+    wrong, y = jnp.asarray(ONE_HOT[:, ::-1], dtype), jnp.asarray(ONE_HOT, dtype)
+    value = run(metrics.log_loss, wrong, y, None)
+    assert value.dtype == dtype
+    assert np.isfinite(value)
+    assert np.isfinite(run(metrics.mean_poisson_deviance, 0 * y, y, None))
+
+
+def test_row_errors_take_leading_axes():
+    for row_error in (metrics.row_squared_error, metrics.row_log_loss, metrics.row_label_log_loss):
+        errors = row_error(np.stack([PROBABILITIES, PROBABILITIES[::-1]]), ONE_HOT)
+        assert errors.shape == (2, N)
+        np.testing.assert_array_equal(errors[1], row_error(PROBABILITIES[::-1], ONE_HOT))

@@ -1,68 +1,100 @@
-"""How good predictions are, in words that people use: one number over all rows.
+"""Metrics: how good predictions are, as one number over all rows, and the errors of single rows.
 
-Each function takes what the criterion's `predict` returns, (n, outputs), the targets `y` of the same shape and the
-sample weights (n,) or None, and returns a scalar. Names and meanings are scikit-learn's, outputs averaged.
+A metric takes what the criterion's `predict` returns, (n, outputs), targets `y` of the same shape, and the sample
+weights (n,) or None. It returns a scalar. Names and meanings are scikit-learn's, averaged over outputs. Every function
+takes JAX arrays or NumPy arrays, in float64 too. Predictions may have leading axes.
 """
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
-from jax.scipy.special import xlogy
 
 from jaxmlp.criteria import Criterion, poisson_nll_loss, sigmoid_binary_cross_entropy, softmax_cross_entropy
 
 Metric = Callable[[Array, Array, Array | None], Array]
+Values = TypeVar("Values", Array, np.ndarray)
+RowError = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def root_mean_squared_error(predictions: Array, y: Array, sample_weight: Array | None = None) -> Array:
-    """The square root of the mean squared error, in the units of y."""
-    return jnp.sqrt(_mean(jnp.mean((predictions - y) ** 2, axis=1), sample_weight))
+def root_mean_squared_error(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
+    """Return the square root of the mean squared error, in the units of y."""
+    return _numpy_of(predictions).sqrt(_mean(row_squared_error(predictions, y), sample_weight))
 
 
-def r2_score(predictions: Array, y: Array, sample_weight: Array | None = None) -> Array:
-    """The share of the targets' variance that is explained: 1 at best, 0 for guessing the mean."""
-    if sample_weight is None:
-        sample_weight = jnp.ones(y.shape[:1], y.dtype)
-    column = (sample_weight / jnp.sum(sample_weight))[:, None]
-    mean = jnp.sum(column * y, axis=0, keepdims=True)
-    unexplained = jnp.sum(column * (y - predictions) ** 2, axis=0)
-    return jnp.mean(1 - unexplained / jnp.sum(column * (y - mean) ** 2, axis=0))
+def r2_score(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
+    """Return the share of the targets' variance that is explained: 1 at best, 0 for predicting the mean."""
+    xp = _numpy_of(predictions)
+    column = xp.ones_like(y[:, :1]) if sample_weight is None else sample_weight[:, None]
+    column = column / xp.sum(column)
+    mean = xp.sum(column * y, axis=0, keepdims=True)
+    unexplained = xp.sum(column * (y - predictions) ** 2, axis=-2)
+    return xp.mean(1 - unexplained / xp.sum(column * (y - mean) ** 2, axis=0), axis=-1)
 
 
-def accuracy_score(predictions: Array, y: Array, sample_weight: Array | None = None) -> Array:
-    """The share of rows whose most probable class is the right one; with one output, probability above a half."""
-    if y.shape[1] == 1:
-        right = (predictions[:, 0] > 0.5) == (y[:, 0] > 0.5)
-    else:
-        right = jnp.argmax(predictions, axis=1) == jnp.argmax(y, axis=1)
+def accuracy_score(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
+    """Return the share of rows whose most probable class is right; with one output, of probabilities above 0.5."""
+    if y.shape[-1] == 1:
+        return all_labels_right(predictions, y, sample_weight)
+    xp = _numpy_of(predictions)
+    right = xp.argmax(predictions, axis=-1) == xp.argmax(y, axis=-1)
     return _mean(right.astype(predictions.dtype), sample_weight)
 
 
-def label_accuracy(predictions: Array, y: Array, sample_weight: Array | None = None) -> Array:
-    """The share of labels that are right, each output being a label of its own."""
+def label_accuracy(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
+    """Return the share of labels that are right, where each output is a label."""
     right = (predictions > 0.5) == (y > 0.5)
-    return _mean(jnp.mean(right.astype(predictions.dtype), axis=1), sample_weight)
+    return _mean(_numpy_of(predictions).mean(right.astype(predictions.dtype), axis=-1), sample_weight)
 
 
-def log_loss(predictions: Array, y: Array, sample_weight: Array | None = None) -> Array:
-    """The mean negative logarithm of the probability given to the right class; one output is a yes or no."""
-    tiny = jnp.finfo(predictions.dtype).eps
-    p = jnp.clip(predictions, tiny, 1 - tiny)
-    if y.shape[1] == 1:
-        return _mean(-jnp.sum(xlogy(y, p) + xlogy(1 - y, 1 - p), axis=1), sample_weight)
-    return _mean(-jnp.sum(xlogy(y, p / jnp.sum(p, axis=1, keepdims=True)), axis=1), sample_weight)
+def all_labels_right(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
+    """Return the share of rows whose labels are all right: scikit-learn's accuracy of sets of labels."""
+    right = _numpy_of(predictions).all((predictions > 0.5) == (y > 0.5), axis=-1)
+    return _mean(right.astype(predictions.dtype), sample_weight)
 
 
-def mean_poisson_deviance(predictions: Array, y: Array, sample_weight: Array | None = None) -> Array:
-    """Twice the log-likelihood that a perfect rate would gain: 0 at best."""
-    deviance = 2 * (xlogy(y, y) - xlogy(y, predictions) - y + predictions)
-    return _mean(jnp.mean(deviance, axis=1), sample_weight)
+def log_loss(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
+    """Return the mean negative logarithm of the probability of the right class; one output is that of "yes"."""
+    row_error = row_label_log_loss if y.shape[-1] == 1 else row_log_loss
+    return _mean(row_error(predictions, y), sample_weight)
+
+
+def mean_poisson_deviance(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
+    """Return twice the log-likelihood that exact mean counts would gain: 0 at best."""
+    return _mean(row_poisson_deviance(predictions, y), sample_weight)
+
+
+# The errors (..., n) of predictions (..., n, outputs) for targets (n, outputs).
+
+
+def row_squared_error(predictions: Values, y: Values) -> Values:
+    """Return the squared error of each row, averaged over outputs."""
+    return _numpy_of(predictions).mean((predictions - y) ** 2, axis=-1)
+
+
+def row_log_loss(predictions: Values, y: Values) -> Values:
+    """Return the negative logarithm of the probability of each row's class, for one-hot targets."""
+    return _numpy_of(predictions).sum(-_xlogy(y, _inside(predictions)), axis=-1)
+
+
+def row_label_log_loss(predictions: Values, y: Values) -> Values:
+    """Return the negative logarithm of the probability of each row's labels, summed over labels."""
+    p = _inside(predictions)
+    return _numpy_of(p).sum(-_xlogy(y, p) - _xlogy(1 - y, 1 - p), axis=-1)
+
+
+def row_poisson_deviance(predictions: Values, y: Values) -> Values:
+    """Return the Poisson deviance of each row, averaged over outputs."""
+    xp = _numpy_of(predictions)
+    mean = xp.maximum(predictions, _smallest(predictions))
+    return xp.mean(2 * (_xlogy(y, y / mean) - y + mean), axis=-1)
 
 
 def metric_of(criterion: Criterion) -> Metric:
-    """The metric that is usual with a criterion; the root mean squared error of its predictions with a user's own."""
-    usual = {
+    """Return the metric that is usual with a criterion."""
+    usual: dict[Criterion, Metric] = {
         sigmoid_binary_cross_entropy: label_accuracy,
         softmax_cross_entropy: accuracy_score,
         poisson_nll_loss: mean_poisson_deviance,
@@ -70,7 +102,30 @@ def metric_of(criterion: Criterion) -> Metric:
     return usual.get(criterion, root_mean_squared_error)
 
 
-def _mean(rows: Array, sample_weight: Array | None) -> Array:
+def _numpy_of(values: Any) -> Any:
+    """Return `numpy` for its arrays, which `jax.numpy` would round to float32, and `jax.numpy` for all others."""
+    return np if isinstance(values, np.ndarray) else jnp
+
+
+def _mean(rows: Values, sample_weight: Values | None) -> Values:
+    xp = _numpy_of(rows)
     if sample_weight is None:
-        return jnp.mean(rows)
-    return jnp.sum(sample_weight * rows) / jnp.sum(sample_weight)
+        return xp.mean(rows, axis=-1)
+    return xp.sum(sample_weight * rows, axis=-1) / xp.sum(sample_weight)
+
+
+def _smallest(predictions: Any) -> float:
+    """Return the smallest probability that counts: a network's rounding, which is float32's or coarser."""
+    return max(float(jnp.finfo(predictions.dtype).eps), float(np.finfo(np.float32).eps))
+
+
+def _inside(predictions: Any) -> Any:
+    """Clip probabilities to the open interval from 0 to 1, so that a certain miss has a finite log loss."""
+    smallest = _smallest(predictions)
+    return predictions.clip(smallest, 1 - smallest)
+
+
+def _xlogy(x: Any, y: Any) -> Any:
+    """Return x log y, and 0 where x is 0."""
+    xp = _numpy_of(x)
+    return xp.where(x == 0, 0, x * xp.log(xp.where(x == 0, 1, y)))

@@ -1,10 +1,8 @@
-"""Tables: a CSV or Parquet file to arrays and back, by a recipe that is learnt once and stored with a model."""
+"""Tables: turn a CSV or Parquet file into arrays and predictions into a table, by a recipe that a model stores."""
 
-from jaxmlp.tables.columns import TableError as TableError
 from jaxmlp.tables.frames import as_frame as as_frame
 from jaxmlp.tables.frames import is_table as is_table
 from jaxmlp.tables.learning import learn_recipe as learn_recipe
+from jaxmlp.tables.messages import TableError as TableError
 from jaxmlp.tables.reading import load_table as load_table
 from jaxmlp.tables.recipe import Recipe as Recipe
-from jaxmlp.tables.split import split_rows as split_rows
-from jaxmlp.tables.split import split_table as split_table

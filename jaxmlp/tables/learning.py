@@ -1,18 +1,19 @@
-"""Learning a recipe: what each column of a table is taken for.
+"""Learn a recipe: decide what each column of a table is used as.
 
-The rules, in order. A column is of numbers if its type is, or if at least nine in ten of its texts are numbers: the
-tenth is then a slip, and refused by name when it is read, not made a level. A column of text with at most 50 levels is
-one-hot. With more, the table decides:
+A column holds numbers if its type is numeric, or if at least 9 of 10 of its texts are numbers. The others are then
+typing errors: reading them fails with the row, so that they do not become levels. A column of text with at most 50
+levels is one-hot. With more levels:
 
-* Over half the rows have no value (a cabin): that there is a value is worth more than which; only this is used.
-* A text occurs fewer than twice on average (a name, a ticket): one-hot columns that are 1 in a single row teach
-  nothing about the next table. Such a column is like an identifier and is left out, also below 50 levels (above ten).
-* Else (a city, a product) the levels repeat, and to leave them out would lose what they tell. That is the user's to
-  decide: refused, with the `--drop` that would help.
+* If over half the rows are missing (a cabin on a ship), whether the value is missing predicts better than the value.
+  Only that is used.
+* If a level occurs fewer than twice on average (a name, a ticket number), the column is like an identifier: one-hot
+  inputs that are 1 in a single row do not help to predict other rows. It is left out, above 10 levels already.
+* Otherwise (a city, a product) the levels repeat, and leaving the column out would lose information. The user decides:
+  the error shows the `--drop` option to add.
 
-A column of whole numbers, all different, whose name is that of an index (none, `id`, `PassengerId`, `Unnamed: 0`) is
-left out: a table sorted by its target would otherwise give away the answer by the row's number. Where the name is
-another, it is used and pointed out. Dates are left out with a hint, so are columns that are constant or empty.
+A column of different whole numbers with the name of an index (empty, `id`, `PassengerId`, `Unnamed: 0`) is left out: in
+a table that is sorted by the target, the row number would give the target away. With another name it is used, with a
+remark. Columns of dates, constant columns and empty ones are left out.
 """
 
 import csv
@@ -24,33 +25,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxmlp._validation import require
-from jaxmlp.tables.columns import (
-    BOOLEANS,
-    Column,
-    Number,
-    OneHot,
-    Presence,
-    TableError,
-    as_floats,
-    counted,
-    holds_numbers,
-    holds_text,
-    listed,
-    missing,
-    named,
-    numbers,
-    short,
-    texts,
-)
-from jaxmlp.tables.recipe import TASKS, Recipe, target_column
+from jaxmlp.tables.columns import Column, MissingIndicator, Number, OneHot
+from jaxmlp.tables.messages import TableError, count, join, quote, quote_if_odd, require_columns
+from jaxmlp.tables.recipe import TASKS, Recipe, TableTask
+from jaxmlp.tables.values import BOOLEANS, infer_type, is_missing, to_numbers, to_text
 
 if TYPE_CHECKING:
     from polars import DataFrame, Series
 
 MOST_LEVELS = 50
+_CONSTANT = "is the same in all training rows; there is nothing to learn"
 _INDEX_NAME = re.compile(r"|index|unnamed: ?\d+|row_?(id|number)?|.*[ _.-]id|id|.*[a-z]I[Dd]")
-_DATE = r"^(\d{4}-\d{2}(-\d{2})?|\d{4}/\d{2}/\d{2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4})([T ]\d{1,2}:\d{2}.*)?$"
 
 
 def learn_recipe(
@@ -61,178 +46,147 @@ def learn_recipe(
     drop: Iterable[str] = (),
     rows: np.ndarray | None = None,
 ) -> Recipe:
-    """Decide how a table becomes numbers, by its training rows.
+    """Decide from the training rows how a table becomes numbers.
 
     Arguments:
-        frame: n rows, as `load_table` returns or any other polars table.
-        target: the column to predict; those rows teach that have one.
-        task: "regression", "classification" or "counts"; None for regression of numbers and classification of text
-            and booleans.
+        frame: n rows, as `load_table` returns, or any other polars DataFrame.
+        target: the column to predict. Rows without a target are ignored.
+        task: "regression", "classification" or "counts". None: regression for numbers, classification for text and
+            booleans.
         drop: columns not to use.
-        rows: (n,) bool, the training rows: means, deviations and levels are theirs alone. None for all.
+        rows: (n,) bool, the training rows, from which means and levels are learned; None for all rows.
 
     Returns:
         The recipe.
 
     Raises:
         TableError: a column cannot be used as it is; the message says what to do.
-        ValueError: `task` is none of the three, or `rows` has another shape.
+        ValueError: an unknown `task`, or `rows` of another shape.
     """
-    column = target_column(frame, target)
+    drop = tuple(drop)
+    require_columns(frame, [target, *drop])
+    if target in drop:
+        raise TableError(f"{_format_drop(target)}: {quote(target)} is the target")
     rows = np.ones(frame.height, bool) if rows is None else np.asarray(rows)
     if rows.dtype != bool or rows.shape != (frame.height,):
         raise ValueError(f"rows must be bool of shape (n,) = {(frame.height,)}; got {rows.dtype} of {rows.shape}")
-    rows = rows & ~missing(column)
-    goal = learn_target(column, task, rows)
-    drop = tuple(drop)
-    for name in drop:
-        if name not in frame.columns or name == target:
-            what = "is the target" if name == target else f"is no column; they are {listed(map(short, frame.columns))}"
-            raise TableError(f"{_drop(name)}: {short(name)} {what}")
-
-    columns, left_out, remarks, refused = [], [(name, "dropped") for name in drop], [], []
-    for name in frame.columns:
-        if name == target or name in drop:
+    goal = frame[target]
+    rows = rows & ~is_missing(goal)
+    task, classes = _learn_target(goal, task, rows)
+    columns, left_out, remarks = [], [(name, "dropped") for name in drop], []
+    for values in frame:
+        if values.name in (target, *drop):
             continue
-        if frame[name].dtype == column.dtype and frame[name].eq_missing(column).all():
-            remarks.append(f"{short(name)} holds the same as the target; if it gives the answer away: {_drop(name)}")
-        found, reason = _learn_column(frame[name], rows)
-        if found:
-            columns.append(found)
-        if reason == _TOO_MANY:
-            refused.append(name)
-        elif reason.startswith("left out: "):
-            left_out.append((name, reason.removeprefix("left out: ")))
-        elif reason:
-            remarks.append(reason)
-    if refused:
-        first = frame[refused[0]].filter(rows)
-        example = f"{texts(first).n_unique()} texts such as {short(texts(first).drop_nulls()[0])}"
+        if values.dtype == goal.dtype and values.eq_missing(goal).all():
+            option = _format_drop(values.name)
+            remarks.append(f"{quote(values.name)} equals the target; if it would not be known in advance: {option}")
+        column, note = _learn_column(values, rows)
+        if column is None:
+            left_out.append((values.name, note))
+        else:
+            columns.append(column)
+            remarks += [note] if note else []
+    _require_usable(columns, left_out, target, drop)
+    return Recipe(task, target, tuple(columns), classes, tuple(left_out), tuple(remarks))
+
+
+def _require_usable(columns: list[Column], left_out: list[tuple[str, str]], target: str, drop: tuple[str, ...]) -> None:
+    """Raise TableError if a column has too many levels, or no column is left."""
+    one_hot = [column for column in columns if isinstance(column, OneHot)]
+    texts = {column.name: [level for level in column.levels if level is not None] for column in one_hot}
+    many = [name for name, levels in texts.items() if len(levels) > MOST_LEVELS]
+    if many:
+        example = f"{len(texts[many[0]])} texts such as {quote(texts[many[0]][0])}"
+        others = f", and {count(len(many) - 1, 'other')} too" if len(many) > 1 else ""
         raise TableError(
-            f"column {short(refused[0])} holds {example}"
-            + (f", and {counted(len(refused) - 1, 'other')} too" if len(refused) > 1 else "")
-            + f"; at most {MOST_LEVELS} become columns: {_drop(*drop, *refused)}"
+            f"column {quote(many[0])} holds {example}{others}; at most {MOST_LEVELS} become inputs: "
+            f"{_format_drop(*drop, *many)}"
         )
     if not columns:
-        if not left_out:
-            raise TableError(f"{short(target)} is the only column; there is nothing to predict it from")
-        why = listed(f"{named(name)} ({reason})" for name, reason in left_out)
-        raise TableError(f"no column is left to predict {short(target)} from; left out: {why}")
-    return Recipe(**goal, target=target, columns=tuple(columns), left_out=tuple(left_out), remarks=tuple(remarks))
+        reasons = join(f"{quote_if_odd(name)} ({reason})" for name, reason in left_out)
+        because = f"left out: {reasons}" if left_out else "it is the only column"
+        raise TableError(f"no column is left to predict {quote(target)} from; {because}")
 
 
-def learn_target(column: "Series", task: str | None, rows: np.ndarray) -> dict[str, Any]:
-    """What a recipe says of its target: task, classes, center and scale, by those of `rows` (n,) that have one."""
+def _learn_target(column: "Series", task: str | None, rows: np.ndarray) -> tuple[TableTask, tuple[Any, ...]]:
+    """Return the task and the classes, by the training rows that have a target."""
     if task not in (None, *TASKS):
         raise ValueError(f"task must be one of {', '.join(TASKS)}, or None; got {task!r}")
-    kind, name = _kind(column), column.name
-    column = column.filter(rows & ~missing(column))
-    if kind == "empty" or not len(column):
-        raise TableError(f"the target {short(name)} is empty: no row to train on has a value there")
-    if kind not in ("number", "text"):
-        raise TableError(f"the target {short(name)} holds {kind}; numbers, text or booleans can be predicted")
-    if kind == "text" and task in ("regression", "counts"):
-        raise TableError(
-            f"the target {short(name)} holds text such as {short(texts(column)[0])}; --task {task} needs numbers"
-        )
-    if kind == "text" or task == "classification":
-        return {"task": "classification", "classes": _classes(column, kind), "center": 0.0, "scale": 1.0}
-    values = numbers(column)
-    if task == "counts" and values.min() < 0:
-        raise TableError(f"the target {short(name)} holds {values.min():.4g}; counts are 0 or more")
-    center, scale = float(values.mean()), float(values.std())
-    if np.ptp(values) == 0 or scale == 0:
-        raise TableError(f"the target {short(name)} is the same in all training rows; there is nothing to learn")
-    if task == "counts":
-        center, scale = 0.0, 1.0
-    return {"task": task or "regression", "classes": (), "center": center, "scale": scale}
+    name, type_name = f"the target {quote(column.name)}", infer_type(column)
+    column = column.filter(rows)
+    if type_name == "empty" or not len(column):
+        raise TableError(f"{name} is empty: no training row has a value")
+    if type_name not in ("numbers", "text"):
+        raise TableError(f"{name} holds {type_name}; only numbers, text and booleans can be predicted")
+    if type_name == "text" and task in ("regression", "counts"):
+        raise TableError(f"{name} holds text such as {quote(to_text(column)[0])}; --task {task} needs numbers")
+    if type_name == "text" or task == "classification":
+        return "classification", _learn_classes(column, name, is_text=type_name == "text")
+    numbers = to_numbers(column)
+    if task == "counts" and numbers.min() < 0:
+        raise TableError(f"{name} holds {numbers.min():.4g}; counts are 0 or more")
+    if np.ptp(numbers) == 0 or numbers.std() == 0:
+        raise TableError(f"{name} {_CONSTANT}")
+    return "counts" if task == "counts" else "regression", ()
 
 
-def _classes(column: "Series", kind: str) -> tuple[Any, ...]:
-    """The distinct values of a target, in order, of one Python type."""
-    if kind == "text":
-        found = texts(column).unique().sort().to_list()
-    else:
-        found = np.unique(numbers(column)).tolist()
-        if all(value.is_integer() for value in found):
-            found = [int(value) for value in found]
-    if len(found) > MOST_LEVELS:
-        what = f"{len(found)} different " + ("texts" if kind == "text" else "numbers, which --task regression predicts")
-        raise TableError(f"the target {short(column.name)} holds {what}; at most {MOST_LEVELS} can be classes")
-    if len(found) < 2:
-        raise TableError(f"the target {short(column.name)} is the same in all training rows; there is nothing to learn")
-    if kind == "text" and tuple(found) == BOOLEANS:
+def _learn_classes(column: "Series", name: str, *, is_text: bool) -> tuple[Any, ...]:
+    """Return the different values of a target, in order, as bool, str, int or float."""
+    classes = to_text(column).unique().sort().to_list() if is_text else np.unique(to_numbers(column)).tolist()
+    if len(classes) > MOST_LEVELS:
+        values = "texts" if is_text else "numbers, which --task regression predicts"
+        raise TableError(f"{name} holds {len(classes)} different {values}; at most {MOST_LEVELS} can be classes")
+    if len(classes) < 2:
+        raise TableError(f"{name} {_CONSTANT}")
+    if tuple(classes) == BOOLEANS:
         return (False, True)
-    return tuple(found)
-
-
-_TOO_MANY = "too many"
+    if not is_text and all(value.is_integer() for value in classes):
+        return tuple(map(int, classes))
+    return tuple(classes)
 
 
 def _learn_column(column: "Series", rows: np.ndarray) -> tuple[Column | None, str]:
-    """What a column is taken for, if it is used; and what is worth saying, if anything."""
-    kind, name = _kind(column), column.name
-    whole, column = column, column.filter(rows)
-    if kind == "empty" or missing(column).all():
-        return None, "left out: empty"
-    if kind == "number":
-        return _learn_numbers(whole, rows)
-    if kind != "text":
-        return None, f"left out: {kind}; to use it, make numbers of it"
-    text = texts(column)
-    there = len(text) - text.null_count()
+    """Return what a column is used as and a remark, or None and the reason why it is left out."""
+    type_name = infer_type(column)
+    if type_name == "empty" or is_missing(column)[rows].all():
+        return None, "empty"
+    if type_name == "numbers":
+        return _learn_number(column, rows)
+    if type_name != "text":
+        return None, f"{type_name}; to use it, convert it to numbers"
+    text = to_text(column.filter(rows))
+    present = len(text) - text.null_count()
     levels = text.drop_nulls().unique().sort().to_list()
-    if len(levels) > MOST_LEVELS and there < len(text) / 2:
-        return Presence(name), ""
-    if len(levels) > 10 and len(levels) > there / 2:
-        return None, f"left out: {len(levels)} texts in {there} rows, like an identifier"
-    if len(levels) > MOST_LEVELS:
-        return None, _TOO_MANY
-    if len(levels) == 1 and there == len(text):
-        return None, "left out: constant"
-    return OneHot(name, (*levels, None) if there < len(text) else tuple(levels)), ""
+    if len(levels) > MOST_LEVELS and present < len(text) / 2:
+        return MissingIndicator(column.name), ""
+    if len(levels) > 10 and len(levels) > present / 2:
+        return None, f"{len(levels)} texts in {present} rows, like an identifier"
+    if len(levels) == 1 and present == len(text):
+        return None, "constant"
+    return OneHot(column.name, (*levels, None) if present < len(text) else tuple(levels)), ""
 
 
-def _learn_numbers(whole: "Series", rows: np.ndarray) -> tuple[Column | None, str]:
-    name, every = whole.name, numbers(whole)
-    gaps = int(np.isnan(every[rows]).sum())
-    values = every[rows & ~np.isnan(every)]
-    center, scale = float(values.mean()), float(values.std())
-    if np.ptp(values) == 0 or scale == 0:
-        return (Presence(name), "") if gaps else (None, "left out: constant")
-    every = every[~np.isnan(every)]
+def _learn_number(column: "Series", rows: np.ndarray) -> tuple[Column | None, str]:
+    """Do the same for a column of numbers. Whether it counts the rows is decided by all rows."""
+    name, values = column.name, to_numbers(column)
+    missing = np.isnan(values)
+    training = values[rows & ~missing]
+    count_missing = int((rows & missing).sum())
+    if np.ptp(training) == 0 or training.std() == 0:
+        return (MissingIndicator(name), "") if count_missing else (None, "constant")
     remark = ""
-    if len(every) == len(whole) > 10 and (every == np.floor(every)).all() and len(np.unique(every)) == len(every):
+    if len(values) > 10 and (values == np.floor(values)).all() and len(np.unique(values)) == len(values):
         if _INDEX_NAME.fullmatch(name.lower()) or _INDEX_NAME.fullmatch(name):
-            return None, "left out: whole numbers, all different, like an identifier"
-        if every.min() in (0, 1) and np.ptp(every) == len(every) - 1:
-            remark = f"{short(name)} counts the rows, like an identifier; if it is one: {_drop(name)}"
-    return Number(name, center, scale, gaps), remark
+            return None, "whole numbers, all different, like an identifier"
+        if values.min() in (0, 1) and np.ptp(values) == len(values) - 1:
+            remark = f"{quote(name)} counts the rows, like an identifier; if it is one: {_format_drop(name)}"
+    return Number(name, float(training.mean()), count_missing), remark
 
 
-def _kind(column: "Series") -> str:
-    """`number`, `text`, `empty`, `dates`, or the name of a type that cannot be used."""
-    polars = require("polars", extra="tables")
-    if missing(column).all():
-        return "empty"
-    if column.dtype.is_temporal():
-        return "dates"
-    if column.dtype == polars.Boolean:
-        return "text"
-    if holds_numbers(column):
-        return "number"
-    if not holds_text(column):
-        return str(column.dtype)
-    values = column.cast(polars.String).drop_nulls().str.strip_chars()
-    if np.isnan(as_floats(values)).sum() <= len(values) / 10:
-        return "number"
-    return "dates" if values.str.contains(_DATE).sum() >= 0.9 * len(values) else "text"
-
-
-def _drop(*names: str) -> str:
-    """The option, as one types it."""
+def _format_drop(*names: str) -> str:
+    """Return the command's option that drops columns, quoted for a shell."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(names)  # which is how the option is read
+    csv.writer(line, lineterminator="").writerow(names)
     text = line.getvalue()
     option = "--drop=" if text.startswith("-") else "--drop "
     return option + (shlex.quote(text) if text.isprintable() else repr(text))

@@ -1,129 +1,129 @@
-"""The recipe: how a table becomes the inputs and targets of a network, and its outputs predictions."""
+"""The recipe: how a table becomes the inputs and targets of a network, and its outputs a table of predictions."""
 
 import json
-import math
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxmlp._validation import require
-from jaxmlp.tables.columns import (
-    BOOLEANS,
-    Column,
-    Number,
-    OneHot,
-    Presence,
-    TableError,
-    codes,
-    counted,
-    listed,
-    missing,
-    named,
-    numbers,
-    short,
-    where,
-)
+from jaxmlp.storage.json import from_json, parse_json, to_json
+from jaxmlp.tables.columns import Column, MissingIndicator, Number, OneHot
+from jaxmlp.tables.messages import cell_error, count, join, quote_if_odd, require_columns
+from jaxmlp.tables.values import BOOLEANS, is_missing, to_codes, to_numbers
 
 if TYPE_CHECKING:
     from polars import DataFrame
 
-TASKS = ("regression", "classification", "counts")
-_KINDS = {"number": Number, "one-hot": OneHot, "presence": Presence}
-_FORMAT, _VERSION = "jaxmlp recipe", 1
-
-Class = str | bool | int | float
+TableTask = Literal["regression", "classification", "counts"]
+TASKS: tuple[TableTask, ...] = get_args(TableTask)
+_FORMAT = {"format": "jaxmlp recipe", "version": 2}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What was learnt of a table on its training rows; `learn_recipe` makes it, a model is stored with it."""
+    """What was learned about a table from its training rows. `learn_recipe` makes it; a model stores it."""
 
-    task: str  # one of TASKS
+    task: TableTask
     target: str
     columns: tuple[Column, ...]
-    classes: tuple[Class, ...] = ()  # of a classification, in order; all of one type, the target's own
-    center: float = 0.0  # of a regression: the target's training mean and standard deviation, in its own unit
-    scale: float = 1.0
+    classes: tuple[str | bool | int | float, ...] = ()  # of a classification: in order, of the target's type
     left_out: tuple[tuple[str, str], ...] = ()  # (column, reason)
-    remarks: tuple[str, ...] = ()  # what is doubtful, a sentence each
+    remarks: tuple[str, ...] = ()  # warnings about columns that are used, a sentence each
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            raise ValueError("columns must not be empty")
+        classes = list(self.classes)
+        if len({type(name) for name in classes}) > 1 or sorted({*classes}) != classes:
+            raise ValueError(f"classes must be different values of one type, in order; got {classes!r:.80}")
+        if (self.task == "classification") != (len(classes) > 1):
+            raise ValueError(f"classes must have at least 2 values for classification, else none; got {len(classes)}")
 
     @property
     def n_inputs(self) -> int:
-        """Columns of the network's input."""
-        return sum(column.width for column in self.columns)
+        """Number of inputs of the network."""
+        return len(self.input_names())
 
     @property
     def n_outputs(self) -> int:
-        """Columns of the network's output."""
+        """Number of outputs of the network."""
         return len(self.classes) or 1
 
+    def input_names(self) -> list[str]:
+        """Return a name for each input of the network, such as "rooms", "rooms is missing" or "city is Oslo"."""
+        return [name for column in self.columns for name in column.input_names()]
+
+    def class_names(self) -> list[str]:
+        """Return the classes as text; an empty list for regression and counts."""
+        return [BOOLEANS[name] if isinstance(name, bool) else str(name) for name in self.classes]
+
+    def output_columns(self) -> list[str]:
+        """Return the names of the columns that `decode` returns; the prediction is the last."""
+        return [*(f"probability_{name}" for name in self.class_names()), "prediction"]
+
+    def groups(self) -> list[range]:
+        """Return the indices of the inputs that each of `columns` becomes."""
+        ends = np.cumsum([len(column.input_names()) for column in self.columns]).tolist()
+        return [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
     def inputs(self, frame: "DataFrame") -> tuple[np.ndarray, list[str]]:
-        """A table as inputs.
+        """Return a table as inputs of the network, and notes for the user.
 
         Arguments:
-            frame: n rows; columns are found by name, those that the recipe does not know are ignored.
+            frame: n rows. Columns are found by name; those that the recipe does not use are ignored.
 
         Returns:
-            x (n, n_inputs) float32, and what is worth telling the user, a sentence each.
+            x, (n, n_inputs) float64: numbers in their own unit, missing ones replaced by the training mean; levels and
+            missing-value indicators as 0 or 1. Then the notes, a sentence each.
 
         Raises:
-            TableError: a column is missing, or a value is not a number where there must be one.
+            TableError: a column is missing, or holds a value that is not a number below 1e30 where numbers are needed.
         """
-        absent = [column.name for column in self.columns if column.name not in frame.columns]
-        if absent:
-            names = listed(map(short, absent))
-            raise TableError(f"no column {names}; the columns are {listed(map(short, frame.columns))}")
-        x, notes, start = np.zeros((frame.height, self.n_inputs), np.float32), [], 0
-        for column in self.columns:
-            notes += column.encode(frame[column.name], x[:, start : start + column.width])
-            start += column.width
+        require_columns(frame, [column.name for column in self.columns])
+        x, notes = np.zeros((frame.height, self.n_inputs)), []
+        for column, group in zip(self.columns, self.groups(), strict=True):
+            notes += column.encode(frame[column.name], x[:, group.start : group.stop])
         return x, notes
 
     def targets(self, frame: "DataFrame") -> tuple[np.ndarray, np.ndarray]:
-        """The target of a table, in the network's terms.
+        """Return the target of a table, and which rows have one.
 
         Arguments:
             frame: n rows.
 
         Returns:
-            y (n, n_outputs) float32: standardised numbers, one-hot classes, or counts; and which rows have a target,
-            (n,) bool: y is 0 in the others.
+            y, (n, n_outputs) float64: numbers in the target's own unit, one-hot classes, or counts; 0 in rows without a
+            target. Then has_target, (n,) bool.
 
         Raises:
-            TableError: the target is missing, or holds a value that it cannot.
+            TableError: the column is missing, or holds an unknown class, a negative count or no number.
         """
-        column = target_column(frame, self.target)
-        keep = ~missing(column)
-        y = np.zeros((frame.height, self.n_outputs), np.float32)
+        require_columns(frame, [self.target])
+        column = frame[self.target]
+        has_target = ~is_missing(column)
+        y = np.zeros((frame.height, self.n_outputs))
         if self.task == "classification":
-            code = class_codes(column, self.classes)
-            strange = np.flatnonzero(keep & (code < 0))
-            if len(strange):
-                value = str(column[int(strange[0])])
-                raise TableError(f"{where(column, strange[0])}: no class {short(value)} among the training rows")
-            y[keep, code[keep]] = 1
-            return y, keep
-        values = (numbers(column)[keep] - self.center) / self.scale
-        if self.task == "counts" and (values < 0).any():
-            row = np.flatnonzero(keep)[np.argmax(values < 0)]
-            raise TableError(f"{where(column, row)}: {column[int(row)]} is no count; counts are 0 or more")
-        y[keep, 0] = values
-        return y, keep
+            codes = to_codes(column, self.classes)
+            invalid, problem = has_target & (codes < 0), "is not a class of the training rows"
+            y[has_target, codes[has_target]] = 1
+        else:
+            y[has_target, 0] = to_numbers(column)[has_target]
+            invalid, problem = (y[:, 0] < 0) & (self.task == "counts"), "is not a count; counts are 0 or more"
+        if invalid.any():
+            raise cell_error(column, int(invalid.argmax()), problem)
+        return y, has_target
 
-    def output_columns(self) -> list[str]:
-        """The names of the columns that `decode` returns; the prediction is the last."""
-        return [f"probability_{_word(name)}" for name in self.classes] + ["prediction"]
-
-    def decode(self, mean: Any) -> "DataFrame":
-        """What a network predicts, in the terms of the table.
+    def decode(self, mean: ArrayLike) -> "DataFrame":
+        """Return predictions as a table.
 
         Arguments:
-            mean: (n, n_outputs): standardised means, class probabilities, or rates.
+            mean: (n, n_outputs), in the target's own unit: numbers, class probabilities, or mean counts.
 
         Returns:
-            A table of `output_columns()`, n rows: numbers in the target's own unit, float64; probabilities and the
-            likeliest class, of the target's own type; or rates.
+            A table with the columns `output_columns()`, n rows: the probabilities of a classification, float64, and the
+            prediction, which is a number or the most probable class.
 
         Raises:
             ValueError: `mean` has another shape.
@@ -132,137 +132,45 @@ class Recipe:
         mean = np.asarray(mean, np.float64)
         if mean.ndim != 2 or mean.shape[1] != self.n_outputs:
             raise ValueError(f"mean must have shape (n, n_outputs) = (n, {self.n_outputs}); got {mean.shape}")
-        if self.task != "classification":
-            return polars.DataFrame({"prediction": mean[:, 0] * self.scale + self.center})
-        names = self.output_columns()
-        columns = {name: mean[:, k] for k, name in enumerate(names[:-1])}
-        return polars.DataFrame(columns | {names[-1]: polars.Series(self.classes).gather(mean.argmax(axis=1))})
+        if not self.classes:
+            return polars.DataFrame({"prediction": mean[:, 0]})
+        prediction = polars.Series(self.classes).gather(mean.argmax(axis=1))
+        return polars.DataFrame(dict(zip(self.output_columns(), [*mean.T, prediction], strict=True)))
 
     def describe(self) -> list[str]:
-        """What was decided, in a few lines."""
-        number = [column for column in self.columns if isinstance(column, Number)]
+        """Return what was decided about the table, in a few lines."""
+        numbers = [column for column in self.columns if isinstance(column, Number)]
         one_hot = [column for column in self.columns if isinstance(column, OneHot)]
-        presence = [column.name for column in self.columns if isinstance(column, Presence)]
-        parts = [counted(len(number), "number")] if number else []
+        indicators = [quote_if_odd(column.name) for column in self.columns if isinstance(column, MissingIndicator)]
+        parts = [count(len(numbers), "number")] if numbers else []
         if one_hot:
-            parts.append(f"{len(one_hot)} one-hot ({counted(sum(column.width for column in one_hot), 'level')})")
-        if presence:
-            parts.append(f"{len(presence)} used only as to whether there is a value ({listed(map(named, presence))})")
-        lines = [f"{counted(len(self.columns), 'column')}: {', '.join(parts)}"]
-        gaps = [f"{named(c.name)} ({counted(c.gaps, 'gap')}, {c.center:.4g})" for c in number if c.gaps]
-        if gaps:
-            lines.append(f"Gaps are filled with the mean, and marked in a column of their own: {listed(gaps)}")
+            parts.append(f"{len(one_hot)} one-hot ({count(sum(len(column.levels) for column in one_hot), 'level')})")
+        if indicators:
+            parts.append(f"{count(len(indicators), 'missing-value indicator')} ({join(indicators)})")
+        lines = [f"{count(len(self.columns), 'column')}: {', '.join(parts)}"]
+        filled = [f"{quote_if_odd(c.name)} ({c.missing} missing, mean {c.fill:.4g})" for c in numbers if c.missing]
+        if filled:
+            lines.append(f"Missing values replaced by the mean, plus an indicator column: {join(filled)}")
         if self.left_out:
-            lines.append(f"Left out: {listed(f'{named(name)} ({reason})' for name, reason in self.left_out)}")
+            lines.append(f"Left out: {join(f'{quote_if_odd(name)} ({reason})' for name, reason in self.left_out)}")
         if self.classes:
-            lines.append(f"Classes of {named(self.target)}: {listed(named(_word(name)) for name in self.classes)}")
-        return lines + list(self.remarks)
+            lines.append(f"Classes of {quote_if_odd(self.target)}: {join(map(quote_if_odd, self.class_names()))}")
+        return [*lines, *self.remarks]
 
     def to_json(self) -> str:
-        """All of it as JSON, which `from_json` reads back exactly."""
-        kinds = {kind: name for name, kind in _KINDS.items()}
-        columns = [{"kind": kinds[type(column)]} | asdict(column) for column in self.columns]
-        content = {field.name: getattr(self, field.name) for field in fields(self)} | {"columns": columns}
-        return json.dumps({"format": _FORMAT, "version": _VERSION} | content, allow_nan=False)
+        """Return the recipe as JSON, which `from_json` reads back exactly."""
+        return json.dumps(_FORMAT | to_json(self), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
-        """The recipe that `to_json` wrote.
+        """Return the recipe that `to_json` wrote.
 
         Raises:
-            ValueError: it is not one, or of a newer version.
+            ValueError: the text is not a recipe, or one of another version; the field is named.
         """
-        try:
-            content = json.loads(text)
-        except (ValueError, RecursionError):
-            raise ValueError("recipe must be JSON, as Recipe.to_json writes; it cannot be parsed") from None
-        if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
-            raise ValueError("recipe must be what Recipe.to_json writes; got other JSON")
-        version = content.pop("version", None)
-        if version != _VERSION:
-            raise ValueError(f"recipe must be of version {_VERSION}; got {version!r}: written by another jaxmlp")
-        recipe = _built(cls, content | {"columns": _columns(content.get("columns"))})
-        if (recipe.task == "classification") != (len(recipe.classes) > 1):
-            raise ValueError(f"recipe: {recipe.task} cannot have {len(recipe.classes)} classes")
-        return recipe
-
-
-def target_column(frame: "DataFrame", target: str) -> Any:
-    """The column to predict."""
-    if target not in frame.columns:
-        raise TableError(f"no column {short(target)}; the columns are {listed(map(short, frame.columns))}")
-    return frame[target]
-
-
-def class_codes(column: Any, classes: tuple[Class, ...]) -> np.ndarray:
-    """The index among `classes` of each value, (n,); -1 where there is none."""
-    if isinstance(classes[0], bool):
-        return codes(column, BOOLEANS)
-    if isinstance(classes[0], str):
-        return codes(column, classes)  # type: ignore[arg-type]
-    values = numbers(column)
-    code = np.minimum(np.searchsorted(np.asarray(classes, np.float64), values), len(classes) - 1)
-    return np.where(np.asarray(classes, np.float64)[code] == values, code, -1)
-
-
-def _columns(content: Any) -> tuple[Column, ...]:
-    if not isinstance(content, list) or not all(isinstance(column, dict) for column in content):
-        raise ValueError("recipe.columns must be a list of objects")
-    kinds = [column.pop("kind", None) for column in content]
-    if not all(isinstance(kind, str) and kind in _KINDS for kind in kinds):
-        raise ValueError(f"recipe.columns must be of kinds {', '.join(_KINDS)}; got {kinds}")
-    return tuple(_built(_KINDS[kind], column) for kind, column in zip(kinds, content, strict=True))
-
-
-def _built(kind: type, content: dict[str, Any]) -> Any:
-    """An instance of a dataclass from what JSON held; each field must be there and what it must be, and no other."""
-    names = {field.name for field in fields(kind)}
-    if content.keys() != names:
-        raise ValueError(f"recipe: {kind.__name__} must have the fields {sorted(names)}; got {sorted(content)}")
-    for name, value in content.items():
-        if not _VALID[name](value):
-            raise ValueError(f"recipe: {kind.__name__}.{name} cannot be {repr(value)[:80]}")
-    lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
-    if "left_out" in lists:
-        lists["left_out"] = tuple(tuple(pair) for pair in lists["left_out"])
-    return kind(**content | lists)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _are_classes(value: Any) -> bool:
-    """Distinct, in order, all of one type."""
-    if not isinstance(value, list) or len({type(item) for item in value}) > 1:
-        return False
-    return all(isinstance(item, str | bool) or _is_number(item) for item in value) and sorted(set(value)) == value
-
-
-def _are_levels(value: Any) -> bool:
-    """Distinct texts in order, at least one; a gap may follow them."""
-    texts = value[:-1] if isinstance(value, list) and value[-1:] == [None] else value
-    return bool(texts) and _are_texts(texts) and sorted(set(texts)) == texts
-
-
-_VALID = {
-    "task": TASKS.__contains__,
-    "target": lambda value: isinstance(value, str),
-    "name": lambda value: isinstance(value, str),
-    "columns": lambda value: len(value) > 0,
-    "classes": _are_classes,
-    "levels": _are_levels,
-    "center": _is_number,
-    "scale": lambda value: _is_number(value) and value > 0,
-    "gaps": lambda value: type(value) is int and value >= 0,
-    "left_out": lambda value: isinstance(value, list) and all(_are_texts(pair) and len(pair) == 2 for pair in value),
-    "remarks": _are_texts,
-}
-
-
-def _word(name: Class) -> str:
-    return BOOLEANS[name] if isinstance(name, bool) else str(name)
+        content = parse_json(text, "recipe")
+        for name, expected in _FORMAT.items():
+            value = content.pop(name, None)
+            if value != expected:
+                raise ValueError(f"recipe.{name} must be {expected!r}; got {value!r:.80}")
+        return from_json(cls, content, "recipe")

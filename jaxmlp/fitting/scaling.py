@@ -1,0 +1,72 @@
+"""Scaling of columns, in float64: learn it, apply it, invert it, and absorb it into a network's weights."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmlp.network import Layer, Params
+
+
+class Scaling(NamedTuple):
+    """A scaling of columns: `(values - center) * factor`."""
+
+    center: np.ndarray  # (columns,), float64
+    factor: np.ndarray  # (columns,), float64; 0 for a constant column
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Return (n, columns) scaled, in float64."""
+        return (np.asarray(values, np.float64) - self.center) * self.factor
+
+    def invert(self, values: np.ndarray) -> np.ndarray:
+        """Return the values (n, columns) of scaled ones, in float64; `center` for a constant column."""
+        return np.asarray(values, np.float64) * _inverse(self.factor) + self.center
+
+    def relative_to(self, reference: "Scaling") -> "Scaling":
+        """Return the same scaling for values that `reference` has scaled already."""
+        return Scaling((self.center - reference.center) * reference.factor, self.factor * _inverse(reference.factor))
+
+
+def learn_scaling(rows: np.ndarray) -> Scaling:
+    """Return the scaling of rows (n, columns) to mean 0 and standard deviation 1.
+
+    A column of zeros and ones is only centred: otherwise a rare level would become a large input. A constant column
+    becomes 0, so that a value that was never seen in training has no effect.
+    """
+    center, scale = rows.mean(axis=0), rows.std(axis=0)
+    scale[((rows == 0) | (rows == 1)).all(axis=0)] = 1
+    return Scaling(center, _inverse(np.where(np.ptp(rows, axis=0) > 0, scale, 0)))
+
+
+def identity_scaling(columns: int) -> Scaling:
+    """Return the scaling that changes nothing."""
+    return Scaling(np.zeros(columns), np.ones(columns))
+
+
+def absorb(params: Params, inputs: list[Scaling], targets: list[Scaling]) -> Params:
+    """Return networks of unscaled rows, given networks of scaled ones.
+
+    Arguments:
+        params: an ensemble.
+        inputs: the scaling of each member's inputs.
+        targets: the scaling of each member's targets.
+
+    Returns:
+        An ensemble of the same dtype, whose inputs and outputs are in the units of the data.
+    """
+    center, factor = (np.stack(values)[:, None, :] for values in zip(*inputs, strict=True))
+    y_center, y_factor = (np.stack(values)[:, None, :] for values in zip(*targets, strict=True))
+    layers = [[np.asarray(leaf, np.float64) for leaf in layer] for layer in params]
+    first, last = layers[0], layers[-1]
+    # ((x - c) f) w + b = x (f w) + (b - c f w)
+    first[0] = first[0] * factor.swapaxes(1, 2)
+    first[1] = first[1] - center @ first[0]
+    # z = (y - c) f, so y = z / f + c
+    last[0], last[1] = last[0] * _inverse(y_factor), last[1] * _inverse(y_factor) + y_center
+    dtype = params[0].w.dtype
+    return tuple(Layer(jnp.asarray(w, dtype), jnp.asarray(b, dtype)) for w, b in layers)
+
+
+def _inverse(factor: np.ndarray) -> np.ndarray:
+    """Return 1 / factor, and 0 where factor is 0."""
+    return np.where(factor == 0, 0, 1 / np.where(factor == 0, 1, factor))

@@ -1,0 +1,121 @@
+"""Splitting rows at random: a hold-out, and the folds of a cross-validation."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from jaxmlp._validation import validate_key
+
+
+class Folds(NamedTuple):
+    """The rows of each fold, as indices.
+
+    Index arrays are padded to equal length; weight 0 marks padding.
+    """
+
+    number: np.ndarray  # (n,), the fold in which a row is held out; -1 for none
+    train: np.ndarray  # (folds, n_train), without padding
+    valid: np.ndarray  # (folds, n_valid), for early stopping
+    valid_weights: np.ndarray  # (folds, n_valid), 0 or 1
+    test: np.ndarray  # (folds, n_test), held out
+    test_weights: np.ndarray  # (folds, n_test), 0 or 1
+
+
+def make_folds(
+    n: int,
+    folds: int,
+    rng: np.random.Generator,
+    *,
+    classes: np.ndarray | None = None,
+    validation: float = 0.1,
+    held_out: float = 0.2,
+) -> Folds:
+    """Draw folds: each row is held out in one of them; or, if there is one fold, a fraction of the rows.
+
+    Arguments:
+        n: number of rows.
+        folds: number of folds.
+        rng: draws them.
+        classes: (n,) integers; each fold and its validation rows get their share of each class.
+        validation: fraction of the remaining rows that is for early stopping and not for training.
+        held_out: fraction of the rows that a single fold holds out.
+
+    Returns:
+        Folds of equal size, as far as whole rows can.
+
+    Raises:
+        ValueError: too few rows.
+    """
+    if folds < 1 or n < 3 * folds:
+        raise ValueError(f"folds must be at least 1 and have at least 3 rows each; got {folds} folds of {n} rows")
+    if folds == 1:
+        rest, test = hold_out(n, held_out, rng, classes)
+        train, valid = hold_out(len(rest), validation, rng, None if classes is None else classes[rest])
+        number = np.full(n, -1)
+        number[test] = 0
+        return Folds(number, rest[train][None], *_pad([rest[valid]]), *_pad([test]))
+    order = _draw_order(n, rng, classes)
+    number = np.empty(n, np.int64)
+    number[order] = np.arange(n) % folds
+    rests = [order[number[order] != fold] for fold in range(folds)]  # class by class
+    fewest = min(map(len, rests))
+    n_train = fewest - max(1, round(validation * fewest))
+    train, valid = zip(*(_take_evenly(rows, len(rows) - n_train, rng) for rows in rests), strict=True)
+    test = [np.flatnonzero(number == fold) for fold in range(folds)]
+    return Folds(number, np.stack(train), *_pad(list(valid)), *_pad(test))
+
+
+def hold_out(
+    n: int, fraction: float, rng: np.random.Generator, classes: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw rows to hold out.
+
+    Arguments:
+        n: number of rows.
+        fraction: fraction of the rows to hold out; at least one row.
+        rng: draws them.
+        classes: (n,) integers; each class gives its share, and keeps at least one row to train on.
+
+    Returns:
+        The indices of the rows to train on, and of the held-out rows, both in ascending order.
+
+    Raises:
+        ValueError: no row would be left to train on, or a class would lose all its rows.
+    """
+    order = _draw_order(n, rng, classes)
+    kept = np.arange(min(n, 1)) if classes is None else np.unique(classes[order], return_index=True)[1]
+    left = np.delete(order, kept)
+    count = max(1, round(fraction * n))
+    if not 0 < fraction < 1 or count > len(left):
+        of = "" if classes is None else f" of {len(kept)} classes"
+        raise ValueError(f"fraction must leave rows on both sides; got {fraction:g} of {n} rows{of}")
+    rest, held_out = _take_evenly(left, count, rng)
+    return np.sort(np.concatenate([rest, order[kept]])), held_out
+
+
+def rng_of(key: Array) -> np.random.Generator:
+    """Return NumPy's generator for a key of `jax.random.key`: what runs once is not worth compiling."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(validate_key(key))).ravel())
+
+
+def _draw_order(n: int, rng: np.random.Generator, classes: np.ndarray | None) -> np.ndarray:
+    """Return the rows in random order, class by class."""
+    order = rng.permutation(n)
+    return order if classes is None else order[np.argsort(classes[order], kind="stable")]
+
+
+def _take_evenly(rows: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return the other rows, and `count` evenly spaced ones: where rows are sorted by class, each gives its share."""
+    taken = np.floor((np.arange(count) + rng.uniform()) * (len(rows) / count)).astype(np.int64)
+    return np.sort(np.delete(rows, taken)), np.sort(rows[taken])
+
+
+def _pad(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return index arrays as one, padded to equal length, and weights that are 0 for padding."""
+    longest = max(map(len, parts))
+    indices, weights = np.zeros((len(parts), longest), np.int64), np.zeros((len(parts), longest), np.float32)
+    for row, weight, part in zip(indices, weights, parts, strict=True):
+        row[: len(part)], row[len(part) :], weight[: len(part)] = part, part[0], 1
+    return indices, weights

@@ -1,0 +1,158 @@
+"""Tasks: what training on real data must know about a criterion.
+
+No other file asks which criterion it has. To train with a custom one, pass a `Task` with it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxmlp.criteria import (
+    Criterion,
+    huber_loss,
+    poisson_nll_loss,
+    sigmoid_binary_cross_entropy,
+    softmax_cross_entropy,
+    squared_error,
+)
+from jaxmlp.fitting.metrics import (
+    Metric,
+    RowError,
+    accuracy_score,
+    label_accuracy,
+    mean_poisson_deviance,
+    r2_score,
+    root_mean_squared_error,
+    row_label_log_loss,
+    row_log_loss,
+    row_poisson_deviance,
+    row_squared_error,
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What training on real data must know about a criterion.
+
+    Arguments:
+        metric: reported by `fit` after each epoch: predictions and y (n, outputs), sample_weight (n,) to a scalar.
+        error: name of the error in reports: "RMSE", "log loss", "deviance".
+        row_error: maps predictions (..., n, outputs) and targets (n, outputs) to errors (..., n).
+        is_root: whether the score is the root of the mean row error.
+        link: maps a mean prediction (..., outputs) to the network's output; the inverse of the criterion's `predict`.
+        constant: maps the mean target (outputs,) and the number of rows to the prediction of the constant baseline.
+        standardizes_target: whether targets are standardized for training.
+        stratifies: whether targets are one-hot classes, of which each part of the rows gets its share.
+        is_least_squares: whether a linear model is solved exactly rather than trained.
+        other_metrics: (name, metric), reported with the error.
+    """
+
+    metric: Metric
+    error: str
+    row_error: RowError
+    is_root: bool
+    link: Callable[[np.ndarray], np.ndarray]
+    constant: Callable[[np.ndarray, int], np.ndarray]
+    standardizes_target: bool
+    stratifies: bool = False
+    is_least_squares: bool = False
+    other_metrics: tuple[tuple[str, Metric], ...] = ()
+
+    def score(self, row_errors: np.ndarray) -> np.ndarray:
+        """Return the score (...) of row errors (..., n): lower is better."""
+        mean = row_errors.mean(axis=-1)
+        return np.sqrt(mean) if self.is_root else mean
+
+    def standard_error(self, row_errors: np.ndarray) -> float:
+        """Return the standard error of the score of independent row errors (n,)."""
+        error = float(row_errors.std(ddof=1) / np.sqrt(len(row_errors)))
+        if not self.is_root:
+            return error
+        score = float(self.score(row_errors))
+        return error / (2 * score) if score > 0 else 0.0  # the derivative of the root is 1 / (2 root)
+
+    def scores(self, predictions: np.ndarray, y: np.ndarray) -> dict[str, float]:
+        """Return all scores of predictions and targets (n, outputs) by name, such as "rmse" and "r2"."""
+        predictions, y = np.asarray(predictions, np.float64), np.asarray(y, np.float64)
+        error = self.score(self.row_error(predictions, y))
+        with np.errstate(divide="ignore", invalid="ignore"):  # the R² of a constant target
+            others = {name: float(metric(predictions, y, None)) for name, metric in self.other_metrics}  # type: ignore[arg-type]
+        return {self.error.lower().replace(" ", "_"): float(error)} | others
+
+
+def task_of(criterion: Criterion, task: Task | None = None) -> Task:
+    """Return `task` if it is given, else the task of a built-in criterion.
+
+    Raises:
+        ValueError: a custom criterion without a task.
+    """
+    if task is None and criterion not in CRITERION_TASKS:
+        raise ValueError(
+            "task must be given with a custom criterion: a jaxmlp.fitting.tasks.Task, which holds its metric, row "
+            "errors, link and constant baseline"
+        )
+    return CRITERION_TASKS[criterion] if task is None else task
+
+
+# Constant baselines. A class or count that no training row has is half as likely as that of one row: never exactly 0,
+# for which the log loss would be infinite.
+
+
+def _mean(mean: np.ndarray, n: int) -> np.ndarray:
+    return mean
+
+
+def _mean_count(mean: np.ndarray, n: int) -> np.ndarray:
+    return np.maximum(mean, 0.5 / n)
+
+
+def _class_frequencies(mean: np.ndarray, n: int) -> np.ndarray:
+    frequencies = np.maximum(mean, 0.5 / n)
+    return frequencies * mean.sum() / frequencies.sum()
+
+
+def _label_frequencies(mean: np.ndarray, n: int) -> np.ndarray:
+    return np.clip(mean, 0.5 / n, 1 - 0.5 / n)
+
+
+def _identity(mean: np.ndarray) -> np.ndarray:
+    return mean
+
+
+def _log(mean: np.ndarray) -> np.ndarray:
+    return np.log(mean)
+
+
+def _logit(mean: np.ndarray) -> np.ndarray:
+    return np.log(mean / (1 - mean))
+
+
+def _regression(*, is_least_squares: bool) -> Task:
+    return Task(
+        metric=root_mean_squared_error, error="RMSE", row_error=row_squared_error, is_root=True, link=_identity,
+        constant=_mean, standardizes_target=True, is_least_squares=is_least_squares, other_metrics=(("r2", r2_score),),
+    )  # fmt: skip
+
+
+# The task of each built-in criterion.
+CRITERION_TASKS = {
+    squared_error: _regression(is_least_squares=True),
+    huber_loss: _regression(is_least_squares=False),
+    sigmoid_binary_cross_entropy: Task(
+        metric=label_accuracy, error="log loss", row_error=row_label_log_loss, is_root=False, link=_logit,
+        constant=_label_frequencies, standardizes_target=False, other_metrics=(("accuracy", label_accuracy),),
+    ),
+    softmax_cross_entropy: Task(
+        metric=accuracy_score, error="log loss", row_error=row_log_loss, is_root=False, link=_log,
+        constant=_class_frequencies, standardizes_target=False, stratifies=True,
+        other_metrics=(("accuracy", accuracy_score),),
+    ),
+    poisson_nll_loss: Task(
+        metric=mean_poisson_deviance, error="deviance", row_error=row_poisson_deviance, is_root=False, link=_log,
+        constant=_mean_count, standardizes_target=False, other_metrics=(("rmse", root_mean_squared_error),),
+    ),
+}  # fmt: skip
+
+# The criterion of each task of a table.
+TASKS = {"regression": squared_error, "classification": softmax_cross_entropy, "counts": poisson_nll_loss}

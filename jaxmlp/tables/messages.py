@@ -1,0 +1,47 @@
+"""Messages about tables: the error, and how names, values and numbers appear in it."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from polars import DataFrame, Series
+
+
+class TableError(ValueError):
+    """A table that cannot be used. The message is one line that names the column and row if there is one.
+
+    Rows count from 1, below the header; blank lines do not count. `load_table` names the file too.
+    """
+
+
+def cell_error(column: "Series", row: int, problem: str) -> TableError:
+    """Return the error for one value of a column: where it is, the value, and what is wrong with it."""
+    return TableError(f"column {quote(column.name)}, row {row + 1}: {quote(column.cast(str)[row])} {problem}")
+
+
+def require_columns(frame: "DataFrame", names: Iterable[str]) -> None:
+    """Raise TableError if a table lacks one of the columns."""
+    absent = [name for name in names if name not in frame.columns]
+    if absent:
+        raise TableError(f"no column {join(map(quote, absent))}; the columns are {join(map(quote, frame.columns))}")
+
+
+def quote(text: str) -> str:
+    """Return a name or value in quotes, on one line, cut to 40 characters."""
+    return repr(text if len(text) <= 40 else text[:40] + "…")
+
+
+def quote_if_odd(name: str) -> str:
+    """Return a name as it is, or in quotes if it is blank, long or not printable."""
+    return name if name.isprintable() and 0 < len(name.strip()) <= 40 else quote(name)
+
+
+def count(number: int, noun: str) -> str:
+    """Return "1 row", "2 rows"."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def join(items: Iterable[str]) -> str:
+    """Return the first 12 items, separated by commas, and the number of further ones."""
+    items = list(items)
+    return ", ".join(items[:12]) + (f" and {len(items) - 12} more" if len(items) > 12 else "")
