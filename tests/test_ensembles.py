@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxmlp
 from jaxmlp import init_ensemble, init_params, predict_ensemble, train, train_ensemble
-from jaxmlp.ensembles import training
+from jaxmlp.ensembles import prediction, training
 
 pytestmark = pytest.mark.core
 
@@ -89,8 +89,8 @@ def test_the_program_on_several_devices_has_no_collective():
     placed, _ = train_ensemble(ensemble(8), X, Y, 1e-2, epochs=0)
     mesh = Mesh(np.array(jax.devices()), ("member",))
     shared = {"x": X, "y": Y, "learning_rate": np.float32(1e-2)}
-    statics = (jaxmlp.relu, jaxmlp.squared_error, 5, 8, mesh)
-    program = training._train_members_on.lower({"params": placed}, shared, *statics).compile().as_text()
+    statics = (5, jaxmlp.relu, jaxmlp.squared_error, 8, mesh)
+    program = training._train_members.lower({"params": placed}, shared, *statics).compile().as_text()
     assert "while" in program
     assert not re.search("all-reduce|all-gather|collective-permute|all-to-all", program)
 
@@ -182,6 +182,34 @@ def test_features_may_be_given_for_each_member():
     mean, _ = predict_ensemble(ensemble(), x)
     outputs = np.stack([jaxmlp.forward(member(ensemble(), k), x[k]) for k in range(3)])
     assert_close(mean, outputs.mean(0), TOLERANCE)
+
+
+def test_members_may_be_weighted_in_mean_and_standard_deviation():
+    mean, std = prediction.predict_mean_and_std(ensemble(), X, member_weights=[1, 0, 3])
+    first, last = (np.asarray(jaxmlp.forward(member(ensemble(), k), X)) for k in (0, 2))
+    assert_close(mean, (first + 3 * last) / 4, TOLERANCE)
+    assert_close(std, np.sqrt(3) / 4 * np.abs(first - last), TOLERANCE)
+
+
+def test_one_network_has_no_standard_deviation():
+    mean, std = prediction.predict_mean_and_std(member(ensemble(), 1), X)
+    assert_close(mean, jaxmlp.forward(member(ensemble(), 1), X), TOLERANCE)
+    assert not np.any(std)
+
+
+def test_each_member_predicts_its_fold():
+    x = np.stack([X, 2 * X])
+    predictions = prediction.predict_members(ensemble(), x, np.array([1, 0, 1], np.int32))
+    for k, fold in enumerate((1, 0, 1)):
+        assert_close(predictions[k], jaxmlp.forward(member(ensemble(), k), x[fold]), TOLERANCE)
+
+
+@pytest.mark.parametrize("n", [1, 8, 9, 20])
+def test_rows_are_predicted_in_blocks(n, monkeypatch):
+    monkeypatch.setattr(prediction, "BLOCK", 8)
+    x = np.linspace(-2, 2, 2 * n * 3, dtype=np.float32).reshape(2, n, 3)
+    blocks = jax.jit(functools.partial(prediction.map_blocks, lambda rows: (2 * rows, rows[..., :1])))(x)
+    assert_equal(blocks, (2 * x, x[..., :1]))
 
 
 @pytest.mark.parametrize(
