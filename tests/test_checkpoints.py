@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-SCRIPT = pathlib.Path(__file__).with_name("killed.py")
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("trials", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_killed_while_it_writes_checkpoints(tmp_path, trials):
-    words = [sys.executable, SCRIPT, tmp_path, str(trials)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60 * trials)
+    words = [sys.executable, "-m", "tests.killed", tmp_path, str(trials)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60 * trials)
     lines = done.stdout.splitlines()
     assert len(lines) == trials, done.stderr
     assert all(line.endswith("same") for line in lines)

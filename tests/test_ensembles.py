@@ -11,7 +11,8 @@ from helpers import assert_close, assert_equal, problem
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxmlp
-from jaxmlp import ensembles, init_ensemble, init_params, predict_ensemble, train, train_ensemble
+from jaxmlp import init_ensemble, init_params, predict_ensemble, train, train_ensemble
+from jaxmlp.ensembles import prediction, training
 
 pytestmark = pytest.mark.core
 
@@ -60,9 +61,9 @@ def test_data_weights_and_rates_may_be_given_for_each_member():
         assert_close(member((params, losses), k), alone, TOLERANCE)
 
 
-@pytest.mark.parametrize("which", ["x", "y", "learning_rate", "weights"])
+@pytest.mark.parametrize("which", ["x", "y", "learning_rate", "sample_weight"])
 def test_each_argument_is_judged_by_its_own_rank(which):
-    arguments = {"x": X, "y": Y, "learning_rate": np.float32(1e-2), "weights": WEIGHTS}
+    arguments = {"x": X, "y": Y, "learning_rate": np.float32(1e-2), "sample_weight": WEIGHTS}
     arguments[which] = np.stack([arguments[which], 2 * arguments[which], 3 * arguments[which]])
     _, losses = train_ensemble(ensemble(), **arguments, epochs=5)
     arguments[which] = arguments[which][2]
@@ -70,7 +71,7 @@ def test_each_argument_is_judged_by_its_own_rank(which):
 
 
 def test_members_are_split_over_the_devices():
-    params, losses = train_ensemble(ensemble(8), X, Y, epochs=5)
+    params, losses = train_ensemble(ensemble(8), X, Y, 1e-2, epochs=5)
     for leaf in jax.tree.leaves((params, losses)):
         assert {shard.data.shape[0] for shard in leaf.addressable_shards} == {1}
         assert len(leaf.sharding.device_set) == 8
@@ -85,11 +86,11 @@ def test_training_goes_on_from_a_trained_ensemble():
 
 
 def test_the_program_on_several_devices_has_no_collective():
-    placed, _ = train_ensemble(ensemble(8), X, Y, epochs=0)
+    placed, _ = train_ensemble(ensemble(8), X, Y, 1e-2, epochs=0)
     mesh = Mesh(np.array(jax.devices()), ("member",))
     shared = {"x": X, "y": Y, "learning_rate": np.float32(1e-2)}
-    statics = (jaxmlp.relu, jaxmlp.squared_error, 5, 8, mesh)
-    program = ensembles._train_members_on.lower({"params": placed}, shared, *statics).compile().as_text()
+    statics = (5, jaxmlp.relu, jaxmlp.squared_error, 8, mesh)
+    program = training._train_members.lower({"params": placed}, shared, *statics).compile().as_text()
     assert "while" in program
     assert not re.search("all-reduce|all-gather|collective-permute|all-to-all", program)
 
@@ -107,16 +108,16 @@ def test_inputs_on_several_devices_stay_there():
 def test_members_that_the_user_split_stay_where_they_are():
     mesh = jaxmlp.sharding.data_mesh(jax.devices()[2:6])
     params = jax.device_put(ensemble(8), NamedSharding(mesh, PartitionSpec("data")))
-    trained, losses = train_ensemble(params, X, Y, epochs=5)
+    trained, losses = train_ensemble(params, X, Y, 1e-2, epochs=5)
     assert losses.sharding.device_set == set(mesh.devices.flat)
     assert {shard.data.shape[0] for shard in losses.addressable_shards} == {2}
-    assert_close(trained, train_ensemble(ensemble(8), X, Y, epochs=5)[0], TOLERANCE)
+    assert_close(trained, train_ensemble(ensemble(8), X, Y, 1e-2, epochs=5)[0], TOLERANCE)
 
 
 def test_on_a_mesh_that_the_user_has_set_members_are_not_split():
     with jax.set_mesh(jaxmlp.sharding.data_mesh()):
-        trained, _ = train_ensemble(ensemble(2), X, Y, epochs=5)
-    assert_close(trained, train_ensemble(ensemble(2), X, Y, epochs=5)[0], TOLERANCE)
+        trained, _ = train_ensemble(ensemble(2), X, Y, 1e-2, epochs=5)
+    assert_close(trained, train_ensemble(ensemble(2), X, Y, 1e-2, epochs=5)[0], TOLERANCE)
 
 
 def test_members_and_rows_may_both_be_split():
@@ -157,7 +158,7 @@ def test_ensembles_compose_with_jit_vmap_and_grad():
 
 
 def test_no_epochs_return_the_ensemble_and_empty_histories():
-    params, losses = train_ensemble(ensemble(), X, Y, epochs=0)
+    params, losses = train_ensemble(ensemble(), X, Y, 1e-2, epochs=0)
     assert_equal(jax.tree.map(np.asarray, params), jax.tree.map(np.asarray, ensemble()))
     assert losses.shape == (3, 0)
 
@@ -183,6 +184,34 @@ def test_features_may_be_given_for_each_member():
     assert_close(mean, outputs.mean(0), TOLERANCE)
 
 
+def test_members_may_be_weighted_in_mean_and_standard_deviation():
+    mean, std = prediction.predict_mean_and_std(ensemble(), X, member_weights=[1, 0, 3])
+    first, last = (np.asarray(jaxmlp.forward(member(ensemble(), k), X)) for k in (0, 2))
+    assert_close(mean, (first + 3 * last) / 4, TOLERANCE)
+    assert_close(std, np.sqrt(3) / 4 * np.abs(first - last), TOLERANCE)
+
+
+def test_one_network_has_no_standard_deviation():
+    mean, std = prediction.predict_mean_and_std(member(ensemble(), 1), X)
+    assert_close(mean, jaxmlp.forward(member(ensemble(), 1), X), TOLERANCE)
+    assert not np.any(std)
+
+
+def test_each_member_predicts_its_fold():
+    x = np.stack([X, 2 * X])
+    predictions = prediction.predict_members(ensemble(), x, np.array([1, 0, 1], np.int32))
+    for k, fold in enumerate((1, 0, 1)):
+        assert_close(predictions[k], jaxmlp.forward(member(ensemble(), k), x[fold]), TOLERANCE)
+
+
+@pytest.mark.parametrize("n", [1, 8, 9, 20])
+def test_rows_are_predicted_in_blocks(n, monkeypatch):
+    monkeypatch.setattr(prediction, "BLOCK", 8)
+    x = np.linspace(-2, 2, 2 * n * 3, dtype=np.float32).reshape(2, n, 3)
+    blocks = jax.jit(functools.partial(prediction.map_blocks, lambda rows: (2 * rows, rows[..., :1])))(x)
+    assert_equal(blocks, (2 * x, x[..., :1]))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -191,26 +220,26 @@ def test_features_may_be_given_for_each_member():
         ({"x": np.stack([X, X])}, "x of rank 3 must have members = 3 in front; got (2, 7, 3)"),
         ({"y": Y[:, 0]}, "y must have rank 2 for all members, or 3 for each; got (7,)"),
         ({"y": Y[:6]}, "y must have shape (n, outputs) = (7, 2)"),
-        ({"weights": np.ones((2, 7))}, "weights of rank 2 must have members = 3 in front; got (2, 7)"),
-        ({"weights": np.ones(6)}, "weights must have shape (n,) = (7,)"),
+        ({"sample_weight": np.ones((2, 7))}, "sample_weight of rank 2 must have members = 3 in front; got (2, 7)"),
+        ({"sample_weight": np.ones(6)}, "sample_weight must have shape (n,) = (7,)"),
         ({"learning_rate": np.ones(2)}, "learning_rate of rank 1 must have members = 3 in front; got (2,)"),
         ({"epochs": -1}, "epochs must be a whole number of at least 0; got -1"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):
-    arguments = {"params": ensemble(), "x": X, "y": Y, "weights": WEIGHTS} | change
+    arguments = {"params": ensemble(), "x": X, "y": Y, "learning_rate": 1e-2, "sample_weight": WEIGHTS} | change
     with pytest.raises(ValueError, match=re.escape(message)):
         train_ensemble(**arguments)
 
 
 def test_bare_functions_and_mixed_dtypes_are_refused():
     with pytest.raises(TypeError, match=r"activation must be a jaxmlp\.Activation"):
-        train_ensemble(ensemble(), X, Y, activation=jax.nn.relu)
+        train_ensemble(ensemble(), X, Y, 1e-2, activation=jax.nn.relu)
     with pytest.raises(TypeError, match=r"criterion must be a jaxmlp\.Criterion"):
         predict_ensemble(ensemble(), X, criterion=jnp.exp)
     mixed = (ensemble()[0], jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), ensemble()[1]))
     with pytest.raises(TypeError, match="params must have one dtype in all leaves; got bfloat16, float32"):
-        train_ensemble(mixed, X, Y)
+        train_ensemble(mixed, X, Y, 1e-2)
     with pytest.raises(TypeError, match=r"params must be a tuple of jaxmlp\.Layer, as init_ensemble returns"):
         predict_ensemble(list(ensemble()), X)
 

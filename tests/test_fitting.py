@@ -109,13 +109,13 @@ def test_the_full_batch_is_train_with_a_mean_loss_and_a_weight_of_2_a_row_given_
     rows, once = np.r_[np.arange(N), np.arange(5)], np.ones(N + 5, np.float32)
     twice = np.r_[np.full(5, 2), np.ones(15), np.zeros(5)].astype(np.float32)
     full = partial(jaxmlp.fit_epochs, x=X[rows], y=Y[rows], optimizer=sgd(), epochs=5)
-    state, history = full(start(sgd(0.1, momentum=0)), weights=once)
+    state, history = full(start(sgd(0.1, momentum=0)), sample_weight=once)
     params, losses = jaxmlp.train(PARAMS, X[rows], Y[rows], 0.1, once / 25, epochs=5)
     assert_close(state.params, params)
     assert_close(history.loss, losses)
     assert history.validation_loss is None
     assert history.metric is None
-    assert_close(full(start(sgd(0.1, momentum=0)), weights=twice)[0].params, params)
+    assert_close(full(start(sgd(0.1, momentum=0)), sample_weight=twice)[0].params, params)
 
 
 @pytest.mark.parametrize("length", [1, 7])
@@ -130,7 +130,7 @@ def test_chunks_of_any_length_give_the_same_bits(length):
 
 
 def test_early_stopping_keeps_the_best_parameters_and_then_changes_nothing():
-    patient = partial(run, x=X, y=Y, weights=TRAIN, validation_weights=VALID, patience=5)
+    patient = partial(run, x=X, y=Y, sample_weight=TRAIN, validation_sample_weight=VALID, patience=5)
     state, history = patient(start(adam(0.1)), epochs=100)
     losses = np.asarray(history.validation_loss)
     ran = int(state.epoch)
@@ -216,11 +216,11 @@ def test_it_refuses_what_cannot_be():
         start(optax.lbfgs())
     with pytest.raises(TypeError, match="optimizer must be a pair of functions"):
         start("adam")
-    with pytest.raises(ValueError, match="patience must be None without validation_weights"):
+    with pytest.raises(ValueError, match="patience must be None without validation_sample_weight"):
         run(start(), X, Y, epochs=1, patience=2)
     with pytest.raises(ValueError, match=r"batch_size.*at least 1"):
         run(start(), X, Y, epochs=1, batch_size=0)
-    with pytest.raises(ValueError, match=r"weights must have shape \(n,\) = \(20,\)"):
+    with pytest.raises(ValueError, match=r"sample_weight must have shape \(n,\) = \(20,\)"):
         run(start(), X, Y, TRAIN, VALID[:3], epochs=1)
     with pytest.raises(ValueError, match=r"y must have shape"):
         run(start(), X, Y[:, 0], epochs=1)

@@ -126,7 +126,7 @@ def test_whole_numbers_become_floats_and_floats_keep_their_dtype():
         ((np.ones(3), np.ones((3, 1))), r"x must have shape \(n, fan_in\); got \(3,\)"),
         ((np.ones((3, 2)), np.ones(3)), r"y must have shape \(n, outputs\) = \(3, outputs\).*got \(3,\)"),
         ((np.ones((3, 2)), np.ones((4, 1))), r"a row for each of x; got \(4, 1\)"),
-        ((np.ones((3, 2)), np.ones((3, 1)), np.ones((3, 1))), r"weights must have shape .*got \(3, 1\)"),
+        ((np.ones((3, 2)), np.ones((3, 1)), np.ones((3, 1))), r"sample_weight must have shape .*got \(3, 1\)"),
     ],
 )
 def test_rows_that_do_not_belong_together_are_refused(arguments, message):

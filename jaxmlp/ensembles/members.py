@@ -1,0 +1,124 @@
+"""Many networks in one program: what an ensemble is, and where its members are computed.
+
+An ensemble is a tree of arrays with a leading member axis. On CPUs each device computes its members one after another,
+because the data of one member fit the fastest cache. On accelerators all members are one `vmap`.
+
+    by_member, shared, mesh = split_members(by_member, shared, members)     # outside `jax.jit`
+    results = map_members(function, by_member, shared, mesh)                # inside
+    results = join_members(results, members)                                # anywhere
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.core import Tracer
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxmlp._cpu_products import on_several_devices
+from jaxmlp.network import Params
+
+ByMember = TypeVar("ByMember")
+Shared = TypeVar("Shared")
+Result = TypeVar("Result")
+
+_MEMBER, _WHOLE = PartitionSpec("member"), PartitionSpec()
+
+
+def is_ensemble(params: Params) -> bool:
+    """Return whether these parameters have a leading member axis, as `init_ensemble` returns."""
+    return isinstance(params, tuple) and bool(params) and getattr(getattr(params[0], "w", None), "ndim", 2) == 3
+
+
+def split_members(by_member: ByMember, shared: Shared, members: int) -> tuple[ByMember, Shared, Mesh | None]:
+    """Put each member on one of the local CPU devices (`jax.config.update("jax_num_cpu_devices", 2)` makes two).
+
+    Nothing moves, and the mesh is None, while JAX traces, on accelerators, on a single device, on a mesh that the user
+    has set, and where the user has sharded anything but the members. Members that the user has already split stay on
+    these devices.
+
+    Arguments:
+        by_member: a tree of arrays with a leading member axis.
+        shared: a tree of arrays that all members use; each device gets a copy.
+        members: the number of members.
+
+    Returns:
+        Both trees on the devices, `by_member` padded with copies of the last member so that all devices get the same
+        number; and the mesh for `map_members`.
+    """
+    devices = _devices_to_split_over(by_member, shared, members)
+    if not devices:
+        return by_member, shared, None
+    if members % len(devices):
+        by_member = _pad(by_member, -members % len(devices))
+    mesh = Mesh(np.array(devices), ("member",))
+    by_member = jax.device_put(by_member, NamedSharding(mesh, _MEMBER))
+    return by_member, jax.device_put(shared, NamedSharding(mesh, _WHOLE)), mesh
+
+
+def map_members(
+    function: Callable[[ByMember, Shared], Result], by_member: ByMember, shared: Shared, mesh: Mesh | None = None
+) -> Result:
+    """Return `function(by_member_k, shared)` of each member k, stacked along a leading member axis."""
+
+    def in_turn(by_member, shared):
+        return lax.map(lambda member: function(member, shared), by_member)
+
+    def together(by_member, shared):
+        return jax.vmap(function, in_axes=(0, None))(by_member, shared)
+
+    if mesh is not None:
+        # No device needs anything of another: there is nothing to check.
+        specs = {"in_specs": (_MEMBER, _WHOLE), "out_specs": _MEMBER, "check_vma": False}
+        return jax.shard_map(in_turn, mesh=mesh, **specs)(by_member, shared)
+    if on_several_devices((by_member, shared)):
+        return together(by_member, shared)
+    return lax.platform_dependent(by_member, shared, cpu=in_turn, default=together)
+
+
+def join_members(results: Result, members: int) -> Result:
+    """Return the results without those of the padding."""
+    if all(leaf.shape[0] == members for leaf in jax.tree.leaves(results)):
+        return results
+    return _cut(results, members)
+
+
+@partial(jax.jit, static_argnums=1)
+def _pad(by_member, copies):
+    return jax.tree.map(lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[-1:], copies, axis=0)]), by_member)
+
+
+@partial(jax.jit, static_argnums=1)
+def _cut(results, members):
+    return jax.tree.map(lambda leaf: leaf[:members], results)
+
+
+def _devices_to_split_over(by_member: Any, shared: Any, members: int) -> list[Any]:
+    """Return the CPU devices to split the members over; none if everything stays where it is."""
+    leaves = jax.tree.leaves((by_member, shared))
+    if any(isinstance(leaf, Tracer) for leaf in leaves) or not jax.sharding.get_abstract_mesh().empty:
+        return []  # while JAX traces, or on a mesh that the user has set
+    shardings = [leaf.sharding for leaf in leaves if isinstance(leaf, Array)]
+    homes = {frozenset(sharding.device_set) for sharding in shardings if len(sharding.device_set) > 1}
+    if not homes:
+        platforms = {device.platform for sharding in shardings for device in sharding.device_set}
+        devices = jax.local_devices(backend="cpu") if platforms <= {"cpu"} else []
+    elif len(homes) == 1 and _is_split_along(1, by_member) and _is_split_along(0, shared):
+        devices = sorted(homes.pop(), key=lambda device: device.id)
+    else:
+        return []
+    devices = [device for device in devices if device.platform == "cpu"][:members]
+    return devices if len(devices) > 1 else []
+
+
+def _is_split_along(axes: int, tree: Any) -> bool:
+    """Return whether the arrays of a tree are split over devices along their first `axes` axes at most."""
+    shardings = [leaf.sharding for leaf in jax.tree.leaves(tree) if isinstance(leaf, Array)]
+    return all(
+        sharding.is_fully_replicated or (isinstance(sharding, NamedSharding) and not any(sharding.spec[axes:]))
+        for sharding in shardings
+    )

@@ -1,0 +1,152 @@
+"""Predictions of one network or an ensemble: rows in blocks, mean and standard deviation over members."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from jaxmlp._dispatch import as_array, params_dtype
+from jaxmlp._validation import validate_choice, validate_member_axis, validate_members, validate_network
+from jaxmlp.activations import ACTIVATIONS, Activation, relu
+from jaxmlp.criteria import CRITERIA, Criterion, squared_error
+from jaxmlp.ensembles.members import is_ensemble, map_members
+from jaxmlp.network import Params, forward_pass
+
+Results = TypeVar("Results")
+
+# Rows pass through a network in blocks of this size, because the hidden units of all rows need more memory.
+BLOCK = 2**16
+
+
+def predict_ensemble(
+    params: Params,
+    x: ArrayLike,
+    *,
+    activation: Activation | tuple[Activation, ...] = relu,
+    criterion: Criterion = squared_error,
+) -> tuple[Array, Array]:
+    """Return the mean of the members' predictions and their standard deviation.
+
+    Arguments:
+        params: an ensemble.
+        x: (n, fan_in) for all members, or (members, n, fan_in).
+        activation: one for all hidden layers, or a tuple with one for each.
+        criterion: its `predict` maps outputs to means, probabilities or mean counts, which are then averaged.
+
+    Returns:
+        The mean and the standard deviation over members, both (n, outputs).
+
+    Raises:
+        ValueError: a shape that does not fit.
+        TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
+    """
+    params, _ = validate_members(params)
+    return predict_mean_and_std(params, x, activation=activation, criterion=criterion)
+
+
+def predict_mean_and_std(
+    params: Params,
+    x: ArrayLike,
+    *,
+    activation: Activation | tuple[Activation, ...] = relu,
+    criterion: Criterion = squared_error,
+    member_weights: ArrayLike | None = None,
+) -> tuple[Array, Array]:
+    """`predict_ensemble` of an ensemble or one network, whose standard deviation is 0.
+
+    `member_weights` (members,) are the weights of the members in both; None for all equal.
+    """
+    x = _validate(params, x, activation, criterion)
+    weights = None if member_weights is None else as_array("member_weights", member_weights, params_dtype(params))
+    return _mean_and_std(params, x, weights, activation, criterion)
+
+
+def predict_members(
+    params: Params,
+    x: ArrayLike,
+    fold: ArrayLike | None = None,
+    *,
+    activation: Activation | tuple[Activation, ...] = relu,
+    criterion: Criterion = squared_error,
+) -> Array:
+    """Return the predictions of all members, (members, n, outputs); of one network, (1, n, outputs).
+
+    Arguments are those of `predict_ensemble`; with `fold` (members,), x is (folds, n, fan_in), and member k predicts
+    `x[fold[k]]`.
+    """
+    x = _validate(params, x, activation, criterion) if fold is None else jnp.asarray(x)
+    return _members(params, x, fold, activation, criterion)
+
+
+def map_blocks(function: Callable[[Array], Results], x: Array) -> Results:
+    """Return `function(x)`, computed for blocks of rows if there are many.
+
+    Arguments:
+        function: maps rows (..., n, fan_in) to a tree of arrays (..., n, columns), each row on its own.
+        x: the rows.
+    """
+    n = x.shape[-2]
+    if not isinstance(n, int) or n <= BLOCK:  # an export leaves the number of rows open
+        return function(x)
+
+    def block(k: Array, results: Results) -> Results:
+        # The last block starts early enough to be whole: it repeats rows of the one before.
+        start = jnp.minimum(k * BLOCK, n - BLOCK)
+        part = function(lax.dynamic_slice_in_dim(x, start, BLOCK, axis=-2))
+        return jax.tree.map(partial(lax.dynamic_update_slice_in_dim, start_index=start, axis=-2), results, part)
+
+    empty = jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), jax.eval_shape(function, x))
+    return lax.fori_loop(0, -(-n // BLOCK), block, empty)
+
+
+def _validate(params: Any, x: Any, activation: Any, criterion: Any) -> Array:
+    """Validate what must be right before `jax.jit`; the shapes of a member are validated while it traces."""
+    if not isinstance(activation, tuple):
+        validate_choice("activation", activation, Activation, ACTIVATIONS)
+    validate_choice("criterion", criterion, Criterion, CRITERIA)
+    if not is_ensemble(params):
+        return as_array("x", x, params_dtype(params))
+    params, members = validate_members(params)
+    x = as_array("x", x, params[0].w.dtype)
+    validate_member_axis("x", x, 2, members)
+    return x
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _mean_and_std(params, x, weights, activation, criterion):
+    def mean_and_std(rows):
+        predictions = _predictions(params, rows, None, activation, criterion)
+        if not is_ensemble(params):
+            return predictions[0], jnp.zeros_like(predictions[0])
+        if weights is None:
+            return jnp.mean(predictions, axis=0), jnp.std(predictions, axis=0)
+        c = (weights / jnp.sum(weights)).astype(predictions.dtype)
+        mean = jnp.einsum("m,mno->no", c, predictions)
+        return mean, jnp.sqrt(jnp.einsum("m,mno->no", c, (predictions - mean[None]) ** 2))
+
+    return map_blocks(mean_and_std, x)
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _members(params, x, fold, activation, criterion):
+    return map_blocks(lambda rows: _predictions(params, rows, fold, activation, criterion), x)
+
+
+def _predictions(params, x, fold, activation, criterion):
+    """Return the predictions of each member, (members, n, outputs)."""
+
+    def predict(params, x):
+        params, x, f = validate_network(params, x, activation)
+        return criterion.predict(forward_pass(params, x, f)[1][-1])
+
+    if not is_ensemble(params):
+        return predict(params, x)[None]
+    if fold is not None:
+        return map_members(lambda own, x: predict(own[0], x[own[1]]), (params, fold), x)
+    if x.ndim == 3:
+        return map_members(lambda own, _: predict(*own), (params, x), None)
+    return map_members(predict, params, x)
