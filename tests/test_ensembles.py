@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import jaxmlp
 from jaxmlp import ensembles, init_ensemble, init_params, predict_ensemble, train, train_ensemble
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 
 # A member is compiled inside another program than the same network alone: a few roundings an epoch.
 TOLERANCE = 1e-5
