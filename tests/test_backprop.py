@@ -12,28 +12,10 @@ from helpers import ALL_ACTIVATIONS, ALL_CRITERIA, assert_close, assert_equal, p
 import jaxmlp
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.criteria import CRITERIA
-from jaxmlp.verification import Problem
-from jaxmlp.verification.programs import QUICK
-from jaxmlp.verification.programs import run as run_all
 
 pytestmark = pytest.mark.core
 
 SIZES = {1: (3, 2), 2: (3, 5, 2), 4: (3, 5, 4, 5, 2)}
-
-
-def both_gradients(problem):
-    """By hand and by jax.grad, each with the loss."""
-    *arrays, activation, criterion = problem
-    options = {"activation": activation, "criterion": criterion}
-    return [
-        function(*arrays, **options) for function in (jaxmlp.manual_value_and_grads, jax.value_and_grad(jaxmlp.loss))
-    ]
-
-
-def _problem(activation, criterion, depth, dtype):
-    names = activation if isinstance(activation, tuple) else (activation,) * (depth - 1)
-    data = problem(SIZES[depth], criterion=criterion, dtype=dtype)
-    return Problem(*data, tuple(ACTIVATIONS[name] for name in names), CRITERIA[criterion])
 
 
 # By default every pair, every depth and every dtype; `slow`, every combination.
@@ -43,22 +25,32 @@ DEPTHS = tuple(
     for depth, dtype in ((1, "float64"), (2, "float32"), (4, "float32"), (4, "bfloat16"))
 )
 MIXED = ((("tanh", "relu", "gelu"), "softmax_cross_entropy", 4, "float64"),)
-GROUPS = (MIXED, DEPTHS, PAIRS)
+GROUPS = (MIXED, DEPTHS, PAIRS)  # one program each
 FULL = tuple(itertools.product(ALL_ACTIVATIONS, ALL_CRITERIA, SIZES, ["bfloat16", "float32", "float64"]))
 
 
 @functools.cache
-def _computed(configurations):
-    """The gradients of each; those of the same shapes share their code."""
-    with jax.enable_x64(True):
-        problems = [_problem(*configuration) for configuration in configurations]
-        return dict(zip(configurations, run_all(both_gradients, problems, lambda _: (), QUICK), strict=True))
+def computed(configurations):
+    """Loss and gradients by hand and by jax.grad of each configuration, as one program."""
+
+    def compute(data):
+        return [both(*arrays, *configuration) for arrays, configuration in zip(data, configurations, strict=True)]
+
+    def both(params, x, y, c, activation, criterion, depth, _):
+        names = activation if isinstance(activation, tuple) else (activation,) * (depth - 1)
+        options = {"activation": tuple(ACTIVATIONS[name] for name in names), "criterion": CRITERIA[criterion]}
+        functions = jaxmlp.manual_value_and_grads, jax.value_and_grad(jaxmlp.loss)
+        return [function(params, x, y, c, **options) for function in functions]
+
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        data = [problem(SIZES[depth], 7, criterion, dtype) for _, criterion, depth, dtype in configurations]
+        return dict(zip(configurations, run(compute, data), strict=True))
 
 
-@pytest.mark.parametrize("configuration", [each for group in GROUPS for each in group], ids=str)
+@pytest.mark.parametrize("configuration", list(itertools.chain(*GROUPS)), ids=str)
 def test_manual_gradients_equal_jax_grad_leaf_by_leaf(configuration):
     (group,) = (group for group in GROUPS if configuration in group)
-    (value, grads), (expected_value, expected) = _computed(group)[configuration]
+    (value, grads), (expected_value, expected) = computed(group)[configuration]
     assert_close(grads, expected)
     assert_close(value, expected_value)
     assert str(value.dtype) == configuration[-1]
@@ -67,7 +59,7 @@ def test_manual_gradients_equal_jax_grad_leaf_by_leaf(configuration):
 @pytest.mark.slow
 @pytest.mark.parametrize("configuration", FULL, ids=str)
 def test_manual_gradients_equal_jax_grad_in_the_full_product(configuration):
-    (value, grads), (expected_value, expected) = _computed(FULL)[configuration]
+    (value, grads), (expected_value, expected) = computed(FULL)[configuration]
     assert_close(grads, expected)
     assert_close(value, expected_value)
 

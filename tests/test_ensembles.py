@@ -14,7 +14,7 @@ import jaxmlp
 from jaxmlp import init_ensemble, init_params, predict_ensemble, train, train_ensemble
 from jaxmlp.ensembles import prediction, training
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 
 # A member is compiled inside another program than the same network alone: a few roundings an epoch.
 TOLERANCE = 1e-5

@@ -13,7 +13,7 @@ import jaxmlp
 from jaxmlp import forward, train
 from jaxmlp.export import export_predict, export_train
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 
 # Where products.py has the textbook's form on the CPU too, the programs are the same.
 MANY = 130

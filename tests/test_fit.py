@@ -12,7 +12,7 @@ from jaxmlp.fitting import loop
 from jaxmlp.fitting.checkpoints import CheckpointError
 from jaxmlp.storage.files import StorageError
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 3))

@@ -14,7 +14,7 @@ import jaxmlp
 from jaxmlp.fitting import batches, epochs, metrics
 from jaxmlp.fitting.optimizers import OPTIMIZERS, adam, optimizer_step, sgd
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 
 KEY = jax.random.key(7)
 SIZES, N, BATCH = (3, 4, 1), 20, 8

@@ -1,43 +1,49 @@
-"""The house: who imports whom, and what our code never calls."""
+"""The structure of the package: which module imports which, what the code never calls, and how long it may be."""
 
 import ast
 import pathlib
+import runpy
 
 import pytest
 
 import jaxmlp
 
-pytestmark = pytest.mark.core
+core, portable = pytest.mark.core, pytest.mark.portable
 
 ROOT = pathlib.Path(jaxmlp.__file__).parent
+measure = runpy.run_path(str(pathlib.Path(__file__).parent.parent / "bench" / "size.py"))["measure"]
 
-# From the ground up: a file of the core may import those before it, and so may a folder, all of the core included.
+# From the ground up: a file of the core may import those before it, and a folder the core and the folders before it.
 CORE = ["activations", "criteria", "_validation", "_dispatch", "_cpu_products"]
 CORE += ["dense", "network", "backprop", "training", "tutorial"]
 FOLDERS = ["storage", "ensembles", "fitting", "verification", "sharding", "export", "selection", "tables", "models"]
-FOLDERS += ["plots", "sklearn", "cli"]
+FOLDERS += ["pipeline", "plots", "sklearn", "cli"]
 MAY_IMPORT = {name: set(CORE[:k]) for k, name in enumerate(CORE)}
 MAY_IMPORT |= {name: {*CORE, *FOLDERS[: k + 1]} for k, name in enumerate(FOLDERS)}
 MAY_IMPORT |= {"tutorial": set(), "__main__": {"cli"}, "__init__": {*CORE, *FOLDERS}}
 MAY_IMPORT["cli"] |= {"jaxmlp"}
 
-# What the core may take from outside: the standard library, NumPy and JAX.
+# What the core may import besides JAX and NumPy.
 STANDARD_LIBRARY = {"collections", "dataclasses", "functools", "importlib", "itertools", "math", "operator", "typing"}
 
-# Where autodiff may be called: as the oracle of our gradients, and to tell JAX how to differentiate the CPU forms.
+# Where autodiff may be called: as the oracle of the gradients, and to tell JAX how to differentiate the CPU forms.
 AUTODIFF = {"cli/explain.py": {"grad"}, "_cpu_products.py": {"custom_jvp", "jvp"}}
 
 MODULES = sorted(ROOT.rglob("*.py"))
+FILES = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+
+# The files that someone reads in one sitting, and lines of code without docstrings, comments and blank lines.
+READABLE = [name for name in CORE if not name.startswith("_")]
+FUNCTION_CODE = 60
 
 
-def room(path):
-    """The name of a module in the table: a package counts as one."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return parts[0]
+def layer_of(path):
+    """The name of a module in the table: a folder counts as one."""
+    return path.relative_to(ROOT).with_suffix("").parts[0]
 
 
-def imported(path):
-    """(top-level package, our module or None) for each import anywhere in a file."""
+def imports_of(path):
+    """(top-level package, module of jaxmlp or None) for each import anywhere in a file."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, "absolute imports only"
@@ -52,15 +58,16 @@ def imported(path):
             yield top, (rest[0] if rest else top) if top == "jaxmlp" else None
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_import_of_ours_is_in_the_table(path):
-    arrows = {ours for _, ours in imported(path) if ours is not None}
-    assert arrows <= MAY_IMPORT[room(path)]
+@core
+@FILES
+def test_a_module_imports_only_the_layers_below_it(path):
+    assert {module for _, module in imports_of(path) if module is not None} <= MAY_IMPORT[layer_of(path)]
 
 
+@core
 @pytest.mark.parametrize("name", CORE)
 def test_the_core_needs_jax_only(name):
-    outside = {top for top, ours in imported(ROOT / f"{name}.py") if ours is None}
+    outside = {top for top, module in imports_of(ROOT / f"{name}.py") if module is None}
     assert outside <= {"jax", "numpy"} | STANDARD_LIBRARY
 
 
@@ -68,8 +75,9 @@ def _is(node, name):
     return isinstance(node, ast.Name) and node.id == name
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_autodiff_is_the_oracle_and_nothing_else(path):
+@core
+@FILES
+def test_autodiff_is_called_as_the_oracle_only(path):
     autodiff = {"grad", "value_and_grad", "vjp", "jvp", "jacfwd", "jacrev", "hessian", "linearize", "custom_vjp"}
     autodiff |= {"custom_jvp", "linear_transpose", "checkpoint"}
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
@@ -77,12 +85,13 @@ def test_autodiff_is_the_oracle_and_nothing_else(path):
     names |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
     if path.relative_to(ROOT).as_posix() in AUTODIFF:
         assert names & autodiff == AUTODIFF[path.relative_to(ROOT).as_posix()]
-    elif room(path) == "verification":
+    elif layer_of(path) == "verification":
         assert names & autodiff <= {"grad", "jvp"}
     else:
         assert not names & autodiff
 
 
+@core
 def test_init_only_re_exports():
     names = {"_import_module", "TYPE_CHECKING"}
     for node in ast.walk(ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))):
@@ -96,6 +105,7 @@ def test_init_only_re_exports():
     assert public - {*CORE, *FOLDERS} <= names
 
 
+@portable
 @pytest.mark.parametrize("folder", jaxmlp._FOLDERS)
 def test_type_checkers_see_every_name_of_a_folder(folder):
     nodes = ast.walk(ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8")))
@@ -104,12 +114,28 @@ def test_type_checkers_see_every_name_of_a_folder(folder):
     assert all(getattr(jaxmlp, name) is not None for name in (folder, *jaxmlp._FOLDERS[folder]))
 
 
+@core
 def test_an_unknown_name_is_an_attribute_error():
     assert not hasattr(jaxmlp, "no_such_name")
 
 
-def test_everything_public_is_documented():
+@portable
+def test_every_public_function_and_class_has_a_docstring():
     for name in dir(jaxmlp):
         value = getattr(jaxmlp, name)
         if callable(value) and not name.startswith("_"):
             assert value.__doc__, name
+
+
+@core
+def test_the_core_is_short_enough_to_read_in_one_sitting():
+    sizes = {name: measure(ROOT / f"{name}.py") for name in READABLE}
+    assert {name: size.lines for name, size in sizes.items() if size.lines > 130} == {}
+    assert sum(size.lines for size in sizes.values()) <= 700
+    assert sum(size.code for size in sizes.values()) <= 330
+
+
+@core
+@FILES
+def test_no_function_is_long(path):
+    assert [name for code, name in measure(path).functions if code > FUNCTION_CODE] == []

@@ -8,7 +8,7 @@ from helpers import run
 
 from jaxmlp.fitting import metrics
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 
 RNG = np.random.default_rng(0)
 N = 30

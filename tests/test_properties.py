@@ -17,7 +17,7 @@ import jaxmlp
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.criteria import CRITERIA
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 
 FEW = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 MANY = settings(FEW, max_examples=500)

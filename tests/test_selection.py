@@ -14,7 +14,7 @@ from jaxmlp.selection.folds import make_folds
 from jaxmlp.selection.scores import is_better, scored
 from jaxmlp.selection.standard import standard, taken_in
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 N, FOLDS, SEEDS = 90, 3, 2
 # One set of shapes for all searches here: two programs, the networks' and the linear model's.
 SMALL = {"hidden": (8,), "folds": FOLDS, "seeds": SEEDS, "epochs": 60, "batch_size": 16}

@@ -20,7 +20,7 @@ import jaxmlp
 from jaxmlp import fit_epochs, load_state, train
 from jaxmlp.sharding import data_mesh, replicate, shard_batch
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 
 # Sums over rows in another order, a few roundings of 6e-8 each.
 TOLERANCE = 1e-6

@@ -17,7 +17,7 @@ from jaxmlp.verification import Problem, check_many, oracles
 from jaxmlp.verification.programs import QUICK
 from jaxmlp.verification.report import _finding
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 
 SIN = jaxmlp.Activation(jnp.sin, jnp.cos)
 QUARTIC = jaxmlp.Criterion(lambda o, y: jnp.sum((o - y) ** 4, axis=1), lambda o, y: 4 * (o - y) ** 3)
