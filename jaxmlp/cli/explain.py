@@ -16,7 +16,7 @@ from jax import Array
 
 from jaxmlp.cli.common import CommandError, key_seed, positive, print_json
 from jaxmlp.cli.tutorial import draw
-from jaxmlp.tutorial import LEARNING_RATE, SIZES, tutorial, tutorial_epoch
+from jaxmlp.tutorial import LEARNING_RATE, SIZES, Epoch, tutorial, tutorial_epoch
 
 _ROWS, _UNITS = 100, SIZES[1]
 # Relative to the largest entry of an array. Float64 leaves 1e-15, and more of a sum over rows that nearly cancels, as
@@ -119,8 +119,8 @@ def _page() -> Iterator[tuple[str, str]]:
     """The lines of `tutorial_epoch` that compute, and the name that each gives to its result."""
     function = ast.parse(inspect.getsource(tutorial_epoch)).body[0]
     for node in ast.iter_child_nodes(function):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            yield ast.unparse(node), node.targets[0].id
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in Epoch._fields:
+            yield ast.unparse(node), ast.unparse(node.targets[0])
 
 
 def _autodiff(weights: tuple[Array, ...], x: Array, y: Array) -> dict[str, Array]:
