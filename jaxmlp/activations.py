@@ -45,8 +45,7 @@ def _relu(h: Array) -> Array:
 
 
 def _relu_derivative(h: Array) -> Array:
-    # 1 at h == 0, as the tutorial (it stops the gradient only where h < 0) and torch's clamp(min=0);
-    # jax.nn.relu has 0 there.
+    # 1 at h == 0, as in the tutorial and in torch's clamp(min=0); jax.nn.relu has 0 there.
     return jnp.where(h < 0, jnp.zeros_like(h), 1.0)
 
 
@@ -95,20 +94,15 @@ def _silu_derivative(h: Array) -> Array:
 
 # f(h) = h;  f' = 1
 identity = Activation(_identity, _identity_derivative)
-
 # f(h) = max(h, 0);  f' = [h >= 0]
 relu = Activation(_relu, _relu_derivative)
-
 # f(h) = tanh h;  f' = 1 - tanh² h
 tanh = Activation(_tanh, _tanh_derivative)
-
 # f(h) = σ(h) = 1 / (1 + exp(-h));  f' = σ(h) σ(-h)
 sigmoid = Activation(_sigmoid, _sigmoid_derivative)
-
 # f(h) = h Φ(h), Φ the standard normal's distribution function and φ its density;  f' = Φ(h) + h φ(h)
 # (Hendrycks and Gimpel 2016, exact: optax's and flax's default is an approximation by tanh)
 gelu = Activation(_gelu, _gelu_derivative)
-
 # f(h) = h σ(h);  f' = σ(h) (1 + h σ(-h))
 silu = Activation(_silu, _silu_derivative)
 

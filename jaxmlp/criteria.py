@@ -1,7 +1,6 @@
 """Criteria: the loss of one row, and its derivative with respect to the row's outputs.
 
-The names are optax's. Unlike there, the loss of a row is the sum over its outputs: `fn` maps outputs and targets (n,
-outputs) to (n,). `loss` applies the sample weights.
+The names are optax's, but the loss of a row is the sum over its outputs. `loss` applies the sample weights.
 """
 
 from collections.abc import Callable
@@ -95,17 +94,13 @@ def _poisson_derivative(log_mean: Array, y: Array) -> Array:
 
 # l = Σ_k (o_k - y_k)²;  dl/do_k = 2 (o_k - y_k).  The tutorial's loss; optax's squared_error, summed.
 squared_error = Criterion(_squared_error, _squared_error_derivative)
-
 # l = Σ_k e²/2 where |e| <= 1, else |e| - 1/2, e = o_k - y_k;  dl/do_k = clip(e, -1, 1)
 # (Huber 1964; optax's huber_loss with its default delta of 1, summed)
 huber_loss = Criterion(_huber, _huber_derivative)
-
 # l = Σ_k -y_k log σ(o_k) - (1 - y_k) log(1 - σ(o_k));  dl/do_k = σ(o_k) - y_k.  Outputs are logits, labels 0 to 1.
 sigmoid_binary_cross_entropy = Criterion(_sigmoid_cross_entropy, _sigmoid_cross_entropy_derivative, sigmoid)
-
 # l = -Σ_k y_k log softmax(o)_k;  dl/do_k = softmax(o)_k Σ_j y_j - y_k.  Outputs are logits, targets non-negative.
 softmax_cross_entropy = Criterion(_softmax_cross_entropy, _softmax_cross_entropy_derivative, _softmax)
-
 # l = Σ_k exp(o_k) - y_k o_k, the negative log-likelihood less log(y_k!);  dl/do_k = exp(o_k) - y_k.
 # Outputs are logarithms of mean counts, targets are counts (optax's poisson_nll_loss with log_input, summed).
 poisson_nll_loss = Criterion(_poisson, _poisson_derivative, _exp)

@@ -37,8 +37,7 @@ def init_params(
     Arguments:
         key: a key of `jax.random.key`; each layer draws from its own split of it.
         sizes: layer widths from inputs to outputs; two widths make a linear model.
-        w_init: an initializer of `jax.nn.initializers`, called as `w_init(key, (fan_in, fan_out), dtype)`; the default
-            is that of He et al. 2015.
+        w_init: an initializer of `jax.nn.initializers`, called as `w_init(key, (fan_in, fan_out), dtype)`.
         dtype: bfloat16, float32 or float64 (the last needs JAX's x64 mode).
 
     Returns:

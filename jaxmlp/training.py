@@ -72,7 +72,7 @@ def train(
 ) -> tuple[Params, Array]:
     """Train for all epochs as one compiled `lax.scan` of `train_step`.
 
-    The loss is a sum over rows; sample weights of 1/n make it a mean, for which a learning rate of 0.01 to 0.1 is usual.
+    The loss is a sum over rows. For the mean, pass sample weights of 1/n and a learning rate of 0.01 to 0.1, say.
     Values are not checked: if training diverges, the losses become infinite or NaN.
 
     Arguments:

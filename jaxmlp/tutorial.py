@@ -2,11 +2,12 @@
 
 Read this first: the program of https://torch.mlverse.org/technical/network/ (S. Keydana, torch for R), line by line and
 with its names. `network.py`, `backprop.py` and `training.py` compute the same for any depth and are tested against it.
-`jaxmlp --seed 0` and `jaxmlp explain --seed 0` print the numbers of these three lines:
+`jaxmlp --seed 0` and `jaxmlp explain --seed 0` print the numbers of these three lines (compiled, as code that is not
+compiled rounds differently):
 
     data_key, weights_key = jax.random.split(jax.random.key(0))
-    x, y = synthetic_regression(data_key)
-    weights, losses = tutorial(init_weights(weights_key), x, y)
+    x, y = jax.jit(synthetic_regression)(data_key)
+    weights, losses = jax.jit(tutorial)(jax.jit(init_weights)(weights_key), x, y)
 """
 
 from typing import NamedTuple
@@ -23,15 +24,15 @@ Scalar = float | Array
 
 
 def synthetic_regression(key: Array, n: int = 100) -> tuple[Array, Array]:
-    """Draw the tutorial's data: three features, a linear response, and noise of the same size.
+    """Draw the tutorial's data: three features, a linear response, and noise.
 
     Arguments:
         key: a key of `jax.random.key`.
-        n: number of observations.
+        n: number of rows.
 
     Returns:
         x: (n, 3) float32, standard normal.
-        y: (n, 1) float32, `0.2 x1 - 1.3 x2 - 0.5 x3 + noise`, the noise standard normal.
+        y: (n, 1) float32, `0.2 x1 - 1.3 x2 - 0.5 x3 + noise`; the noise is standard normal.
     """
     x_key, noise_key = jax.random.split(key)
     x, noise = jax.random.normal(x_key, (n, 3), jnp.float32), jax.random.normal(noise_key, (n, 1), jnp.float32)
@@ -40,7 +41,7 @@ def synthetic_regression(key: Array, n: int = 100) -> tuple[Array, Array]:
 
 
 def init_weights(key: Array) -> Weights:
-    """Draw the tutorial's weights `(w1, b1, w2, b2)`: standard normal, with biases of zero."""
+    """Draw the tutorial's weights `(w1, b1, w2, b2)`: standard normal weights, zero biases."""
     w1_key, w2_key = jax.random.split(key)
     w1, b1 = jax.random.normal(w1_key, (3, 32), jnp.float32), jnp.zeros((1, 32), jnp.float32)
     w2, b2 = jax.random.normal(w2_key, (32, 1), jnp.float32), jnp.zeros((1, 1), jnp.float32)
@@ -57,7 +58,7 @@ def tutorial_epoch(weights: Weights, x: Array, y: Array, learning_rate: Scalar =
         learning_rate: a scalar.
 
     Returns:
-        Every intermediate result by its name, for example `tutorial_epoch(weights, x, y).grad_h[17]`.
+        Every result by its name, for example `tutorial_epoch(weights, x, y).grad_h[17]`.
     """
     w1, b1, w2, b2 = weights
 
@@ -94,20 +95,12 @@ def tutorial_step(weights: Weights, x: Array, y: Array, learning_rate: Scalar = 
 def tutorial(
     weights: Weights, x: Array, y: Array, learning_rate: Scalar = LEARNING_RATE, epochs: int = EPOCHS
 ) -> tuple[Weights, Array]:
-    """Train for all epochs; arguments as in `tutorial_epoch`.
-
-    Returns:
-        The trained weights, and the losses (epochs,), each taken before its update.
-    """
-
-    def epoch(weights: Weights, _: None) -> tuple[Weights, Array]:
-        return tutorial_step(weights, x, y, learning_rate)
-
-    return jax.lax.scan(epoch, weights, length=epochs)
+    """Return the trained weights, and the loss (epochs,) before each update; arguments as in `tutorial_epoch`."""
+    return jax.lax.scan(lambda weights, _: tutorial_step(weights, x, y, learning_rate), weights, length=epochs)
 
 
 class Epoch(NamedTuple):
-    """The results of `tutorial_epoch` by the names of the page; `w1` to `b2` are the new weights."""
+    """The results of `tutorial_epoch` by their names; `w1` to `b2` are the new weights."""
 
     h: Array
     h_relu: Array
