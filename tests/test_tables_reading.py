@@ -1,4 +1,4 @@
-"""Reading a table: rows in order, gaps as null, and a fault is one line that names the file."""
+"""Reading a table: rows in order, missing values as null, and errors of one line that name the file."""
 
 import io
 import re
@@ -35,9 +35,12 @@ def write(tmp_path):
         (b"rooms,price\n1,2\n3,4\n5", "row 3 has 1 field, the header 2"),
         (b'rooms,price\n"1,5",2\n"3"\n', "row 2 has 1 field, the header 2"),
         (b'rooms,price\n1,"2\n3,4\n', "cannot be read as a table: could not parse"),
-        (b'rooms,"price\n' + b"1,2\n" * 300, "the first line names a column in 1205 characters; is a quote left open?"),
+        (
+            b'rooms,"price\n' + b"1,2\n" * 300,
+            "the first line names a column in 1205 characters; is a closing quote missing?",
+        ),
         (b"rooms,price\n1,2\n3,\xe9\n", "line 3 is not UTF-8 (byte 0xe9); save it as UTF-8"),
-        (b"\xff\xfer", "starts as UTF-16 and is not; save it as UTF-8"),
+        (b"\xff\xfer", "has the mark of UTF-16, but is not UTF-16; save it as UTF-8"),
         (b"rooms,price\n1,\0\n", "a binary file, not a table"),
         (b"PK\x03\x04rest", "a spreadsheet or zip archive; save it as CSV"),
         (b"\x1f\x8brest", "compressed; unpack it first"),
@@ -46,14 +49,14 @@ def write(tmp_path):
         (b",".join(b"c%d" % k for k in range(10_001)) + b"\n", "10001 columns; at most 10000 can be used"),
     ],
 )
-def test_a_fault_is_one_line_that_names_the_file(write, content, message):
+def test_an_error_is_one_line_that_names_the_file(write, content, message):
     path = write(content)
     with pytest.raises(TableError, match=re.escape(f"{path}: {message}")) as caught:
         load_table(path)
     assert "\n" not in str(caught.value)
 
 
-def test_no_such_file_and_a_directory(tmp_path):
+def test_paths_that_cannot_be_read(tmp_path):
     with pytest.raises(TableError, match=re.escape(f"{tmp_path / 'none.csv'}: no such file")):
         load_table(tmp_path / "none.csv")
     with pytest.raises(TableError, match="a directory, not a table"):
@@ -78,25 +81,25 @@ ROWS = [("3", "Zürich"), ("4", 'a "b", c')]
         ("\n" + TEXT.rstrip("\n")).encode(),
         TEXT.replace(",city", " , city ").encode(),
     ],
-    ids=["plain", "mark", "utf-16", "windows", "old mac", "blank lines", "no last end", "spaces"],
+    ids=["plain", "mark", "utf-16", "windows", "old mac", "blank lines", "no last line end", "spaces"],
 )
-def test_one_table_in_several_spellings(write, content):
+def test_encodings_line_ends_and_spaces_do_not_change_a_table(write, content):
     frame = load_table(write(content))
     assert frame.columns == ["rooms", "city"]
     assert frame.rows() == ROWS
 
 
-def test_what_stands_for_a_gap(write):
-    gaps = ["", " ", "NA", "N/A", "n/a", "NaN", "nan", "null", "None", " ? "]
-    frame = load_table(write("a,b\n" + "".join(f"{gap},x\n" for gap in gaps) + "-,x\n"))
-    assert frame["a"].to_list() == [None] * len(gaps) + ["-"]
+def test_missing_values_in_many_spellings(write):
+    spellings = ["", " ", "NA", "N/A", "n/a", "NaN", "nan", "null", "None", " ? "]
+    frame = load_table(write("a,b\n" + "".join(f"{text},x\n" for text in spellings) + "-,x\n"))
+    assert frame["a"].to_list() == [None] * len(spellings) + ["-"]
 
 
-def test_a_row_of_gaps_is_a_row_and_a_blank_line_is_none(write):
+def test_a_row_of_missing_values_counts_and_a_blank_line_does_not(write):
     assert load_table(write("a,b\n1,2\n,\n\n3,4\n")).rows() == [("1", "2"), (None, None), ("3", "4")]
 
 
-def test_names_with_stars_and_brackets_are_names(write):
+def test_a_file_name_is_not_a_pattern(write):
     assert load_table(write("a,b\n1,2\n", "x*[1].csv")).height == 1
 
 
@@ -111,7 +114,7 @@ def test_standard_input(monkeypatch, kind):
         load_table("-")
 
 
-def test_parquet_is_told_by_its_first_bytes_or_its_name(write, tmp_path):
+def test_parquet_is_recognized_by_its_first_bytes_or_its_name(write, tmp_path):
     frame = polars.DataFrame({"a": [1.5, None], "b": [True, False]})
     frame.write_parquet(tmp_path / "table")
     assert load_table(tmp_path / "table").equals(frame)
