@@ -23,8 +23,8 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load and print."""
-    from jaxmlp.models.files import describe_model
     from jaxmlp.models import load_model
+    from jaxmlp.models.files import describe_model
 
     with jax.enable_x64(True), report_errors(args.model):  # a model of float64 needs it
         model = load_model(args.model)
@@ -34,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for k, group in enumerate(about["groups"]):
         sizes = "-".join(map(str, group["sizes"]))
-        print(f"group {k}: {len(group['weights'])} networks {sizes}, {', '.join(group['activation'])}, {group['dtype']}")
+        print(
+            f"group {k}: {len(group['weights'])} networks {sizes}, {', '.join(group['activation'])}, {group['dtype']}"
+        )
     print(f"criterion: {about['criterion']}")
     if model.recipe is not None:
         print(f"\n{model.recipe.task} of {model.recipe.target}")

@@ -61,9 +61,13 @@ def add_parser(commands: Any) -> None:
         help=f"time limit in seconds, start-up included (default: {BUDGET:g})",
     )  # fmt: skip
     search.add_argument(
-        "--fast", action="store_true", help="train one setting, and measure it on a single hold-out of a fifth of the rows"
+        "--fast",
+        action="store_true",
+        help="train one setting, and measure it on a fifth of the rows",
     )
-    search.add_argument("--plan", metavar="MODEL", help="repeat the search of a model; with the same seed, to the same bits")
+    search.add_argument(
+        "--plan", metavar="MODEL", help="repeat the search of a model: with the same seed, the same bits"
+    )
     search.add_argument("--checkpoint", metavar="DIR", help="keep the search in this directory")
     search.add_argument("--resume", action="store_true", help="continue the search that --checkpoint holds")
     network = parser.add_argument_group("hyperparameters, which the search leaves as given")

@@ -1,30 +1,29 @@
-"""One file for other machines: a network's prediction, or its training, as StableHLO that JAX alone can run.
+"""A network's prediction or its training as StableHLO, which JAX alone can run on another machine.
 
-    artefact = jaxmlp.export_predict(params, activation=jaxmlp.tanh).serialize()   # bytes, to be written to a file
+    artefact = jaxmlp.export.export_predict(params, activation=jaxmlp.tanh).serialize()   # bytes, to write to a file
 
-and on a machine without jaxmlp, on any of the platforms exported for
+and on a machine without jaxmlp, for any of the exported platforms:
 
-    jax.export.deserialize(artefact).call(x)                                       # after `import jax.export`
+    jax.export.deserialize(artefact).call(x)                                              # after `import jax.export`
 
-`serialize` and `deserialize` need the package flatbuffers (`pip install 'jaxmlp[export]'`). What JAX promises about
-reading old artefacts holds for these: for six months at least. The number of rows is left open, so that products are
-in the textbook's form (see _cpu_products.py).
+`serialize` and `deserialize` need the package flatbuffers (`pip install 'jaxmlp[export]'`). JAX reads old artefacts for
+at least six months. The number of rows is left open, so the products have the textbook form (see _cpu_products.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxmlp._validation import cast, validate_choice, validate_members, validate_params
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
-from jaxmlp.ensembles import predict_ensemble
-from jaxmlp.network import Params, forward
+from jaxmlp.ensembles.members import is_ensemble
+from jaxmlp.ensembles.prediction import predict_mean_and_std
+from jaxmlp.network import Params
 from jaxmlp.training import train
 
 if TYPE_CHECKING:
@@ -44,42 +43,40 @@ def export_predict(
     y_scale: ArrayLike = 1.0,
     platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
 ) -> "Exported":
-    """The prediction of a network for any number of rows, with its parameters inside.
+    """Export the prediction of a network for any number of rows, with its parameters inside.
 
-    What is exported is `y_mean + y_scale * criterion.predict(forward(params, (x - x_mean) / x_scale))`, in the dtype of
+    The exported function is `y_mean + y_scale * criterion.predict(forward(params, (x - x_mean) / x_scale))`, in the dtype of
     the network.
 
     Arguments:
         params: the network, or an ensemble, whose members' predictions are averaged.
-        activation: one for all hidden layers, or a tuple, one each.
-        criterion: its `predict` makes means, probabilities or rates of the outputs.
-        x_mean: what the inputs were centred by before training; a scalar or (fan_in,).
-        x_scale: what they were divided by.
-        y_mean: of the targets; a scalar or (outputs,).
-        y_scale: likewise.
-        platforms: to run on, of "cpu", "cuda", "rocm" and "tpu"; none of them need be here.
+        activation: one for all hidden layers, or a tuple with one for each.
+        criterion: its `predict` maps outputs to means, probabilities or mean counts.
+        x_mean: the center of the inputs in training; a scalar or (fan_in,).
+        x_scale: the scale that the inputs were divided by; a scalar or (fan_in,).
+        y_mean: the center of the targets in training; a scalar or (outputs,).
+        y_scale: the scale that the targets were divided by; a scalar or (outputs,).
+        platforms: names of "cpu", "cuda", "rocm" and "tpu"; this machine does not need to have them.
 
     Returns:
-        A `jax.export.Exported`: its `call` takes x (n, fan_in) and returns (n, outputs), `serialize()` makes bytes of
-        it.
+        A `jax.export.Exported`: its `call` takes x (n, fan_in) and returns (n, outputs), its `serialize` returns bytes.
 
     Raises:
         ValueError: a shape that does not fit; an unknown platform.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
-    params, one = _checked(params)
     validate_choice("criterion", criterion, Criterion, CRITERIA)
-    fan_in, outputs = one[0].w.shape[0], one[-1].w.shape[1]
-    x_mean, x_scale = _row("x_mean", x_mean, fan_in, params), _row("x_scale", x_scale, fan_in, params)
-    y_mean, y_scale = _row("y_mean", y_mean, outputs, params), _row("y_scale", y_scale, outputs, params)
+    params = validate_members(params)[0] if is_ensemble(params) else validate_params(params)
+    dtype, fan_in, outputs = params[0].w.dtype, params[0].w.shape[-2], params[-1].w.shape[-1]
+    x_mean, x_scale = _row("x_mean", x_mean, fan_in, dtype), _row("x_scale", x_scale, fan_in, dtype)
+    y_mean, y_scale = _row("y_mean", y_mean, outputs, dtype), _row("y_scale", y_scale, outputs, dtype)
 
     def predict(x: Array) -> Array:
         x = (x - x_mean) / x_scale
-        if one is params:
-            return y_mean + y_scale * criterion.predict(forward(params, x, activation=activation))
-        return y_mean + y_scale * predict_ensemble(params, x, activation=activation, criterion=criterion)[0]
+        mean, _ = predict_mean_and_std(params, x, activation=activation, criterion=criterion)
+        return y_mean + y_scale * mean
 
-    return _exported(predict, platforms, lambda n: (_placeholder((n, fan_in), params),))
+    return export_program(predict, platforms, lambda n: (jax.ShapeDtypeStruct((n, fan_in), dtype),))
 
 
 def export_train(
@@ -90,14 +87,14 @@ def export_train(
     criterion: Criterion = squared_error,
     platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
 ) -> "Exported":
-    """`train` for networks of the shapes and dtype of `params`, and any number of rows.
+    """Export `train` for networks with the shapes and dtype of `params`, and any number of rows.
 
     Arguments:
         params: a network; only its shapes and dtype matter.
-        epochs: how many steps, each over all rows.
-        activation: one for all hidden layers, or a tuple, one each.
+        epochs: number of steps, each over all rows.
+        activation: one for all hidden layers, or a tuple with one for each.
         criterion: the loss of a row.
-        platforms: to run on, as in `export_predict`.
+        platforms: as in `export_predict`.
 
     Returns:
         A `jax.export.Exported`. Its `call` takes plain tuples, `((w, b), …)`, so that it is loaded without jaxmlp, then
@@ -116,16 +113,18 @@ def export_train(
         trained, losses = train(network, x, y, learning_rate, sample_weight, **options)
         return tuple(tuple(layer) for layer in trained), losses
 
-    def operands(n):
+    def operands(n: Any) -> tuple[Any, ...]:
         shapes = ((n, params[0].w.shape[0]), (n, params[-1].w.shape[1]), (), (n,))
-        leaves = tuple(tuple(_placeholder(leaf.shape, params) for leaf in layer) for layer in params)
-        return leaves, *(_placeholder(shape, params) for shape in shapes)
+        leaves = tuple(tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in layer) for layer in params)
+        return leaves, *(jax.ShapeDtypeStruct(shape, params[0].w.dtype) for shape in shapes)
 
-    return _exported(plain_train, platforms, operands)
+    return export_program(plain_train, platforms, operands)
 
 
-def _exported(function: Any, platforms: Sequence[str], operands: Any) -> "Exported":
-    """`function` of what `operands` makes of the number of rows."""
+def export_program(
+    function: Callable[..., Any], platforms: Sequence[str], operands: Callable[[Any], tuple[Any, ...]]
+) -> "Exported":
+    """Export a function of the arrays whose shapes `operands` returns for a number of rows that is left open."""
     from jax import export  # not needed to train, and slow to import
 
     platforms = (platforms,) if isinstance(platforms, str) else tuple(platforms)
@@ -135,21 +134,8 @@ def _exported(function: Any, platforms: Sequence[str], operands: Any) -> "Export
     return export.export(jax.jit(function), platforms=platforms)(*operands(n))
 
 
-def _checked(params: Any) -> tuple[Params, Params]:
-    """A network or an ensemble, and the network or the first member."""
-    if np.ndim(jax.tree.leaves(params)[0]) == 3:
-        params, _ = validate_members(params)
-        return params, jax.tree.map(lambda leaf: leaf[0], params)
-    params = validate_params(params)
-    return params, params
-
-
-def _placeholder(shape: Any, params: Params) -> Any:
-    return jax.ShapeDtypeStruct(shape, params[0].w.dtype)
-
-
-def _row(name: str, value: ArrayLike, width: int, params: Params) -> Array:
-    row = cast(name, value, params[0].w.dtype)
+def _row(name: str, value: ArrayLike, width: int, dtype: Any) -> Array:
+    row = cast(name, value, dtype)
     if row.shape not in ((), (width,)):
         raise ValueError(f"{name} must be a scalar or have shape {(width,)}; got {row.shape}")
     return jnp.broadcast_to(row, (1, width))

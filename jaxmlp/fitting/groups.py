@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxmlp._dispatch import as_array
 from jaxmlp._validation import validate_activations, validate_members, validate_params
@@ -71,23 +72,22 @@ def make_group(params: Params, activation: Activation | tuple[Activation, ...] =
     return Group(params, np.full(members, 1 / members), activation)
 
 
-def predict_groups(groups: Sequence[Group], x: Any, criterion: Criterion) -> tuple[Array, Array]:
+def predict_groups(groups: Sequence[Group], inputs: Sequence[ArrayLike], criterion: Criterion) -> tuple[Array, Array]:
     """Return the weighted mean and standard deviation of the predictions of all members of all groups.
 
     Arguments:
         groups: the networks.
-        x: (n, fan_in) inputs, not encoded.
+        inputs: (n, fan_in) encoded inputs of each group.
         criterion: its `predict` maps outputs to predictions, before they are averaged.
 
     Returns:
         Mean and standard deviation, both (n, outputs).
     """
     shares, means, variances = [], [], []
-    for group in groups:
+    for group, x in zip(groups, inputs, strict=True):
         mean, std = predict_mean_and_std(
-            group.params, group.encode(x), activation=group.activation, criterion=criterion,
-            member_weights=group.weights,
-        )  # fmt: skip
+            group.params, x, activation=group.activation, criterion=criterion, member_weights=group.weights
+        )
         if len(groups) == 1:
             return mean, std
         shares.append(group.weights.sum())

@@ -14,17 +14,22 @@ class Scaling(NamedTuple):
     center: np.ndarray  # (columns,), float64
     factor: np.ndarray  # (columns,), float64; 0 for a constant column
 
+    @property
+    def unit(self) -> np.ndarray:
+        """The size of a step of 1 after scaling, in the columns' units; 0 for a constant column."""
+        return _inverse(self.factor)
+
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Return (n, columns) scaled, in float64."""
         return (np.asarray(values, np.float64) - self.center) * self.factor
 
     def invert(self, values: np.ndarray) -> np.ndarray:
         """Return the values (n, columns) of scaled ones, in float64; `center` for a constant column."""
-        return np.asarray(values, np.float64) * _inverse(self.factor) + self.center
+        return np.asarray(values, np.float64) * self.unit + self.center
 
     def relative_to(self, reference: "Scaling") -> "Scaling":
         """Return the same scaling for values that `reference` has scaled already."""
-        return Scaling((self.center - reference.center) * reference.factor, self.factor * _inverse(reference.factor))
+        return Scaling((self.center - reference.center) * reference.factor, self.factor * reference.unit)
 
 
 def learn_scaling(rows: np.ndarray) -> Scaling:

@@ -1,7 +1,7 @@
 """A model on disk: one safetensors file, format 2.
 
-Its arrays are named `groups.0.layers.0.w`, `groups.0.layers.0.b`, …; everything else is one JSON object in its metadata,
-`About`. (One object, because safetensors writes several in an undefined order: equal models are equal files.) Reading a
+Its arrays are named `groups.0.layers.0.w`, `groups.0.layers.0.b`, …; everything else is one JSON object in its
+metadata, `About`. (One object, because safetensors writes several in an undefined order: equal models are equal files.) Reading a
 model runs nothing that the file holds.
 """
 
@@ -97,7 +97,7 @@ def describe_model(model: Model) -> dict[str, Any]:
     groups = []
     for group in model.groups:
         one_for_all = not isinstance(group.activation, tuple)
-        functions = (group.activation,) if one_for_all else group.activation
+        functions = group.activation if isinstance(group.activation, tuple) else (group.activation,)
         names = tuple(_name_of(function, ACTIVATIONS) for function in functions)
         weights = tuple(np.asarray(group.weights, np.float64).tolist())
         dtype: Any = str(group.params[0].w.dtype)

@@ -23,7 +23,7 @@ class Model:
     """Everything that a prediction needs; `save_model` writes it, `load_model` reads it.
 
     Arguments:
-        groups: groups of networks of equal shape; or one network or ensemble, which becomes one group.
+        networks: one network or ensemble, or groups of networks of equal shape; kept as `groups`.
         activation: of one network or ensemble: one for all hidden layers, or a tuple with one for each.
         criterion: maps outputs to predictions.
         recipe: how a table becomes inputs; None for a model of arrays.
@@ -37,7 +37,7 @@ class Model:
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
 
-    groups: Params | tuple[Group, ...]
+    networks: InitVar[Params | tuple[Group, ...]]
     activation: InitVar[Activation | tuple[Activation, ...]] = relu
     criterion: Criterion = squared_error
     recipe: Recipe | None = None
@@ -45,10 +45,15 @@ class Model:
     interval: Interval | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
+    groups: tuple[Group, ...] = field(init=False)
 
-    def __post_init__(self, activation: Activation | tuple[Activation, ...]) -> None:
-        if not (isinstance(self.groups, tuple) and self.groups and isinstance(self.groups[0], Group)):
-            object.__setattr__(self, "groups", (make_group(self.groups, activation),))  # type: ignore[arg-type]
+    def __post_init__(
+        self, networks: Params | tuple[Group, ...], activation: Activation | tuple[Activation, ...]
+    ) -> None:
+        groups: Any = networks
+        if not (isinstance(networks, tuple) and networks and isinstance(networks[0], Group)):
+            groups = (make_group(groups, activation),)
+        object.__setattr__(self, "groups", groups)
         validate_choice("criterion", self.criterion, Criterion, CRITERIA)
         sizes = {(group.sizes[0], group.sizes[-1]) for group in self.groups}
         if len(sizes) > 1:
@@ -56,7 +61,9 @@ class Model:
         if self.recipe is not None:
             expected = (self.recipe.n_inputs, self.recipe.n_outputs)
             if sizes != {expected}:
-                raise ValueError(f"params must have inputs and outputs {expected}, as the recipe has; got {sizes.pop()}")
+                raise ValueError(
+                    f"params must have inputs and outputs {expected}, as the recipe has; got {sizes.pop()}"
+                )
 
     def __repr__(self) -> str:
         networks = ", ".join(f"{group.members} x {'-'.join(map(str, group.sizes))}" for group in self.groups)
@@ -109,10 +116,10 @@ def predict_with_std(model: Model, data: Any) -> tuple[Array | np.ndarray, Array
 
 
 def _predict(model: Model, data: Any) -> tuple[Array | np.ndarray, Array | np.ndarray]:
-    mean, std = predict_groups(model.groups, _inputs(model, data), model.criterion)  # type: ignore[arg-type]
+    x = _inputs(model, data)
+    mean, std = predict_groups(model.groups, [group.encode(x) for group in model.groups], model.criterion)
     if model.target is not None:
-        unit = model.target.invert(np.ones_like(mean)) - model.target.center
-        return model.target.invert(np.asarray(mean)), np.asarray(std, np.float64) * unit
+        return model.target.invert(np.asarray(mean)), np.asarray(std, np.float64) * model.target.unit
     if is_table(data):
         return np.asarray(mean, np.float64), np.asarray(std, np.float64)
     return mean, std

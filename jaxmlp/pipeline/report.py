@@ -73,7 +73,10 @@ def describe_report(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"90 % of targets fall within [prediction {low}, prediction {high}]")
     columns = report["columns"][:MAX_COLUMNS_SHOWN]
     width = max(len(column["name"]) for column in columns)
-    lines += ["", f"Columns that matter (permutation importance: growth of the {report['error']}, ± standard deviation)"]
+    lines += [
+        "",
+        f"Columns that matter (permutation importance: growth of the {report['error']}, ± standard deviation)",
+    ]
     lines += [f"  {c['name']:{width}}  {c['importance']:.4g} ± {c['std']:.2g}" for c in columns]
     hidden = len(report["columns"]) - len(columns)
     return lines + ([f"  and {hidden} more"] if hidden else [])

@@ -37,7 +37,9 @@ class TableResult:
 
     model: Model
     report: Mapping[str, Any]  # What was measured; what JSON can hold.
-    predictions: "DataFrame"  # Predictions of held-out rows: row (from 1), fold, target, then as `jaxmlp predict` writes.
+    predictions: (
+        "DataFrame"  # Predictions of held-out rows: row (from 1), fold, target, then as `jaxmlp predict` writes.
+    )
     plan: Plan  # What repeats the search, with the same seed.
     notes: tuple[str, ...]  # What was decided about the table and the search, a sentence each.
     seconds: float  # Time of the whole call.
@@ -112,61 +114,73 @@ def fit_table(
         MissingDependencyError: polars or safetensors is not installed.
     """
     start = time.perf_counter()
-    notes: list[str] = []
-
-    def note(text: str) -> None:
-        notes.append(text)
-        if on_note is not None:
-            on_note(text)
-
-    given = {
-        "hidden": None if hidden is None else tuple(hidden), "activation": activation, "optimizer": optimizer,
-        "epochs": epochs, "batch_size": batch_size, "patience": patience, "members": members,
-    }  # fmt: skip
-    options = {name: value for name, value in given.items() if value is not None}
-    frame, recipe, x, y, rows = _read(table, target, task, tuple(drop), note)
-    if isinstance(plan, Mapping):
-        plan = read_plan(plan)
+    notes = _Notes(on_note)
+    options = {"hidden": None if hidden is None else tuple(hidden), "activation": activation, "optimizer": optimizer}
+    options |= {"epochs": epochs, "batch_size": batch_size, "patience": patience, "members": members}
+    options = {name: value for name, value in options.items() if value is not None}
+    frame, recipe, x, y, rows = _read(table, target, task, tuple(drop), notes)
     directory = None if checkpoint is None else Path(checkpoint)
+    fixed = read_plan(plan) if isinstance(plan, Mapping) else plan
     if resume:
-        plan = _stored_plan(directory, note) or plan
-    fixed = plan
+        fixed = _read_stored_plan(directory, notes) or fixed
     if fixed is None:
-        plan = full_plan(len(x), options, fast=fast, learning_rate=learning_rate, weight_decay=weight_decay)
-    elif conflicts := find_conflicts(fixed, options):
-        raise ValueError(f"{', '.join(conflicts)} cannot be given: the plan has other values")
-    search = _prepare(x, y, recipe, plan, seed)
-    if fixed is None:
+        full = full_plan(len(x), options, fast=fast, learning_rate=learning_rate, weight_decay=weight_decay)
+        search = _prepare(x, y, recipe, full, seed)
         left = budget - (time.perf_counter() - start)
-        seconds_per_epoch = measure_epoch(search, plan.candidates[0])
-        reduced = fit_to_budget(plan, seconds_per_epoch, TRAINING_SHARE * left, fixed_epochs=epochs is not None)
-        if reduced != plan:
-            tried = f"{len(reduced.candidates)} of {len(plan.candidates)} settings, {reduced.epochs} epochs"
-            note(f"Search reduced to fit --budget {budget:g}: {tried}")
-        plan = reduced
-        search = replace(search, epochs=plan.epochs, patience=plan.patience)
-    note(_describe_plan(plan, recipe))
+        used = _reduce(full, search, left, notes, fixed_epochs=epochs is not None)
+        search = replace(search, epochs=used.epochs, patience=used.patience)
+    else:
+        used, conflicts = fixed, find_conflicts(fixed, options)
+        if conflicts:
+            raise ValueError(f"{', '.join(conflicts)} cannot be given: the plan has other values")
+        search = _prepare(x, y, recipe, used, seed)
+    notes.add(_describe_plan(used, recipe))
     result = run_search(
-        search, y, plan.candidates, checkpoint=directory, about={"plan": plan.to_json()}, resume=resume,
+        search, y, used.candidates, checkpoint=directory, about={"plan": used.to_json()}, resume=resume,
         progress=progress,
     )  # fmt: skip
     if not np.isfinite(result.network.score):
         raise FloatingPointError("training diverged: try a smaller --learning-rate")
-    return _conclude(frame, recipe, result, x, y, rows, plan, seed, tuple(notes), start)
+    return _conclude(frame, recipe, result, x, y, rows, used, seed, tuple(notes), start)
+
+
+class _Notes(list[str]):
+    """Notes, each passed to a function as soon as it is added."""
+
+    def __init__(self, on_note: Callable[[str], None] | None):
+        super().__init__()
+        self._on_note = on_note
+
+    def add(self, text: str) -> None:
+        self.append(text)
+        if self._on_note is not None:
+            self._on_note(text)
+
+
+def _reduce(plan: Plan, search: Search, seconds: float, notes: _Notes, *, fixed_epochs: bool) -> Plan:
+    """Return the plan that fits into the time, by the measured time of an epoch."""
+    start = time.perf_counter()
+    seconds_per_epoch = measure_epoch(search, plan.candidates[0])
+    left = TRAINING_SHARE * (seconds - (time.perf_counter() - start))
+    reduced = fit_to_budget(plan, seconds_per_epoch, left, fixed_epochs=fixed_epochs)
+    if reduced != plan:
+        tried = f"{len(reduced.candidates)} of {len(plan.candidates)} settings, at most {reduced.epochs} epochs"
+        notes.add(f"Search reduced to fit the budget: {tried}")
+    return reduced
 
 
 def _read(
-    table: Any, target: str, task: str | None, drop: tuple[str, ...], note: Callable[[str], None]
+    table: Any, target: str, task: str | None, drop: tuple[str, ...], notes: _Notes
 ) -> tuple["DataFrame", Recipe, np.ndarray, np.ndarray, np.ndarray]:
     """Read a table and learn its recipe; return the rows that have a target, as a table, arrays, and indices."""
-    frame = load_table(table) if isinstance(table, str | PathLike) else as_frame(table)
+    frame = load_table(Path(table)) if isinstance(table, str | PathLike) else as_frame(table)
     recipe = learn_recipe(frame, target, task=task, drop=drop)
     x, remarks = recipe.inputs(frame)
     y, has_target = recipe.targets(frame)
     for line in [*recipe.describe(), *remarks]:
-        note(line)
+        notes.add(line)
     if not has_target.all():
-        note(f"Rows without a target, left out: {int((~has_target).sum())}")
+        notes.add(f"Rows without a target, left out: {int((~has_target).sum())}")
     n = int(has_target.sum())
     if n < MIN_ROWS:
         raise TableError(f"{n} rows with a target; at least {MIN_ROWS} are needed to measure a model on held-out rows")
@@ -175,23 +189,23 @@ def _read(
     if n <= MAX_ROWS_COMPARED:
         duplicates = n - len(np.unique(np.concatenate([x, y], axis=1), axis=0))
         if duplicates > n / 20:
-            note(f"{duplicates} of {n} rows are duplicates; in different folds they make the score optimistic")
+            notes.add(f"{duplicates} of {n} rows are duplicates; in different folds they make the score optimistic")
     return frame, recipe, x, y, rows
 
 
-def _stored_plan(directory: Path | None, note: Callable[[str], None]) -> Plan | None:
+def _read_stored_plan(directory: Path | None, notes: _Notes) -> Plan | None:
     """Return the plan of a checkpoint, if there is one."""
     if directory is None:
         raise ValueError("resume must be False without a checkpoint")
     path = directory / "candidate-0.safetensors"
     if not path.exists():
-        note(f"{directory}: no checkpoint; starting a new search")
+        notes.add(f"{directory}: no checkpoint; starting a new search")
         return None
     try:
         plan = read_plan(read_about(path)["plan"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: not the checkpoint of a table's search: {error}") from None
-    note(f"Resuming from {directory}")
+    notes.add(f"Resuming from {directory}")
     return plan
 
 
@@ -238,5 +252,9 @@ def _arrange_held_out(
     polars = require("polars", extra="tables")
     held_out = np.flatnonzero(result.fold >= 0)
     predictions = arrange_predictions(recipe, result.network.predictions[held_out], None, interval)
-    about = {"row": rows[held_out] + 1, "fold": result.fold[held_out] + 1, "target": frame[recipe.target].gather(held_out)}
+    about = {
+        "row": rows[held_out] + 1,
+        "fold": result.fold[held_out] + 1,
+        "target": frame[recipe.target].gather(held_out),
+    }
     return polars.concat([polars.DataFrame(about), predictions], how="horizontal")

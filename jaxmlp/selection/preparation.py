@@ -65,4 +65,6 @@ def prepare(x: np.ndarray, y: np.ndarray, folds: Folds, task: Task) -> Prepared:
 
 
 def _scale(values: np.ndarray, rows: np.ndarray, scalings: tuple[Scaling, ...]) -> np.ndarray:
-    return np.stack([scaling.apply(values[fold]) for fold, scaling in zip(rows, scalings, strict=True)]).astype(np.float32)
+    return np.stack([scaling.apply(values[fold]) for fold, scaling in zip(rows, scalings, strict=True)]).astype(
+        np.float32
+    )

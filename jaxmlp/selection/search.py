@@ -147,7 +147,10 @@ def _start(search: Search, candidate: Candidate) -> tuple[FitState, Callable[...
 
 def _draw(search: Search, key: Array) -> Params:
     """Draw the initial weights; the outputs of a network start near the constant baseline, a linear model's at it."""
-    prepared, sizes = search.prepared, (search.prepared.data.x.shape[2], *search.hidden, search.prepared.data.y.shape[2])
+    prepared, sizes = (
+        search.prepared,
+        (search.prepared.data.x.shape[2], *search.hidden, search.prepared.data.y.shape[2]),
+    )
     params = jax.tree.map(np.array, init_ensemble(key, sizes, search.members))
     if not search.hidden:
         params[0].w[:] = 0
@@ -169,4 +172,6 @@ def _predict_held_out(search: Search, state: FitState) -> np.ndarray:
     )
     predictions[np.asarray(state.best_epoch) == 0] = np.inf  # diverged in the first epoch
     by_fold = predictions.reshape(folds, search.seeds, *predictions.shape[1:])
-    return prepared.collect(np.stack([t.invert(p).mean(axis=0) for t, p in zip(prepared.targets, by_fold, strict=True)]))
+    return prepared.collect(
+        np.stack([t.invert(p).mean(axis=0) for t, p in zip(prepared.targets, by_fold, strict=True)])
+    )

@@ -1,0 +1,50 @@
+"""The prediction of a model as a program for other machines."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxmlp.export.programs import export_program
+from jaxmlp.fitting.groups import predict_groups
+from jaxmlp.fitting.scaling import Scaling
+from jaxmlp.models.model import Model
+
+if TYPE_CHECKING:
+    from jax.export import Exported
+
+
+def export_model(model: Model, *, platforms: Sequence[str] = ("cpu", "cuda", "tpu")) -> "Exported":
+    """Export the prediction of a model for any number of rows, in the dtype of its first group.
+
+    Inputs are scaled in that dtype: a column whose mean is very large compared with its standard deviation loses
+    digits, which `predict` does not.
+
+    Arguments:
+        model: a model; with a recipe, the inputs are those of `recipe.input_names()`.
+        platforms: as in `export_predict`.
+
+    Returns:
+        A `jax.export.Exported`: its `call` takes x (n, fan_in) and returns predictions (n, outputs) in the target's unit.
+
+    Raises:
+        ValueError: an unknown platform.
+    """
+    dtype = model.groups[0].params[0].w.dtype
+
+    def row(values: np.ndarray) -> Array:
+        return jnp.asarray(values, dtype)[None]
+
+    def encode(encoding: Scaling | None, x: Array) -> Array:
+        return x if encoding is None else (x - row(encoding.center)) * row(encoding.factor)
+
+    def predict(x: Array) -> Array:
+        inputs = [encode(group.encoding, x) for group in model.groups]
+        mean, _ = predict_groups(model.groups, inputs, model.criterion)
+        return mean if model.target is None else mean * row(model.target.unit) + row(model.target.center)
+
+    fan_in = model.groups[0].sizes[0]
+    return export_program(predict, platforms, lambda n: (jax.ShapeDtypeStruct((n, fan_in), dtype),))
