@@ -8,8 +8,9 @@ import pytest
 from helpers import assert_close, assert_equal
 
 import jaxmlp
-from jaxmlp.fitting import loop
+from jaxmlp.fitting import loop, training
 from jaxmlp.fitting.checkpoints import CheckpointError
+from jaxmlp.fitting.epochs import FitData
 from jaxmlp.storage.files import StorageError
 
 pytestmark = pytest.mark.portable
@@ -153,21 +154,23 @@ def test_an_ensemble_is_fitted_as_one_program_and_each_member_stops_by_itself(tm
     assert_equal(fits(checkpoint=path, resume=True).params, whole.params)
 
 
-def test_a_share_of_the_rows_is_put_aside_by_the_key():
-    def aside(seed, share=0.25):
+def test_the_key_draws_the_validation_rows():
+    def split(seed, fraction=0.25):
         numbers = np.arange(20.0)[:, None]
-        return loop._put_aside(PARAMS, jax.random.key(seed), numbers, numbers, np.arange(20.0), share)
+        rows = FitData(numbers, numbers, np.arange(20.0))
+        return training._split_rows(PARAMS, jax.random.key(seed), rows, fraction)
 
-    x, y, weights, valid = aside(0)
-    np.testing.assert_array_equal(x, y)
-    np.testing.assert_array_equal(x[:, 0], weights)
-    assert sorted([*weights, *valid[2]]) == list(range(20))
-    assert len(valid[0]) == 5
-    assert_equal(aside(0), (x, y, weights, valid))
-    assert list(aside(1)[2]) != list(weights)
-    for share in (0.01, 0.99, 1.5, -1):
-        with pytest.raises(ValueError, match=f"leaves rows on both sides; got {share} of 20 rows"):
-            aside(0, share)
+    data = split(0)
+    np.testing.assert_array_equal(data.x, data.y)
+    np.testing.assert_array_equal(data.x[:, 0], data.sample_weight)
+    np.testing.assert_array_equal(data.x_valid[:, 0], data.valid_weight)
+    assert sorted([*data.sample_weight, *data.valid_weight]) == list(range(20))
+    assert len(data.x_valid) == 5
+    assert_equal(split(0), data)
+    assert list(split(1).valid_weight) != list(data.valid_weight)
+    for fraction in (0.01, 0.99, 1.5, -1):
+        with pytest.raises(ValueError, match=f"leaves rows on both sides; got {fraction} of 20 rows"):
+            split(0, fraction)
 
 
 def test_a_run_that_diverges_names_its_last_epoch():
@@ -189,7 +192,7 @@ def test_it_refuses_what_cannot_be():
         fit(epochs=1, validation=None, patience=2)
     with pytest.raises(ValueError, match="resume must be False without a checkpoint"):
         fit(epochs=1, resume=True)
-    with pytest.raises(ValueError, match=r"validation must hold x, y and perhaps weights; got 1"):
+    with pytest.raises(ValueError, match=r"validation must hold x, y and perhaps sample_weight; got 1"):
         fit(epochs=1, validation=(X,))
     with pytest.raises(ValueError, match=r"y must have shape \(n, outputs\) = \(20, 1\)"):
         fit(epochs=1, validation=(X, Y[:5]))

@@ -11,6 +11,7 @@ from helpers import assert_close
 from helpers import run as jitted
 
 import jaxmlp
+from jaxmlp.ensembles import prediction
 from jaxmlp.fitting import batches, epochs, metrics
 from jaxmlp.fitting.optimizers import OPTIMIZERS, adam, optimizer_step, sgd
 
@@ -71,7 +72,7 @@ def test_an_epoch_takes_every_row_once_in_an_order_of_its_own():
 
 def test_rows_are_sorted_by_their_numbers_and_equal_numbers_by_row():
     numbers = np.array([3, 2**32 - 1, 0, 3, 2**31, 0, 2**32 - 1, 2**31 - 1], np.uint32)
-    for form in (batches._sorted, batches._sorted_as_one):
+    for form in (batches._sort_rows, batches._sort_rows_as_pairs):
         rows = jax.vmap(form)(np.stack([numbers, np.zeros_like(numbers)]))
         assert rows.dtype == np.int32
         np.testing.assert_array_equal(rows, [[2, 5, 0, 3, 7, 4, 1, 6], range(8)])
@@ -229,9 +230,11 @@ def test_it_refuses_what_cannot_be():
 
 
 def test_many_rows_are_evaluated_in_blocks(monkeypatch):
-    whole = jaxmlp.forward(PARAMS, X)
-    monkeypatch.setattr(batches, "_BLOCK", 8)
-    np.testing.assert_allclose(batches.outputs_of(PARAMS, jnp.asarray(X), jaxmlp.relu), whole, rtol=1e-6)
+    arguments = PARAMS, jnp.asarray(X), jnp.asarray(Y), jnp.asarray(VALID), (jaxmlp.relu,)
+    evaluate = partial(batches.evaluate, criterion=jaxmlp.squared_error, metric=metrics.root_mean_squared_error)
+    whole = evaluate(*arguments)
+    monkeypatch.setattr(prediction, "BLOCK", 8)
+    np.testing.assert_allclose(evaluate(*arguments), whole, rtol=1e-6)
 
 
 def test_the_usual_metric_of_each_criterion():

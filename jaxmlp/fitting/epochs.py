@@ -1,7 +1,6 @@
-"""Epochs of mini-batches as one pure, compiled function: jit it, vmap it, shard it.
+"""Epochs of mini-batches as one pure, compiled function, which composes with jit, vmap and sharding.
 
-All that a run is stands in its `FitState`, so that epochs can be run in chunks of any length, stopped, saved and taken
-up again, to the same bits. An ensemble of fits is `vmap(fit_epochs)`: a member that stopped no longer changes.
+`fit_epochs(state, …)` continues a run from `state`; stopping and resuming does not change the result.
 """
 
 from functools import partial
@@ -11,56 +10,81 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from jaxmlp._dispatch import as_array, params_dtype
 from jaxmlp._validation import (
     validate,
-    validate_choice,
     validate_count,
     validate_data,
     validate_key,
     validate_members,
     validate_params,
+    validate_statics,
 )
-from jaxmlp.activations import ACTIVATIONS, Activation, relu
+from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
-from jaxmlp.fitting.batches import chosen, evaluate, train_epoch
+from jaxmlp.ensembles.members import is_ensemble, map_members
+from jaxmlp.fitting.batches import choose, evaluate, train_epoch
 from jaxmlp.fitting.metrics import Metric, metric_of
 from jaxmlp.fitting.optimizers import validate_optimizer
 from jaxmlp.network import Params
 
+# One compiled program runs any number of epochs up to this; its history has as many entries.
 CAPACITY = 128
 
 
 class FitState(NamedTuple):
-    """All of a run between two epochs; a checkpoint is a saved one."""
+    """The whole state of a run between two epochs; of an ensemble, each leaf has a leading member axis."""
 
-    params: Params
-    opt_state: Any  # whatever the optimizer keeps
-    key: Array  # epoch k shuffles by fold_in(key, k)
-    epoch: Array  # epochs done, an int32 scalar
-    best_params: Params  # those of the lowest validation loss; without validation, the last
-    best_epoch: Array  # and their epoch, an int32 scalar
-    best_loss: Array  # the lowest loss so far of those that patience waits for, else infinity; a scalar
-    waited: Array  # epochs since it last fell, an int32 scalar
-    diverged: Array  # whether the next epoch's loss or parameters were not finite, a bool scalar
+    params: Params  # The network after the last epoch.
+    opt_state: Any  # The state of the optimizer.
+    key: Array  # Epoch k shuffles the rows by `fold_in(key, k)`.
+    epoch: Array  # Number of epochs run, an int32 scalar.
+    best_params: Params  # The network of the lowest validation loss; without validation, the last.
+    best_epoch: Array  # The epoch of `best_params`, an int32 scalar.
+    best_loss: Array  # The lowest loss so far of those that patience waits for; infinity at the start.
+    waited: Array  # Number of epochs since that loss last improved, an int32 scalar.
+    diverged: Array  # True once an epoch produced a non-finite loss or parameter; that epoch is discarded.
 
 
 class History(NamedTuple):
-    """What was measured in each epoch; NaN in epochs after a run has stopped."""
+    """Measurements of each epoch; NaN in epochs after a run has stopped."""
 
-    loss: Array  # (epochs,), the mean over training rows, each batch before its update; infinite where it diverged
-    validation_loss: Array | None  # (epochs,), the mean over validation rows, after the epoch
-    metric: Array | None  # (epochs,), over validation rows, after the epoch
+    loss: Array  # (epochs,) mean training loss, each batch before its update; infinite in an epoch that diverged.
+    validation_loss: Array | None  # (epochs,) mean validation loss after the epoch.
+    metric: Array | None  # (epochs,) metric of the validation rows after the epoch.
+
+
+class FitData(NamedTuple):
+    """The rows of a run, of the dtype of the network; with a leading axis of folds if members use several folds."""
+
+    x: Any  # (n, fan_in) inputs.
+    y: Any  # (n, outputs) targets.
+    sample_weight: Any = None  # (n,) sample weights, or None for all ones.
+    x_valid: Any = None  # (n_valid, fan_in) inputs of the validation rows, or None for no validation.
+    y_valid: Any = None  # (n_valid, outputs) targets of the validation rows.
+    valid_weight: Any = None  # (n_valid,) sample weights of the validation rows, or None for all ones.
+
+
+class _Statics(NamedTuple):
+    """What `jax.jit` compiles a program for."""
+
+    capacity: int
+    optimizer: Any
+    batch_size: int | None
+    activation: Activation | tuple[Activation, ...]
+    criterion: Criterion
+    metric: Metric | None
 
 
 def init_fit(params: Params, *, key: Array, optimizer: Any) -> FitState:
-    """The state before the first epoch.
+    """Return the state before the first epoch.
 
     Arguments:
         params: the network, or an ensemble, whose member k gets `jax.random.split(key, members)[k]`.
-        key: a key of `jax.random.key`, from which every epoch draws its order of the rows.
+        key: a key of `jax.random.key`; each epoch draws the order of the rows from it.
         optimizer: a pair of functions `init` and `update`: one of `jaxmlp.fitting.optimizers`, or of optax.
 
     Returns:
@@ -69,7 +93,7 @@ def init_fit(params: Params, *, key: Array, optimizer: Any) -> FitState:
     Raises:
         TypeError: not a key; an optimizer that needs more than gradients, state and parameters.
     """
-    if params_of_many(params):
+    if is_ensemble(params):
         params, members = validate_members(params)
         keys = jax.random.split(validate_key(key), members)
         return jax.vmap(lambda params, key: init_fit(params, key=key, optimizer=optimizer))(params, keys)
@@ -95,26 +119,27 @@ def fit_epochs(
     criterion: Criterion = squared_error,
     metric: Metric | None = None,
 ) -> tuple[FitState, History]:
-    """Run epochs of mini-batches, each over all rows once in an order of its own.
+    """Run epochs of mini-batches; each epoch uses every row once, in a new order.
 
-    A batch's loss is the weighted mean over its rows. Rows of weight 0 do not train: they come after all others, and a
-    batch of nothing else changes nothing, the optimizer's state included; padding with such rows changes no batch. A
-    run stops, and its state stays as it is, once the validation loss has not fallen for `patience` epochs, or before
-    an epoch whose loss or parameters are not finite.
+    The loss of a batch is the weighted mean over its rows. Rows of weight 0 do not train: they come after all others,
+    and a batch of such rows changes nothing, not even the state of the optimizer, so padding with them changes no
+    batch. A run stops, and its state stays as it is, once the validation loss has not improved for `patience` epochs,
+    or before an epoch whose loss or parameters are not finite.
 
     Arguments:
         state: of `init_fit`, or of earlier epochs.
-        x: (n, fan_in).
-        y: (n, outputs).
-        sample_weight: (n,), or None for all ones.
-        validation_sample_weight: (n,), the weights of the same rows in validation loss and metric; None for neither.
-        optimizer: the one that `state` was made with; static, so build it once.
-        epochs: at most how many more to run.
-        batch_size: rows a step; None for all of them, in their own order.
-        patience: epochs without a lower validation loss after which to stop; None for never.
-        activation: one for all hidden layers, or a tuple, one each.
+        x: (n, fan_in) inputs.
+        y: (n, outputs) targets.
+        sample_weight: (n,) weights of the rows in training; None for all ones.
+        validation_sample_weight: (n,) weights of the same rows in validation; None for no validation.
+        optimizer: the one that `state` was made with; static under jit, so build it once.
+        epochs: number of epochs to run, at most.
+        batch_size: rows a step; None for all rows, in their own order.
+        patience: number of epochs without a lower validation loss after which to stop; None for never.
+        activation: one for all hidden layers, or a tuple with one for each.
         criterion: the loss of a row.
-        metric: predictions, targets (n, outputs) and weights (n,) to a scalar; None for the criterion's usual one.
+        metric: maps predictions, targets (both (n, outputs)) and weights (n,) to a scalar; None for the metric of the
+            criterion, which a custom criterion does not have.
 
     Returns:
         The state after the last epoch, and the `History` of these epochs.
@@ -129,24 +154,23 @@ def fit_epochs(
     patience = None if patience is None else validate_count("patience", patience, at_least=1)
     dtype = params_dtype(state.params)
     x, y = as_array("x", x, dtype), as_array("y", y, dtype)
-    validation = None
+    data = FitData(x, y, None if sample_weight is None else as_array("sample_weight", sample_weight, dtype))
     if validation_sample_weight is not None:
-        validation = (x, y, as_array("validation_sample_weight", validation_sample_weight, dtype))
+        weight = as_array("validation_sample_weight", validation_sample_weight, dtype)
+        data = data._replace(x_valid=x, y_valid=y, valid_weight=weight)
     state, history = run_epochs(
-        state, x, y, sample_weight, validation, epochs, optimizer=optimizer, batch_size=batch_size, patience=patience,
-        activation=activation, criterion=criterion, metric=metric,
+        state, data, epochs, optimizer=optimizer, batch_size=batch_size, patience=patience, activation=activation,
+        criterion=criterion, metric=metric or default_metric(criterion),
     )  # fmt: skip
-    return state, jax.tree.map(lambda values: values[:epochs], history)
+    return state, jax.tree.map(lambda values: values[..., :epochs], history)
 
 
 def run_epochs(
     state: FitState,
-    x: Any,
-    y: Any,
-    weights: ArrayLike | None,
-    validation: tuple[Any, Any, Any] | None,
+    data: FitData,
     epochs: int | Array,
     *,
+    fold: ArrayLike | None = None,
     optimizer: Any,
     batch_size: int | None,
     patience: ArrayLike | None,
@@ -155,88 +179,114 @@ def run_epochs(
     metric: Metric | None,
     tolerance: ArrayLike = 0.0,
     l2: ArrayLike | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[FitState, History]:
-    """`fit_epochs` with validation rows (x, y, weights) of their own, and a history of at least `CAPACITY` epochs.
+    """Run `fit_epochs` for one network or an ensemble; the history has at least `CAPACITY` entries an epoch.
 
     One program serves all numbers of epochs up to that, and another all up to the next power of two; a traced number
-    must not be above it. Patience waits for the validation loss, or without validation for the training loss; to
-    count, it must fall by more than `tolerance`. `l2` is that of `train_epoch`. These three are traced. A state whose
-    leaves have members in front is an ensemble.
+    must not exceed it. `epochs`, `patience`, `tolerance` and `l2` are traced: other values do not recompile.
+
+    Arguments:
+        state: of one network or, with a leading member axis, of an ensemble.
+        data: the rows; their dtype is that of the network.
+        epochs: number of epochs to run, at most.
+        fold: (members,) int32: member k uses `data` at `fold[k]`; None for data without an axis of folds.
+        optimizer: as in `fit_epochs`, and so are all arguments without an explanation.
+        batch_size: rows a step.
+        patience: it waits for the validation loss, or without validation for the training loss.
+        activation: one for all hidden layers, or a tuple with one for each.
+        criterion: the loss of a row.
+        metric: None for none.
+        tolerance: the loss must improve by more than this, or the epoch counts as one without a lower loss.
+        l2: the penalty of `train_epoch`.
+        mesh: the mesh of `split_members`, if it has split state and fold, and copied data.
+
+    Returns:
+        The state, and the history, NaN where no epoch was run.
     """
     capacity = CAPACITY if isinstance(epochs, Array) else max(CAPACITY, 1 << (epochs - 1).bit_length())
-    if not isinstance(activation, tuple):
-        validate_choice("activation", activation, Activation, ACTIVATIONS)
-    validate_choice("criterion", criterion, Criterion, CRITERIA)
+    validate_statics({"activation": activation, "criterion": criterion})
     batch_size = None if batch_size is None else validate_count("batch_size", batch_size, at_least=1)
-    weights = None if weights is None else as_array("sample_weight", weights, params_dtype(state.params))
-    return _run(
-        state, x, y, weights, validation, epochs, patience, tolerance, l2, optimizer, capacity, batch_size,
-        activation, criterion, metric or metric_of(criterion),
-    )  # fmt: skip
+    statics = _Statics(capacity, optimizer, batch_size, activation, criterion, metric)
+    return _run(state, fold, data, epochs, patience, tolerance, l2, statics, mesh)
 
 
 def running(state: FitState, last: ArrayLike, patience: ArrayLike | None) -> Any:
-    """Whether there is an epoch to come, none beyond `last`."""
+    """Return whether a run has another epoch to do, none after `last`."""
     going = (state.epoch < last) & ~state.diverged
     return going if patience is None else going & (state.waited < patience)
 
 
-@partial(jax.jit, static_argnums=(9, 10, 11, 12, 13, 14))
-def _run(state, *arguments):
-    def one(state):
-        return _run_one(state, *arguments)
-
-    if state.epoch.ndim == 0:
-        return one(state)
-    # On the CPU one member after another, as in ensembles.py.
-    return lax.platform_dependent(state, cpu=partial(lax.map, one), default=jax.vmap(one))
+def empty_history(state: FitState, data: FitData, metric: Metric | None, epochs: int = 0) -> History:
+    """Return a NumPy history of so many epochs, all NaN, with the fields that a run with such data and metric has."""
+    values: Any = np.full((*state.epoch.shape, epochs), np.nan, state.best_loss.dtype)
+    has_validation = data.x_valid is not None
+    return History(values, values if has_validation else None, values if has_validation and metric else None)
 
 
-def _run_one(
-    state, x, y, weights, validation, epochs, patience, tolerance, l2, optimizer, capacity, batch_size, activation,
-    criterion, metric,
-):  # fmt: skip
-    _, x, y, weights, activation = validate(state.params, x, y, weights, activation, criterion)
-    valid: Any = None if validation is None else validate_data(state.params, *validation)
+def default_metric(criterion: Criterion) -> Metric | None:
+    """Return the metric of a built-in criterion, None for a custom one."""
+    return metric_of(criterion) if criterion in CRITERIA.values() else None
+
+
+@partial(jax.jit, static_argnums=(7, 8))
+def _run(state, fold, data, epochs, patience, tolerance, l2, statics, mesh):
+    def run_member(own, shared):
+        state, fold = own
+        data, *numbers = shared
+        if fold is not None:
+            data = jax.tree.map(lambda rows: rows[fold], data)
+        return _run_member(state, data, numbers, statics)
+
+    own, shared = (state, fold), (data, epochs, patience, tolerance, l2)
+    return run_member(own, shared) if state.epoch.ndim == 0 else map_members(run_member, own, shared, mesh)
+
+
+def _run_member(state, data, numbers, statics):
+    epochs, patience, tolerance, l2 = numbers
+    criterion, metric = statics.criterion, statics.metric
+    _, x, y, c, f = validate(state.params, data.x, data.y, data.sample_weight, statics.activation, criterion)
+    valid = None
+    if data.x_valid is not None:
+        valid = validate_data(state.params, data.x_valid, data.y_valid, data.valid_weight)
     first = state.epoch
-    last = first + epochs
 
     def epoch(carry):
         state, history = carry
-        key, number = jax.random.fold_in(state.key, state.epoch), state.epoch + 1
+        key = jax.random.fold_in(state.key, state.epoch)
         params, opt_state, loss = train_epoch(
-            state.params, state.opt_state, key, x, y, weights,
-            optimizer=optimizer, batch_size=batch_size, activation=activation, criterion=criterion, l2=l2,
+            state.params, state.opt_state, key, x, y, c, f, criterion,
+            optimizer=statics.optimizer, batch_size=statics.batch_size, l2=l2,
         )  # fmt: skip
         finite = jnp.isfinite(loss) & _all_finite(params)
-        best_params, best_epoch, validation_loss, reached = params, number, None, None
-        watched = state.best_loss if patience is None else loss
+        validation_loss, value = None, None
         if valid is not None:
-            validation_loss, reached = evaluate(
-                params, *valid, activation=activation, criterion=criterion, metric=metric
-            )
-            better = validation_loss < state.best_loss
-            best_params, best_epoch = chosen(better, (params, number), (state.best_params, state.best_epoch))
-            watched = validation_loss
-        fell = watched < state.best_loss - jnp.asarray(tolerance, loss.dtype)
-        waited = jnp.where(fell, 0, state.waited + 1)
-        lowest = jnp.where(watched < state.best_loss, watched, state.best_loss)
-        after = FitState(params, opt_state, state.key, number, best_params, best_epoch, lowest, waited, state.diverged)
-        after = chosen(finite, after._replace(key=None), state._replace(key=None, diverged=~state.diverged))
-        measured = History(jnp.where(finite, loss, jnp.inf), validation_loss, reached)
-        history = jax.tree.map(lambda all, new: all.at[state.epoch - first].set(new), history, measured)
+            validation_loss, value = evaluate(params, *valid, f, criterion, metric)
+        after = _advance(state, params, opt_state, loss, validation_loss, patience, tolerance)
+        after = choose(finite, after._replace(key=None), state._replace(key=None, diverged=~state.diverged))
+        measured = History(jnp.where(finite, loss, jnp.inf), validation_loss, value)
+        history = jax.tree.map(lambda values, new: values.at[state.epoch - first].set(new), history, measured)
         return after._replace(key=state.key), history
 
-    unknown = jnp.full((capacity,), jnp.nan, x.dtype)
-    history = History(unknown, *((None, None) if valid is None else (unknown, unknown)))
-    # A while loop and no scan: the compiler cannot know its length, and so rounds one epoch as it rounds many; under
+    history = jax.tree.map(jnp.asarray, empty_history(state, data, metric, statics.capacity))
+    # Not a scan: the compiler does not know the length of a while loop, so one epoch is rounded as many are. Under
     # vmap it ends with the last member that runs, while those that stopped stay as they are.
+    last = first + epochs
     return lax.while_loop(lambda carry: running(carry[0], last, patience), epoch, (state, history))
 
 
-def params_of_many(params: Any) -> bool:
-    """Whether these are the parameters of an ensemble, to be checked as such."""
-    return bool(params) and isinstance(params, tuple) and getattr(getattr(params[0], "w", None), "ndim", 2) == 3
+def _advance(state, params, opt_state, loss, validation_loss, patience, tolerance):
+    """Return the state after an epoch that produced these finite parameters and losses."""
+    number = state.epoch + 1
+    best = params, number
+    watched = state.best_loss if patience is None else loss
+    if validation_loss is not None:
+        best = choose(validation_loss < state.best_loss, best, (state.best_params, state.best_epoch))
+        watched = validation_loss
+    improved = watched < state.best_loss - jnp.asarray(tolerance, loss.dtype)
+    waited = jnp.where(improved, 0, state.waited + 1)
+    lowest = jnp.where(watched < state.best_loss, watched, state.best_loss)
+    return FitState(params, opt_state, state.key, number, *best, lowest, waited, state.diverged)
 
 
 def _all_finite(params: Params) -> Array:

@@ -1,234 +1,141 @@
-"""The Python around `fit_epochs`: chunks of epochs, and between them progress, checkpoints, and a way out."""
+"""The training loop: chunks of epochs, and between them checkpoints, a time limit and Ctrl-C.
+
+Chunks of any length give the same result, so the loop adapts them to the speed of the machine.
+"""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import jax
 import numpy as np
-from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import require, validate_count, validate_data
-from jaxmlp.activations import Activation, relu
-from jaxmlp.criteria import Criterion, squared_error
+from jaxmlp.ensembles.members import join_members, split_members
 from jaxmlp.fitting.checkpoints import Checkpoint
-from jaxmlp.fitting.epochs import CAPACITY, FitState, History, init_fit, run_epochs, running
-from jaxmlp.fitting.metrics import Metric
-from jaxmlp.network import Params
+from jaxmlp.fitting.epochs import CAPACITY, FitData, FitState, History, run_epochs, running
 
-# A chunk has as many epochs as fit in so many seconds, so that progress moves and Ctrl-C is heard.
+# A chunk has as many epochs as fit in this many seconds, so that progress moves and Ctrl-C is answered.
 _SECONDS = 0.25
 
-# Drawn from with a number that no epoch has, for the rows that are put aside.
-_ASIDE = 2**32 - 1
+
+class Run(Protocol):
+    """A function that runs more epochs."""
+
+    def __call__(self, state: FitState, *, epochs: int) -> tuple[FitState, History]:
+        """Return the state after that many more epochs, and their history, NaN where no epoch was run."""
+        ...
 
 
-class FitResult(NamedTuple):
-    """What `fit` returns."""
+def prepare_run(state: FitState, data: FitData, *, fold: ArrayLike | None = None, **options: Any) -> Run:
+    """Put the data on the devices once, and return the `run` of `run_chunks`.
 
-    params: Params  # those of the lowest validation loss; without validation, the last
-    history: History  # of the epochs that were run, as NumPy arrays (epochs run,), or (members, epochs run)
-    best_epoch: Any  # the epoch of params, 0 for none: a number, or an array (members,)
-    stopped: Any  # why it ended: "epochs", "patience", "not finite" or "interrupted"; or a tuple of these
-    state: FitState  # from which `fit_epochs` goes on
-
-
-def fit(
-    params: Params,
-    x: ArrayLike,
-    y: ArrayLike,
-    sample_weight: ArrayLike | None = None,
-    *,
-    key: Array,
-    optimizer: Any,
-    epochs: int,
-    batch_size: int | None = None,
-    validation: float | tuple[ArrayLike, ...] | None = None,
-    patience: int | None = None,
-    activation: Activation | tuple[Activation, ...] = relu,
-    criterion: Criterion = squared_error,
-    metric: Metric | None = None,
-    progress: bool = False,
-    checkpoint: str | PathLike[str] | None = None,
-    resume: bool = False,
-    callback: Callable[[FitState, History], None] | None = None,
-) -> FitResult:
-    """Train on a table: mini-batches, any optimizer, validation, early stopping, checkpoints.
-
-    The same key gives the same bits on CPU, however the epochs are cut into chunks, stopped and resumed. Training ends
-    at a loss that is no longer finite: `stopped` is then "not finite", the parameters are the last (or best) finite
-    ones, and the epoch that failed is the last of the history, with an infinite loss.
-
-    An ensemble is trained as one program, `vmap(fit_epochs)`; each member stops by itself. Member k shuffles its rows
-    by `jax.random.split(key, members)[k]`; the rows put aside are the same for all.
+    Members of an ensemble are split over the CPU devices; the states that go in and come out have no padding.
 
     Arguments:
-        params: the network to start from, as `init_params` draws it, or many, as `init_ensemble` does.
-        x: (n, fan_in); standardise the columns.
-        y: (n, outputs).
-        sample_weight: (n,), or None for all ones.
-        key: a key of `jax.random.key`: the order of the rows in each epoch, and which are put aside for validation.
-        optimizer: `jaxmlp.adam()`, or another of `jaxmlp.fitting.optimizers` or of optax.
-        epochs: at most how many to run.
-        batch_size: rows a step; None for all of them.
-        validation: the share of rows to put aside, between 0 and 1; or rows of their own, (x, y) or (x, y, weights).
-        patience: epochs without a lower validation loss after which to stop; None for never.
-        activation: one for all hidden layers, or a tuple, one each.
-        criterion: the loss of a row.
-        metric: of `jaxmlp.fitting.metrics`, or your own; None for the criterion's usual one.
-        progress: show a bar on stderr, where that is a terminal.
-        checkpoint: a file to save the state in between chunks, at most once a second and in the end.
-        resume: go on from the checkpoint, if there is one.
-        callback: called with the state and the history so far after each chunk. Ctrl-C between and within chunks ends
-            the run as an epoch limit would, with `stopped` "interrupted".
+        state: of one network or an ensemble.
+        data: the rows, with an axis of folds if `fold` is given.
+        fold: (members,) int32, as in `run_epochs`.
+        options: the other keywords of `run_epochs`.
 
     Returns:
-        The parameters, the history, the best epoch, why it stopped, and the state.
-
-    Raises:
-        ValueError: a shape that does not fit; patience without validation; a share that leaves no row.
-        TypeError: not a key; an optimizer that needs more than gradients, state and parameters.
-        CheckpointError: a checkpoint that cannot be read or belongs to another run.
-        MissingDependencyError: tqdm or safetensors is needed and not installed.
+        `run(state, epochs=k)`.
     """
-    epochs = validate_count("epochs", epochs, at_least=0)
-    if patience is not None and validation is None:
-        raise ValueError("patience must be None without validation: it waits for the validation loss")
-    patience = None if patience is None else validate_count("patience", patience, at_least=1)
-    if resume and checkpoint is None:
-        raise ValueError("resume must be False without a checkpoint to resume from")
-    state = init_fit(params, key=key, optimizer=optimizer)
-    one = state.params if state.epoch.ndim == 0 else jax.tree.map(lambda leaf: leaf[0], state.params)
-    x, y, weights = validate_data(one, x, y, sample_weight)
-    data = (x, y, weights, None) if validation is None else _put_aside(one, key, x, y, weights, validation)
-    x, y, weights, aside = jax.device_put(data)  # not jnp.asarray, which holds a copy more on the way
-    run = partial(
-        run_epochs, x=x, y=y, weights=weights, validation=aside, optimizer=optimizer,
-        batch_size=batch_size, patience=patience, activation=activation, criterion=criterion, metric=metric,
-    )  # fmt: skip
+    if state.epoch.ndim == 0:
+        return partial(run_epochs, data=jax.device_put(data), **options)
+    members = state.epoch.shape[0]
+    # Not jnp.asarray, which holds one more copy on the way.
+    data = jax.device_put(split_members((state, fold), data, members)[1])
 
-    none: Any = np.empty((*state.epoch.shape, 0), one[0].w.dtype)
-    history = History(none, None, None) if validation is None else History(none, none, none)
-    saver = None
+    def run(state: FitState, *, epochs: int) -> tuple[FitState, History]:
+        (state, split_fold), split_data, mesh = split_members((state, fold), data, members)
+        results = run_epochs(state, split_data, epochs, fold=split_fold, mesh=mesh, **options)
+        return join_members(results, members)
+
+    return run
+
+
+def run_chunks(
+    run: Run,
+    state: FitState,
+    history: History,
+    *,
+    epochs: int,
+    patience: int | None,
+    checkpoint: Checkpoint | None = None,
+    on_chunk: Callable[[FitState, History], object] | None = None,
+    deadline: float | None = None,
+) -> tuple[FitState, History, bool]:
+    """Run epochs in chunks of about 0.25 s until something ends the run; an ensemble ends with its last member.
+
+    Arguments:
+        run: runs more epochs, as `prepare_run` returns.
+        state: of `init_fit`, or of earlier epochs.
+        history: of these epochs, NumPy arrays; `empty_history` at the start.
+        epochs: total number of epochs, those of `state` included.
+        patience: that of `run`.
+        checkpoint: saves state and history after a chunk, at most once a second, and at the end.
+        on_chunk: called after each chunk with the state and the history of all epochs so far.
+        deadline: the time of `time.monotonic()` after which no chunk starts; None for none.
+
+    Returns:
+        The state, the history of all epochs, and whether Ctrl-C ended the run.
+    """
+    length, done, interrupted = 1, int(np.max(state.epoch)), False
+    try:
+        while np.any(running(_counters(state), epochs, patience)):
+            start = time.monotonic()
+            if deadline is not None and start >= deadline:
+                break
+            following, measured = run(state, epochs=min(length, epochs - done))
+            _wait(measured.loss)
+            ended = np.asarray(following.epoch) + np.asarray(following.diverged)  # the epoch that diverged included
+            state, history = following, _extend(history, measured, int(np.max(ended)) - done)
+            done, now = int(np.max(state.epoch)), time.monotonic()
+            if checkpoint is not None:
+                checkpoint.save(state, history)
+            if on_chunk is not None:
+                on_chunk(state, history)
+            seconds = _SECONDS if deadline is None else min(_SECONDS, deadline - now)
+            length = _count_epochs(length, now - start, seconds)
+    except KeyboardInterrupt:
+        interrupted = True
     if checkpoint is not None:
-        about = {"batch_size": batch_size, "functions": _names(activation, criterion)}
-        saver = Checkpoint(checkpoint, about=about, data=(x, y, weights, aside, state))
-        if resume and saver.exists():
-            state, history = saver.load(state, history)
-    with _progress(epochs, shown=progress) as show:
-        try:
-            for now, measured in chunks(run, state, epochs, patience):
-                state, history = now, jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), history, measured)
-                if saver is not None:
-                    saver.save(state, history)
-                if callback is not None:
-                    callback(state, history)
-                show(state, history)
-        except KeyboardInterrupt:
-            pass
-    if saver is not None:
-        saver.save(state, history, now=True)
-    best_epoch = np.asarray(state.best_epoch)
-    return FitResult(
-        state.best_params,
-        history,
-        best_epoch if best_epoch.ndim else int(best_epoch),
-        _why(state, epochs, patience),
-        state,
-    )
+        checkpoint.save(state, history, now=True)
+    return state, history, interrupted
 
 
-def chunks(
-    run: Callable[..., tuple[FitState, History]], state: FitState, epochs: int, patience: int | None
-) -> Iterator[tuple[FitState, History]]:
-    """Run until something ends it; after each chunk, the state and what was measured.
-
-    With members in front of all that the state and the history hold, until the last of them has stopped.
-    """
-    length, done = 1, int(np.max(state.epoch))
-    while np.any(running(_on_host(state), epochs, patience)):
-        start = time.perf_counter()
-        state, measured = run(state, epochs=min(length, epochs - done))
-        _wait(measured.loss)
-        seconds = time.perf_counter() - start
-        ended = np.asarray(state.epoch) + np.asarray(state.diverged)  # the epoch that failed included
-        ran, done = int(np.max(ended)) - done, int(np.max(state.epoch))
-        yield state, jax.tree.map(lambda values: np.asarray(values)[..., :ran], measured)  # noqa: B023 (called at once)
-        length = paced(length, seconds, _SECONDS)
+def _count_epochs(length: int, elapsed: float, seconds: float) -> int:
+    """Return how many epochs take `seconds`, if `length` took `elapsed`: at least 1, and at most a history holds."""
+    return min(max(int(length * seconds / max(elapsed, 1e-9)), 1), CAPACITY)
 
 
-def paced(length: int, seconds: float, aim: float) -> int:
-    """How many epochs take `aim` seconds, if `length` took so many: at least one, and no more than a history holds."""
-    return min(max(int(length * aim / seconds), 1), CAPACITY)
+def _extend(history: History, measured: History, epochs: int) -> History:
+    """Append the first `epochs` epochs of what was measured."""
+    measured = jax.tree.map(lambda values: np.asarray(values)[..., :epochs], measured)
+    return jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), history, measured)
 
 
-def _on_host(state: FitState) -> FitState:
-    """Its counters as NumPy arrays, so that asking about them runs nothing on the device."""
+def _counters(state: FitState) -> FitState:
+    """Return the counters as NumPy arrays, so that comparing them runs nothing on the device."""
     epoch, waited, diverged = jax.device_get((state.epoch, state.waited, state.diverged))
     return state._replace(epoch=epoch, waited=waited, diverged=diverged)
 
 
-def _why(state: FitState, epochs: int, patience: int | None) -> Any:
-    """Why a run has ended, or each of many; what could go on was interrupted."""
-    state = _on_host(state)
+def why_ended(state: FitState, epochs: int, patience: int | None) -> str | tuple[str, ...]:
+    """Return why a run has ended, of an ensemble for each member; one that could continue was interrupted."""
+    state = _counters(state)
     waited = np.zeros_like(state.diverged) if patience is None else state.waited >= patience
     reasons = {"not finite": state.diverged, "patience": waited, "epochs": state.epoch >= epochs}
     why = np.select(list(reasons.values()), list(reasons), default="interrupted")
     return tuple(why.tolist()) if why.ndim else str(why)
 
 
-def _names(activation: Any, criterion: Criterion) -> list[str]:
-    functions = (*(activation if isinstance(activation, tuple) else (activation,)), criterion)
-    return [f"{each.fn.__module__}.{each.fn.__qualname__}" for each in functions if hasattr(each, "fn")]
-
-
 def _wait(array: Any) -> None:
-    """Wait for a result with Python awake, so that Ctrl-C is answered at once and not when the chunk is done."""
+    """Wait for a result with Python awake, so that Ctrl-C is answered at once and not at the end of the chunk."""
     start = time.perf_counter()
     while not array.is_ready():
-        # Too late by a sixteenth of what it took, at most; and by no more than anybody sees.
+        # Poll so that the end is noticed at most 1/16 of the run time, or 10 ms, late.
         time.sleep(min(max((time.perf_counter() - start) / 16, 2e-5), 0.01))
     array.block_until_ready()
-
-
-def _put_aside(params: Params, key: Array, x: Any, y: Any, weights: Any, validation: Any) -> tuple[Any, Any, Any, Any]:
-    """The rows to train on and those to validate with, both (x, y, weights)."""
-    if isinstance(validation, tuple):
-        if len(validation) not in (2, 3):
-            raise ValueError(f"validation must hold x, y and perhaps weights; got {len(validation)} arrays")
-        x_valid, y_valid, c = validate_data(params, *validation, *(None,) * (3 - len(validation)))
-        return x, y, weights, (x_valid, y_valid, np.ones(x_valid.shape[0], x.dtype) if c is None else c)
-    n = x.shape[0]
-    aside = round(n * validation)
-    if not (0 < validation < 1 and 0 < aside < n):
-        raise ValueError(f"validation must be a share that leaves rows on both sides; got {validation} of {n} rows")
-    order = np.asarray(jax.random.permutation(jax.random.fold_in(key, _ASIDE), n))
-    valid, train = np.sort(order[:aside]), np.sort(order[aside:])
-    c = np.ones(n, x.dtype) if weights is None else weights
-    return x[train], y[train], None if weights is None else weights[train], (x[valid], y[valid], c[valid])
-
-
-@contextmanager
-def _progress(epochs: int, *, shown: bool) -> Iterator[Callable[[FitState, History], None]]:
-    """A function that shows how far a run is: on stderr, where that is a terminal."""
-    if not shown:
-        yield lambda state, history: None
-        return
-    with require("tqdm", extra="tables").tqdm(total=epochs, unit="epoch", disable=None) as bar:
-
-        def show(state, history):
-            bar.set_postfix({k: _last(v) for k, v in history._asdict().items() if v is not None}, refresh=False)
-            bar.update(int(np.max(state.epoch)) - bar.n)
-
-        yield show
-
-
-def _last(values: np.ndarray) -> str:
-    """What was measured last, on average over the members that still run."""
-    last = np.atleast_1d(values[..., -1]).astype(np.float64)
-    last = last[~np.isnan(last)]
-    return f"{last.mean():.4g}" if len(last) else "nan"

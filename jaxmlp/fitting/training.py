@@ -1,0 +1,191 @@
+"""`fit`: training on real data with validation, early stopping, progress and checkpoints."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from os import PathLike
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxmlp._validation import require, validate_count, validate_data, validate_statics
+from jaxmlp.activations import Activation, relu
+from jaxmlp.criteria import Criterion, squared_error
+from jaxmlp.ensembles.members import is_ensemble
+from jaxmlp.fitting.checkpoints import Checkpoint
+from jaxmlp.fitting.epochs import FitData, FitState, History, default_metric, empty_history, init_fit
+from jaxmlp.fitting.loop import prepare_run, run_chunks, why_ended
+from jaxmlp.fitting.metrics import Metric
+from jaxmlp.network import Params
+
+# A number that no epoch has: from it the key draws the validation rows.
+_VALIDATION = 2**32 - 1
+
+
+class FitResult(NamedTuple):
+    """What `fit` returns; of an ensemble, all but `stopped` have a leading member axis."""
+
+    params: Params  # The network of the lowest validation loss; without validation, the last.
+    history: History  # Measurements of the epochs that were run, NumPy arrays (epochs run,).
+    best_epoch: int | np.ndarray  # The epoch of `params`; 0 for none.
+    stopped: str | tuple[str, ...]  # "epochs", "patience", "not finite" or "interrupted"; a tuple, one for each member.
+    state: FitState  # The state from which `fit_epochs` continues.
+
+    def __repr__(self) -> str:
+        sizes = "-".join(str(layer.w.shape[-2]) for layer in self.params) + f"-{self.params[-1].w.shape[-1]}"
+        if is_ensemble(self.params):
+            network = f"{len(self.params[0].w)} networks {sizes}"
+            reasons = ", ".join(f"{reason!r}: {self.stopped.count(reason)}" for reason in sorted(set(self.stopped)))
+            best, stopped = f"{np.min(self.best_epoch)} to {np.max(self.best_epoch)}", f"{{{reasons}}}"
+        else:
+            network, best, stopped = f"network {sizes}", str(self.best_epoch), repr(self.stopped)
+        measured = {name: last_mean(values) for name, values in self.history._asdict().items() if values is not None}
+        last = ", ".join(f"{name}={value}" for name, value in measured.items())
+        epochs = self.history.loss.shape[-1]
+        return f"FitResult({network}, {epochs} epochs, best_epoch={best}, stopped={stopped}, last epoch: {last})"
+
+
+def fit(
+    params: Params,
+    x: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    *,
+    key: Array,
+    optimizer: Any,
+    epochs: int,
+    batch_size: int | None = None,
+    validation: float | tuple[ArrayLike, ...] | None = None,
+    patience: int | None = None,
+    activation: Activation | tuple[Activation, ...] = relu,
+    criterion: Criterion = squared_error,
+    metric: Metric | None = None,
+    progress: bool = False,
+    checkpoint: str | PathLike[str] | None = None,
+    resume: bool = False,
+    callback: Callable[[FitState, History], object] | None = None,
+) -> FitResult:
+    """Train with mini-batches, any optimizer, validation, early stopping and checkpoints.
+
+    This is a Python loop around `fit_epochs`. The same key gives the same bits on a CPU, however often the run is
+    stopped and resumed. Training ends at a loss that is not finite: `stopped` is then "not finite", the parameters are
+    the last (or best) finite ones, and the failed epoch is the last of the history, with an infinite loss.
+
+    An ensemble is trained as one program, split over the CPU devices; each member stops by itself. Member k shuffles
+    its rows by `jax.random.split(key, members)[k]`; the validation rows are the same for all.
+
+    Arguments:
+        params: the network to start from, as `init_params` returns, or an ensemble, as `init_ensemble` returns.
+        x: (n, fan_in) inputs; standardize the columns.
+        y: (n, outputs) targets.
+        sample_weight: (n,) weights of the rows; None for all ones.
+        key: a key of `jax.random.key`; it draws the order of the rows in each epoch, and the validation rows.
+        optimizer: `jaxmlp.adam()`, or another of `jaxmlp.fitting.optimizers` or of optax.
+        epochs: number of epochs, at most.
+        batch_size: rows a step; None for all.
+        validation: the fraction of rows to hold out for validation, between 0 and 1; or separate validation rows,
+            (x, y) or (x, y, sample_weight).
+        patience: number of epochs without a lower validation loss after which to stop; None for never.
+        activation: one for all hidden layers, or a tuple with one for each.
+        criterion: the loss of a row.
+        metric: of `jaxmlp.fitting.metrics`, or a custom one, measured on the validation rows; None for the metric of
+            the criterion, which a custom criterion does not have.
+        progress: show a progress bar on stderr, if that is a terminal.
+        checkpoint: a file to save the run in, at most once a second and at the end.
+        resume: continue from the checkpoint, if there is one.
+        callback: called about four times a second with the state and the history so far. Ctrl-C ends the run as an
+            epoch limit would, with `stopped` "interrupted".
+
+    Returns:
+        The parameters, the history, the best epoch, why the run stopped, and the state.
+
+    Raises:
+        ValueError: a shape that does not fit; patience without validation; a fraction that leaves no rows.
+        TypeError: not a key; an optimizer that needs more than gradients, state and parameters.
+        CheckpointError: a checkpoint that cannot be read or belongs to another run.
+        MissingDependencyError: tqdm or safetensors is needed and not installed.
+    """
+    epochs = validate_count("epochs", epochs, at_least=0)
+    if patience is not None and validation is None:
+        raise ValueError("patience must be None without validation: it waits for the validation loss")
+    patience = None if patience is None else validate_count("patience", patience, at_least=1)
+    if resume and checkpoint is None:
+        raise ValueError("resume must be False without a checkpoint to resume from")
+    validate_statics({"activation": activation, "criterion": criterion})
+    state = init_fit(params, key=key, optimizer=optimizer)
+    network = jax.tree.map(lambda leaf: leaf[0], state.params) if state.epoch.ndim else state.params
+    data = _split_rows(network, key, FitData(*validate_data(network, x, y, sample_weight)), validation)
+    metric = metric or default_metric(criterion)
+    saver = None
+    if checkpoint is not None:
+        about = {"batch_size": batch_size, "functions": _names(activation, criterion)}
+        saver = Checkpoint(checkpoint, about=about, data=(data, state))
+    run = prepare_run(
+        state, data, optimizer=optimizer, batch_size=batch_size, patience=patience, activation=activation,
+        criterion=criterion, metric=metric,
+    )  # fmt: skip
+    history = empty_history(state, data, metric)
+    if saver is not None and resume and saver.exists():
+        state, history = saver.load(state, history)
+    with _progress(epochs, shown=progress) as show:
+
+        def on_chunk(state: FitState, history: History) -> None:
+            if callback is not None:
+                callback(state, history)
+            show(state, history)
+
+        state, history, _ = run_chunks(
+            run, state, history, epochs=epochs, patience=patience, checkpoint=saver, on_chunk=on_chunk
+        )
+    best_epoch = np.asarray(state.best_epoch)
+    best_epoch = best_epoch if best_epoch.ndim else int(best_epoch)
+    return FitResult(state.best_params, history, best_epoch, why_ended(state, epochs, patience), state)
+
+
+def last_mean(values: np.ndarray) -> str:
+    """Return the last measurement, averaged over the members that still ran, in four digits."""
+    last = np.atleast_1d(values[..., -1:]).astype(np.float64)
+    last = last[~np.isnan(last)]
+    return f"{last.mean():.4g}" if last.size else "nan"
+
+
+def _split_rows(params: Params, key: Array, data: FitData, validation: Any) -> FitData:
+    """Return the rows to train with and those to validate with."""
+    x, y, c = data.x, data.y, data.sample_weight
+    if validation is None:
+        return data
+    if isinstance(validation, tuple):
+        if len(validation) not in (2, 3):
+            raise ValueError(f"validation must hold x, y and perhaps sample_weight; got {len(validation)} arrays")
+        return FitData(x, y, c, *validate_data(params, *validation, *(None,) * (3 - len(validation))))
+    n = x.shape[0]
+    held_out = round(n * validation)
+    if not (0 < validation < 1 and 0 < held_out < n):
+        raise ValueError(f"validation must be a fraction that leaves rows on both sides; got {validation} of {n} rows")
+    order = np.asarray(jax.random.permutation(jax.random.fold_in(key, _VALIDATION), n))
+    valid, train = np.sort(order[:held_out]), np.sort(order[held_out:])
+    c_train, c_valid = (None, None) if c is None else (c[train], c[valid])
+    return FitData(x[train], y[train], c_train, x[valid], y[valid], c_valid)
+
+
+def _names(activation: Activation | tuple[Activation, ...], criterion: Criterion) -> list[str]:
+    activations = activation if isinstance(activation, tuple) else (activation,)
+    return [f"{function.fn.__module__}.{function.fn.__qualname__}" for function in (*activations, criterion)]
+
+
+@contextmanager
+def _progress(epochs: int, *, shown: bool) -> Iterator[Callable[[FitState, History], None]]:
+    """Return a function that shows the progress of a run on stderr, if that is a terminal."""
+    if not shown:
+        yield lambda state, history: None
+        return
+    with require("tqdm", extra="tables").tqdm(total=epochs, unit="epoch", disable=None) as bar:
+
+        def show(state: FitState, history: History) -> None:
+            measured = {name: last_mean(values) for name, values in history._asdict().items() if values is not None}
+            bar.set_postfix(measured, refresh=False)
+            bar.update(int(np.max(state.epoch)) - bar.n)
+
+        yield show
