@@ -51,12 +51,13 @@ if TYPE_CHECKING:
     from jaxmlp.fitting import save_state as save_state
     from jaxmlp.fitting import sgd as sgd
 
-    # Models and the choice among them.
+    # Models of arrays and of tables, and the choice among networks.
     from jaxmlp.models import Model as Model
     from jaxmlp.models import load_model as load_model
     from jaxmlp.models import predict as predict
     from jaxmlp.models import predict_with_std as predict_with_std
     from jaxmlp.models import save_model as save_model
+    from jaxmlp.pipeline import fit_table as fit_table
     from jaxmlp.selection import CrossValidation as CrossValidation
     from jaxmlp.selection import cross_validate as cross_validate
 
@@ -73,6 +74,7 @@ _FOLDERS = {
         *("load_state", "save_state", "sgd"),
     ),
     "models": ("Model", "load_model", "predict", "predict_with_std", "save_model"),
+    "pipeline": ("fit_table",),
     "selection": ("CrossValidation", "cross_validate"),
     "verification": ("GradientError", "GradientReport", "check_network"),
     "export": (),

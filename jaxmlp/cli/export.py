@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
         "--platforms",
         type=_platforms,
         default=("cpu", "cuda", "tpu"),
-        help="names of cpu, cuda, rocm, tpu (default: cpu,cuda,tpu)",
+        help="platforms to run on, of cpu, cuda, rocm, tpu",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         model = load_model(args.model)
         exported = export_model(model, platforms=args.platforms)
     with report_errors(args.model, code=1):
-        write_bytes(out, exported.serialize())
+        write_bytes(out, bytes(exported.serialize()))
     group, recipe = model.groups[0], model.recipe
     names = [f"x{k + 1}" for k in range(group.sizes[0])] if recipe is None else recipe.input_names()
     classes = [] if recipe is None else [str(name) for name in recipe.classes]

@@ -45,8 +45,8 @@ def export_predict(
 ) -> "Exported":
     """Export the prediction of a network for any number of rows, with its parameters inside.
 
-    The exported function is `y_mean + y_scale * criterion.predict(forward(params, (x - x_mean) / x_scale))`, in the dtype of
-    the network.
+    The exported function is `y_mean + y_scale * criterion.predict(forward(params, (x - x_mean) / x_scale))`, in the
+    dtype of the network.
 
     Arguments:
         params: the network, or an ensemble, whose members' predictions are averaged.

@@ -28,7 +28,7 @@ def export_model(model: Model, *, platforms: Sequence[str] = ("cpu", "cuda", "tp
         platforms: as in `export_predict`.
 
     Returns:
-        A `jax.export.Exported`: its `call` takes x (n, fan_in) and returns predictions (n, outputs) in the target's unit.
+        A `jax.export.Exported`: its `call` takes x (n, fan_in) and returns predictions (n, outputs).
 
     Raises:
         ValueError: an unknown platform.

@@ -1,8 +1,8 @@
 """A model on disk: one safetensors file, format 2.
 
 Its arrays are named `groups.0.layers.0.w`, `groups.0.layers.0.b`, …; everything else is one JSON object in its
-metadata, `About`. (One object, because safetensors writes several in an undefined order: equal models are equal files.) Reading a
-model runs nothing that the file holds.
+metadata, `About`. (One object, because safetensors writes several in an undefined order: equal models are equal files.)
+Reading a model runs nothing that the file holds.
 """
 
 import itertools

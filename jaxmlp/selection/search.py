@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,11 @@ from jax import Array
 from jaxmlp.activations import Activation
 from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles import init_ensemble
-from jaxmlp.ensembles.members import join_members, split_members
 from jaxmlp.ensembles.prediction import predict_members
 from jaxmlp.fitting.checkpoints import Checkpoint
 from jaxmlp.fitting.defaults import Candidate
-from jaxmlp.fitting.epochs import FitState, History, init_fit, run_epochs
-from jaxmlp.fitting.loop import run_chunks
+from jaxmlp.fitting.epochs import FitState, History, empty_history, init_fit
+from jaxmlp.fitting.loop import Run, prepare_run, run_chunks
 from jaxmlp.fitting.optimizers import OPTIMIZERS
 from jaxmlp.fitting.scaling import absorb
 from jaxmlp.network import Params
@@ -44,7 +42,12 @@ class Search:
     @property
     def members(self) -> int:
         """Number of networks of a candidate."""
-        return self.prepared.x_test.shape[0] * self.seeds
+        return len(self.fold)
+
+    @property
+    def fold(self) -> np.ndarray:
+        """The fold of each network, (members,) int32."""
+        return np.repeat(np.arange(len(self.prepared.x_test), dtype=np.int32), self.seeds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,14 +91,14 @@ def train_candidate(
         StorageError: the checkpoint cannot be written or read, or belongs to another run.
     """
     state, run = _start(search, candidate)
-    saver = None
+    history, saver = empty_history(state, search.prepared.data, None), None
     if checkpoint is not None:
         saver = Checkpoint(checkpoint, about=about or {}, data=(search.prepared.data, state))
+        if resume and saver.exists():
+            state, history = saver.load(state, history)
     state, history, interrupted = run_chunks(
-        run, state, epochs=search.epochs, patience=search.patience, checkpoint=saver, resume=resume, on_chunk=on_chunk
+        run, state, history, epochs=search.epochs, patience=search.patience, checkpoint=saver, on_chunk=on_chunk
     )
-    state = join_members(state, search.members)
-    history = jax.tree.map(lambda values: values[: search.members], history)
     predictions = _predict_held_out(search, state)
     return Trained(jax.tree.map(np.asarray, state.best_params), predictions, history, interrupted)
 
@@ -126,7 +129,7 @@ def scale_members(search: Search, params: Params) -> Params:
     return absorb(params, inputs, targets)
 
 
-def _start(search: Search, candidate: Candidate) -> tuple[FitState, Callable[..., tuple[FitState, History]]]:
+def _start(search: Search, candidate: Candidate) -> tuple[FitState, Run]:
     """Return the state before the first epoch, split over devices, and the function that runs epochs."""
     data = search.prepared.data
     steps = search.epochs * -(-data.x.shape[1] // search.batch_size)
@@ -135,12 +138,10 @@ def _start(search: Search, candidate: Candidate) -> tuple[FitState, Callable[...
     )
     weights_key, rows_key = jax.random.split(search.key)
     params = _draw(search, weights_key)
-    fold = np.repeat(np.arange(data.x.shape[0], dtype=np.int32), search.seeds)
     state = init_fit(params, key=rows_key, optimizer=optimizer)
-    (state, fold), data, mesh = split_members((state, fold), data, search.members)
-    run = partial(
-        run_epochs, data=data, fold=fold, mesh=mesh, optimizer=optimizer, batch_size=search.batch_size,
-        patience=search.patience, activation=search.activation, criterion=search.criterion, metric=None,
+    run = prepare_run(
+        state, data, fold=search.fold, optimizer=optimizer, batch_size=search.batch_size, patience=search.patience,
+        activation=search.activation, criterion=search.criterion, metric=None,
     )  # fmt: skip
     return state, run
 
@@ -162,11 +163,10 @@ def _draw(search: Search, key: Array) -> Params:
 
 def _predict_held_out(search: Search, state: FitState) -> np.ndarray:
     """Return (n, outputs) the mean prediction of the seeds of each fold, for the rows that the fold holds out."""
-    prepared, folds = search.prepared, search.prepared.x_test.shape[0]
-    fold = np.repeat(np.arange(folds, dtype=np.int32), search.seeds)
+    prepared, folds = search.prepared, len(search.prepared.x_test)
     predictions = np.asarray(
         predict_members(
-            state.best_params, prepared.x_test, fold, activation=search.activation, criterion=search.criterion
+            state.best_params, prepared.x_test, search.fold, activation=search.activation, criterion=search.criterion
         ),
         np.float64,
     )
