@@ -16,10 +16,10 @@ from jaxmlp.ensembles import init_ensemble
 from jaxmlp.ensembles.prediction import predict_members
 from jaxmlp.fitting.checkpoints import Checkpoint
 from jaxmlp.fitting.defaults import Candidate
-from jaxmlp.fitting.epochs import FitState, History, empty_history, init_fit
 from jaxmlp.fitting.loop import Run, prepare_run, run_chunks
 from jaxmlp.fitting.optimizers import OPTIMIZERS
 from jaxmlp.fitting.scaling import absorb
+from jaxmlp.fitting.state import FitState, History, empty_history, init_fit
 from jaxmlp.network import Params
 from jaxmlp.selection.preparation import Prepared
 

@@ -1,21 +1,18 @@
-"""What both estimators are: scikit-learn's conventions on the outside, `run_epochs` within."""
+"""What both estimators are: scikit-learn's conventions on the outside, the training loop of `fit` within."""
 
 import itertools
 import warnings
-from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
 
 from jaxmlp._validation import require, validate_count
 from jaxmlp.criteria import Criterion
-from jaxmlp.fitting.batches import outputs_of
-from jaxmlp.fitting.epochs import FitState, History, init_fit, run_epochs
-from jaxmlp.fitting.loop import chunks
+from jaxmlp.ensembles.prediction import predict_mean_and_std
+from jaxmlp.fitting.loop import prepare_run, run_chunks
 from jaxmlp.fitting.metrics import Metric
+from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit
 from jaxmlp.network import Layer, Params
 from jaxmlp.sklearn import settings
 from jaxmlp.sklearn.rows import batches, filled, rounded
@@ -26,6 +23,9 @@ from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 from sklearn.model_selection import train_test_split  # noqa: E402
 from sklearn.utils import check_random_state, column_or_1d  # noqa: E402
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data  # noqa: E402
+
+# The attribute that keeps each measurement of a history.
+_CURVES = {"loss": "loss_curve_", "validation_loss": "validation_loss_curve_", "metric": "validation_scores_"}
 
 
 class Perceptron(BaseEstimator):
@@ -208,19 +208,19 @@ class Perceptron(BaseEstimator):
         n, batch_size = batches(len(X), self.batch_size)
         table = [filled(v, n) for v in (X, targets, weights)]
         if aside is not None:
-            aside = tuple(filled(v, rounded(len(v))) for v in aside)
-        state, table, aside = jax.device_put((state, table, aside), settings.device(self.device))
-        run = partial(
-            run_epochs, x=table[0], y=table[1], weights=table[2], validation=aside, optimizer=settings.optimizer(self),
-            batch_size=batch_size, patience=patience, activation=settings.activation(self.activation),
-            criterion=self._criterion(), metric=self._metric(),
+            table += [filled(v, rounded(len(v))) for v in aside]
+        state, data = jax.device_put((state, FitData(*table)), settings.device(self.device))
+        metric = self._metric()
+        run = prepare_run(
+            state, data, optimizer=settings.optimizer(self), batch_size=batch_size, patience=patience,
+            activation=settings.activation(self.activation), criterion=self._criterion(), metric=metric,
             tolerance=settings.number("tol", self.tol), l2=settings.number("alpha", self.alpha),
         )  # fmt: skip
-        try:
-            for now, measured in chunks(run, state, last, patience):
-                state = now
-                self._measured(measured)
-        except KeyboardInterrupt:
+        history = self._continue_history(empty_history(state, data, metric))
+        state, _, interrupted = run_chunks(
+            run, state, history, epochs=last, patience=patience, on_chunk=lambda _, history: self._record(history)
+        )
+        if interrupted:
             warnings.warn("training was interrupted; the weights are those after the last epochs", stacklevel=3)
         state = jax.device_get(state)
         if np.any(state.diverged):
@@ -235,12 +235,23 @@ class Perceptron(BaseEstimator):
         self._resume = {"opt_state": state.opt_state, "key": state.key, "epoch": state.epoch}
         return state
 
-    def _measured(self, history: History) -> None:
-        for name, values in zip(("loss_curve_", "validation_loss_curve_", "validation_scores_"), history, strict=True):
+    def _continue_history(self, empty: History) -> History:
+        """Return the history of the earlier epochs, empty for what they did not measure."""
+        curves = {name: getattr(self, curve) for name, curve in _CURVES.items()}
+        return empty._replace(
+            **{
+                name: np.asarray(curves[name], values.dtype) if curves[name] else values
+                for name, values in empty._asdict().items()
+                if values is not None
+            }
+        )
+
+    def _record(self, history: History) -> None:
+        seen = np.shape(self.loss_curve_)[-1]
+        for name, values in history._asdict().items():
             if values is not None:
-                so_far = getattr(self, name)
-                setattr(self, name, np.concatenate([so_far, values], axis=-1).tolist() if so_far else values.tolist())
-        for losses in np.asarray(history.loss).T:
+                setattr(self, _CURVES[name], values.tolist())
+        for losses in np.asarray(history.loss).T[seen:]:
             self.n_iter_ += 1
             if self.verbose:
                 print(f"Iteration {self.n_iter_}, loss = {np.nanmean(losses):.8f}")  # noqa: T201 (asked for)
@@ -251,20 +262,7 @@ class Perceptron(BaseEstimator):
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
         x = filled(X.astype(self.coefs_[0].dtype, copy=False), rounded(len(X)))
         params, x = jax.device_put((self._params(), x), settings.device(self.device))
-        predicted = predict_rows(params, x, settings.activation(self.activation), self._criterion())
+        activation, criterion = settings.activation(self.activation), self._criterion()
+        predicted = predict_mean_and_std(params, x, activation=activation, criterion=criterion)
         mean, deviation = (np.asarray(values, X.dtype)[: len(X)] for values in predicted)
         return mean, deviation
-
-
-@partial(jax.jit, static_argnums=(2, 3))
-def predict_rows(params: Params, x: Array, activation: Any, criterion: Criterion) -> tuple[Array, Array]:
-    """Mean and standard deviation over members, if there are any, of the predictions for rows x (n, fan_in)."""
-
-    def one(params):
-        return criterion.predict(outputs_of(params, x, activation))
-
-    if params[0].w.ndim == 2:
-        predictions = one(params)
-        return predictions, jnp.zeros_like(predictions)
-    predictions = lax.map(one, params)
-    return jnp.mean(predictions, axis=0), jnp.std(predictions, axis=0)
