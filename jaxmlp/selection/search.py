@@ -99,8 +99,8 @@ def train_candidate(
     state, history, interrupted = run_chunks(
         run, state, history, epochs=search.epochs, patience=search.patience, checkpoint=saver, on_chunk=on_chunk
     )
-    predictions = _predict_held_out(search, state)
-    return Trained(jax.tree.map(np.asarray, state.best_params), predictions, history, interrupted)
+    state = jax.device_get(state)  # a checkpoint is read there too, and predictions are the same bits
+    return Trained(state.best_params, _predict_held_out(search, state), history, interrupted)
 
 
 def measure_epoch(search: Search, candidate: Candidate, seconds: float = 0.5) -> float:
