@@ -62,6 +62,10 @@ class About:
     plan: dict[str, Any]
     checksum: int  # CRC-32 of the arrays and of everything else in this object.
 
+    def __post_init__(self) -> None:
+        if not self.groups:
+            raise ValueError("groups must hold at least one group")
+
 
 def save_model(model: Model, path: str | PathLike[str]) -> None:
     """Write a model to one safetensors file, complete or not at all.
