@@ -17,8 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import jaxmlp
+from jaxmlp.ensembles import prediction
 from jaxmlp.fitting import epochs
-from jaxmlp.sklearn import MLPClassifier, MLPRegressor, estimator, rows
+from jaxmlp.sklearn import MLPClassifier, MLPRegressor, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -44,11 +45,11 @@ TABLES = {
 @pytest.fixture(autouse=True, scope="module")
 def _quick_programs():
     """The checks compile a program for each shape of table they think of: without optimising, that is bearable."""
-    run, predict = epochs._run, estimator.predict_rows
-    epochs._run = jax.jit(run.__wrapped__, static_argnums=range(9, 15), compiler_options=QUICK)
-    estimator.predict_rows = jax.jit(predict.__wrapped__, static_argnums=(2, 3), compiler_options=QUICK)
+    run, predict = epochs._run, prediction._mean_and_std
+    epochs._run = jax.jit(run.__wrapped__, static_argnums=(7, 8), compiler_options=QUICK)
+    prediction._mean_and_std = jax.jit(predict.__wrapped__, static_argnums=(3, 4), compiler_options=QUICK)
     yield
-    epochs._run, estimator.predict_rows = run, predict
+    epochs._run, prediction._mean_and_std = run, predict
 
 
 def theirs(ours):
@@ -321,7 +322,7 @@ def test_only_another_shape_of_table_is_another_program():
         settings = {"random_state": 0, "max_iter": 3, "hidden_layer_sizes": (6,)} | settings
         model = MLPRegressor(**settings).fit(X[:n], Y[:n])
         model.predict(X[:n])
-        return epochs._run._cache_size(), estimator.predict_rows._cache_size()
+        return epochs._run._cache_size(), prediction._mean_and_std._cache_size()
 
     before = programs(40)
     settings = {"alpha": 1.0, "learning_rate_init": 0.1, "beta_1": 0.5, "tol": 0.1, "n_iter_no_change": 2}
