@@ -14,7 +14,7 @@ from helpers import assert_close, run
 import jaxmlp
 from jaxmlp.fitting.optimizers import OPTIMIZERS, Adam, Sgd, adam, optimizer_step, sgd, validate_optimizer
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 
 PARAMS = jaxmlp.init_params(jax.random.key(1), (3, 4, 1))
 SCHEDULE = optax.cosine_decay_schedule(0.02, 8)
