@@ -233,13 +233,6 @@ def test_partial_fit_by_another_solver_starts_its_memory_anew():
     assert len(model.loss_curve_) == 6
 
 
-def test_our_optimizers_are_pickled():
-    solver = pickle.loads(pickle.dumps(jaxmlp.adam(0.01, weight_decay=0.1)))
-    assert solver == jaxmlp.adam(0.02)
-    first = solver.init(jaxmlp.init_params(jax.random.key(0), (3, 32, 1)))
-    assert float(first.hyperparams["weight_decay"]) == pytest.approx(0.1)
-
-
 def test_any_loss_activation_and_optimizer():
     model = MLPRegressor(
         random_state=0, loss=jaxmlp.huber_loss, activation=(SINE, "gelu"), hidden_layer_sizes=(9, 4), solver=ADABELIEF,

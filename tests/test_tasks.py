@@ -10,7 +10,7 @@ import jaxmlp
 from jaxmlp.criteria import CRITERIA
 from jaxmlp.fitting.tasks import CRITERION_TASKS, TASKS, task_of
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 
 
 @pytest.mark.parametrize("name", CRITERIA)

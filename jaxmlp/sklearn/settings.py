@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxmlp._validation import validate_count
 from jaxmlp.activations import ACTIVATIONS, Activation, sigmoid
-from jaxmlp.sklearn import solvers
+from jaxmlp.fitting.optimizers import Adam, Sgd
 
 _ACTIVATIONS = {"logistic": sigmoid, **ACTIVATIONS}
 _NEVER = np.iinfo(np.int32).max
@@ -53,17 +53,9 @@ def optimizer(estimator: Any) -> Any:
     if rate == 0:
         raise ValueError("learning_rate_init must be above 0; got 0")
     if _named("solver", estimator.solver, {"adam": True, "sgd": False}):
-        return solvers.adam(
-            learning_rate=rate,
-            beta_1=number("beta_1", estimator.beta_1),
-            beta_2=number("beta_2", estimator.beta_2),
-            epsilon=number("epsilon", estimator.epsilon),
-        )
-    return solvers.sgd(
-        learning_rate=rate,
-        momentum=number("momentum", estimator.momentum),
-        nesterov=bool(estimator.nesterovs_momentum),
-    )
+        decays = {name: number(name, getattr(estimator, name)) for name in ("beta_1", "beta_2", "epsilon")}
+        return Adam(rate, **decays, epsilon_hat=True)
+    return Sgd(rate, momentum=number("momentum", estimator.momentum), nesterov=bool(estimator.nesterovs_momentum))
 
 
 def number(name: str, value: Any) -> float:
