@@ -120,7 +120,10 @@ def run(args: argparse.Namespace, table: Prepared, out: Path) -> int:
     note(f"{result.networks} networks, {seconds:.1f} s")
     if args.plot:
         title = f"{recipe.target}: {found['verdict']}"
-        write_figure(plots.verdict_figure(found, *_shown(recipe, result, y), title=title), args.plot)
+        write_figure(
+            plots.report_figure(found | {"constant": found["guess"]}, *_shown(recipe, result, y), title=title),
+            args.plot,
+        )
     return 0
 
 
@@ -186,7 +189,7 @@ def _groups(recipe: Recipe) -> list[range]:
 
 
 def _shown(recipe: Recipe, result: CrossValidation, y: np.ndarray) -> tuple[Any, Any, list[str] | None]:
-    """Targets, out-of-fold predictions and the names of classes, as `verdict_figure` draws them."""
+    """Targets, out-of-fold predictions and the names of classes, as `report_figure` draws them."""
     predictions = result.network.predictions
     if recipe.classes:
         names = [name.removeprefix("probability_") for name in recipe.output_columns()[:-1]]
