@@ -60,7 +60,7 @@ def params_dtype(params: Any) -> np.dtype:
 
 
 def as_array(name: str, value: Any, dtype: np.dtype) -> Array:
-    """Return a JAX array unchanged, to be cast while tracing; cast other values now, before jit wraps large integers."""
+    """Return a JAX array unchanged, to be cast while tracing; cast other values now: jit would wrap large integers."""
     if hasattr(value, "aval"):  # a faster isinstance(value, jax.Array)
         return value
     return cast(name, value, dtype)
