@@ -100,6 +100,11 @@ def validate_static(name: str, value: Any) -> Any:
     return value if isinstance(value, tuple) else validate_choice(name, value, Activation, ACTIVATIONS)
 
 
+def validate_statics(statics: dict[str, Any]) -> None:
+    """Validate several static arguments in place, before `jax.jit` hashes them."""
+    statics.update({name: validate_static(name, value) for name, value in statics.items()})
+
+
 def _validate_custom(name: str, function: Any, arguments: tuple[Any, ...], shape: tuple[int, ...]) -> None:
     """Trace a custom function: it must return an array of `shape` and of its argument's dtype."""
     try:

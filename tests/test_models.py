@@ -63,8 +63,8 @@ def test_a_prediction_is_the_weighted_mean_over_groups_of_networks_of_any_shape(
     wide, linear = problem((3, 4, 2), seed=1)[0], problem((3, 2), seed=2)[0]
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(problem((3, 4, 2), seed=seed)[0] for seed in (1, 3)))
     groups = (
-        Group(stacked, np.array([0.25, 0.25]), jaxmlp.tanh),
-        Group(jax.tree.map(lambda leaf: leaf[None], linear), np.array([0.5])),
+        Group(stacked, np.array([0.25, 0.25]), (jaxmlp.tanh,)),
+        Group(jax.tree.map(lambda leaf: leaf[None], linear), np.array([0.5]), ()),
     )
     outputs = [
         np.asarray(run(lambda p, x: jaxmlp.forward(p, x, activation=jaxmlp.tanh), params, X))
@@ -81,7 +81,7 @@ def test_inputs_are_scaled_in_float64_before_rounding_and_targets_after():
     seconds = 1.7e9 + np.arange(7)[:, None]
     encoding, target = learn_scaling(seconds), learn_scaling(1e9 + 3.0 * np.arange(7)[:, None])
     line = (jaxmlp.Layer(np.ones((1, 1, 1), np.float32), np.zeros((1, 1, 1), np.float32)),)
-    model = Model((Group(line, np.ones(1), encoding=encoding),), target=target)
+    model = Model((Group(line, np.ones(1), (), encoding),), target=target)
     np.testing.assert_allclose(predict(model, seconds)[:, 0] - 1e9, 3.0 * np.arange(7), atol=1e-5)
 
 
@@ -130,7 +130,9 @@ def test_the_standard_deviation_is_in_the_targets_unit_too():
     prices = []
     for k in range(3):
         network = jax.tree.map(lambda leaf, k=k: leaf[k : k + 1], group.params)
-        prices.append(predict(replace_groups(model, Group(network, np.ones(1), jaxmlp.tanh, group.encoding)), HOUSES))
+        prices.append(
+            predict(replace_groups(model, Group(network, np.ones(1), group.activation, group.encoding)), HOUSES)
+        )
     np.testing.assert_allclose(mean, np.mean(prices, axis=0), rtol=1e-5)
     np.testing.assert_allclose(std, np.std(prices, axis=0), rtol=1e-4)
 
@@ -211,7 +213,11 @@ def test_a_custom_function_must_be_passed(tmp_path):
         (lambda: predict(house_model(), {"rooms": [1]}), TableError, "no column 'city'"),
         (lambda: predict(house_model(), {"rooms": [1], "city": ["a", "b"]}), TableError, "cannot be used as a table"),
         (lambda: predict_with_std(Model(PARAMS), X), ValueError, "must be an ensemble"),
-        (lambda: Group(ensemble(), np.ones(2)), ValueError, r"weights must have shape \(members,\) = \(3,\)"),
+        (
+            lambda: Group(ensemble(), np.ones(2), (jaxmlp.relu,)),
+            ValueError,
+            r"weights must have shape \(members,\) = \(3,\)",
+        ),
         (lambda: Model((make_group(PARAMS), make_group(problem((4, 2))[0]))), ValueError, "same numbers of inputs"),
         (
             lambda: save_model(Model(PARAMS, report={"a": np.inf}), "x"),

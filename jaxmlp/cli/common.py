@@ -13,6 +13,7 @@ import jax
 
 from jaxmlp._validation import require
 from jaxmlp.plots import save_figure
+from jaxmlp.storage.json import make_finite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,16 +50,7 @@ def note(message: str) -> None:
 
 def print_json(result: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout; NaN and infinity become null."""
-    print(json.dumps(finite(result)))
-
-
-def finite(value: Any) -> Any:
-    """Return `value` with None in place of NaN and infinity, which JSON cannot hold."""
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    print(json.dumps(make_finite(result)))
 
 
 def validate_plot(path: str | None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import validate_choice, validate_count
+from jaxmlp._validation import validate_activations, validate_choice, validate_count
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
 from jaxmlp.fitting.defaults import (
@@ -267,7 +267,8 @@ def _compare(
     members = search.members
     return CrossValidation(
         group=Group(
-            scale_members(search, trained[best].params), np.full(members, 1 / members), search.activation,
+            scale_members(search, trained[best].params), np.full(members, 1 / members),
+            validate_activations(search.activation, len(search.hidden)),
             prepared.encoding,
         ),
         target=prepared.target,
