@@ -193,7 +193,7 @@ def test_a_custom_function_must_be_passed(tmp_path):
         load_model(path)
     with pytest.raises(StorageError, match="pass criterion="):
         load_model(path, activation=SINE)
-    assert load_model(path, activation=SINE, criterion=mine).groups[0].activation is SINE
+    assert load_model(path, activation=SINE, criterion=mine).groups[0].activation == (SINE,)
     save_model(Model(PARAMS), path)
     with pytest.raises(StorageError, match="activation must be relu, as saved, or not be passed"):
         load_model(path, activation=SINE)

@@ -17,7 +17,7 @@ REPORT = {
     ],
     "linear": {"score": 3.0, "standard_error": 0.3},
     "constant": {"score": 40.0, "standard_error": 0.4},
-    "columns": [{"name": f"x{k} " + "long" * k, "importance": 20.0 - k, "spread": 1.0} for k in range(20)],
+    "columns": [{"name": f"x{k} " + "long" * k, "importance": 20.0 - k, "std": 1.0} for k in range(20)],
 }
 
 

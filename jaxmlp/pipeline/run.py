@@ -22,6 +22,7 @@ from jaxmlp.selection import CrossValidation, permutation_importance
 from jaxmlp.selection.crossvalidation import Progress, prepare_search, run_search
 from jaxmlp.selection.search import Search, measure_epoch
 from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table
+from jaxmlp.tables.messages import count
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 MIN_ROWS = 6
 MAX_ROWS_COMPARED = 10**5  # Duplicates are counted up to this number of rows.
 TRAINING_SHARE = 0.85  # The share of the remaining time that is for training; the rest is for the report.
+
+
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +74,7 @@ def fit_table(
     checkpoint: str | PathLike[str] | None = None,
     resume: bool = False,
     progress: Progress | None = None,
-    on_note: Callable[[str], None] | None = None,
+    on_note: Note = lambda text: None,
 ) -> TableResult:
     """Find a model that predicts a column of a table from the others, and measure it on rows it was not trained on.
 
@@ -114,27 +118,32 @@ def fit_table(
         MissingDependencyError: polars or safetensors is not installed.
     """
     start = time.perf_counter()
-    notes = _Notes(on_note)
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        notes.append(text)
+        on_note(text)
+
     options = {"hidden": None if hidden is None else tuple(hidden), "activation": activation, "optimizer": optimizer}
     options |= {"epochs": epochs, "batch_size": batch_size, "patience": patience, "members": members}
     options = {name: value for name, value in options.items() if value is not None}
-    frame, recipe, x, y, rows = _read(table, target, task, tuple(drop), notes)
+    frame, recipe, x, y, rows = _read(table, target, task, tuple(drop), note)
     directory = None if checkpoint is None else Path(checkpoint)
     fixed = read_plan(plan) if isinstance(plan, Mapping) else plan
     if resume:
-        fixed = _read_stored_plan(directory, notes) or fixed
+        fixed = _read_stored_plan(directory, note) or fixed
     if fixed is None:
         full = full_plan(len(x), options, fast=fast, learning_rate=learning_rate, weight_decay=weight_decay)
         search = _prepare(x, y, recipe, full, seed)
         left = budget - (time.perf_counter() - start)
-        used = _reduce(full, search, left, notes, fixed_epochs=epochs is not None)
+        used = _reduce(full, search, left, note, fixed_epochs=epochs is not None)
         search = replace(search, epochs=used.epochs, patience=used.patience)
     else:
         used, conflicts = fixed, find_conflicts(fixed, options)
         if conflicts:
             raise ValueError(f"{', '.join(conflicts)} cannot be given: the plan has other values")
         search = _prepare(x, y, recipe, used, seed)
-    notes.add(_describe_plan(used, recipe))
+    note(_describe_plan(used, recipe))
     result = run_search(
         search, y, used.candidates, checkpoint=directory, about={"plan": used.to_json()}, resume=resume,
         progress=progress,
@@ -144,20 +153,7 @@ def fit_table(
     return _conclude(frame, recipe, result, x, y, rows, used, seed, tuple(notes), start)
 
 
-class _Notes(list[str]):
-    """Notes, each passed to a function as soon as it is added."""
-
-    def __init__(self, on_note: Callable[[str], None] | None):
-        super().__init__()
-        self._on_note = on_note
-
-    def add(self, text: str) -> None:
-        self.append(text)
-        if self._on_note is not None:
-            self._on_note(text)
-
-
-def _reduce(plan: Plan, search: Search, seconds: float, notes: _Notes, *, fixed_epochs: bool) -> Plan:
+def _reduce(plan: Plan, search: Search, seconds: float, note: Note, *, fixed_epochs: bool) -> Plan:
     """Return the plan that fits into the time, by the measured time of an epoch."""
     start = time.perf_counter()
     seconds_per_epoch = measure_epoch(search, plan.candidates[0])
@@ -165,12 +161,12 @@ def _reduce(plan: Plan, search: Search, seconds: float, notes: _Notes, *, fixed_
     reduced = fit_to_budget(plan, seconds_per_epoch, left, fixed_epochs=fixed_epochs)
     if reduced != plan:
         tried = f"{len(reduced.candidates)} of {len(plan.candidates)} settings, at most {reduced.epochs} epochs"
-        notes.add(f"Search reduced to fit the budget: {tried}")
+        note(f"Search reduced to fit the budget: {tried}")
     return reduced
 
 
 def _read(
-    table: Any, target: str, task: str | None, drop: tuple[str, ...], notes: _Notes
+    table: Any, target: str, task: str | None, drop: tuple[str, ...], note: Note
 ) -> tuple["DataFrame", Recipe, np.ndarray, np.ndarray, np.ndarray]:
     """Read a table and learn its recipe; return the rows that have a target, as a table, arrays, and indices."""
     frame = load_table(Path(table)) if isinstance(table, str | PathLike) else as_frame(table)
@@ -178,9 +174,9 @@ def _read(
     x, remarks = recipe.inputs(frame)
     y, has_target = recipe.targets(frame)
     for line in [*recipe.describe(), *remarks]:
-        notes.add(line)
+        note(line)
     if not has_target.all():
-        notes.add(f"Rows without a target, left out: {int((~has_target).sum())}")
+        note(f"Rows without a target, left out: {int((~has_target).sum())}")
     n = int(has_target.sum())
     if n < MIN_ROWS:
         raise TableError(f"{n} rows with a target; at least {MIN_ROWS} are needed to measure a model on held-out rows")
@@ -189,23 +185,23 @@ def _read(
     if n <= MAX_ROWS_COMPARED:
         duplicates = n - len(np.unique(np.concatenate([x, y], axis=1), axis=0))
         if duplicates > n / 20:
-            notes.add(f"{duplicates} of {n} rows are duplicates; in different folds they make the score optimistic")
+            note(f"{duplicates} of {n} rows are duplicates; in different folds they make the score optimistic")
     return frame, recipe, x, y, rows
 
 
-def _read_stored_plan(directory: Path | None, notes: _Notes) -> Plan | None:
+def _read_stored_plan(directory: Path | None, note: Note) -> Plan | None:
     """Return the plan of a checkpoint, if there is one."""
     if directory is None:
         raise ValueError("resume must be False without a checkpoint")
     path = directory / "candidate-0.safetensors"
     if not path.exists():
-        notes.add(f"{directory}: no checkpoint; starting a new search")
+        note(f"{directory}: no checkpoint; starting a new search")
         return None
     try:
         plan = read_plan(read_about(path)["plan"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: not the checkpoint of a table's search: {error}") from None
-    notes.add(f"Resuming from {directory}")
+    note(f"Resuming from {directory}")
     return plan
 
 
@@ -221,8 +217,8 @@ def _describe_plan(plan: Plan, recipe: Recipe) -> str:
     sizes = "-".join(map(str, (recipe.n_inputs, *plan.hidden, recipe.n_outputs)))
     folds = f"{plan.folds} folds" if plan.folds > 1 else "one hold-out"
     return (
-        f"Plan: networks {sizes}, {plan.activation}, {plan.optimizer}; {folds}, {len(plan.candidates)} settings, "
-        f"{plan.members} networks each; at most {plan.epochs} epochs, batches of {plan.batch_size}"
+        f"Plan: networks {sizes}, {plan.activation}, {plan.optimizer}; {folds}, {count(len(plan.candidates), 'setting')}, "
+        f"{count(plan.members, 'network')} each; at most {plan.epochs} epochs, batches of {plan.batch_size}"
     )
 
 

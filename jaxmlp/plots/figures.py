@@ -87,7 +87,7 @@ def report_figure(
     columns = report["columns"][:_MOST_COLUMNS]
     importance.barh(
         [_cut(column["name"], 32) for column in columns], [column["importance"] for column in columns],
-        xerr=[column["spread"] for column in columns], color=_BLUE, ecolor=_GREY, capsize=3,
+        xerr=[column["std"] for column in columns], color=_BLUE, ecolor=_GREY, capsize=3,
     )  # fmt: skip
     importance.set_ylim(max(len(columns), 5) - 0.5, -0.5)  # Top to bottom; a few bars do not fill the height.
     importance.locator_params(axis="x", nbins=5)

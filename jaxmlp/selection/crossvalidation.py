@@ -10,22 +10,12 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import validate_activations, validate_choice, validate_count
+from jaxmlp._validation import validate_choice, validate_count
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
-from jaxmlp.fitting.defaults import (
-    CANDIDATES,
-    HIDDEN,
-    LINEAR_CANDIDATES,
-    MAX_COLUMNS_SOLVED,
-    SEARCH_FOLDS,
-    SEARCH_SEEDS,
-    Candidate,
-    default_batch_size,
-    default_epochs,
-    default_patience,
-)
-from jaxmlp.fitting.groups import Group
+from jaxmlp.fitting import defaults
+from jaxmlp.fitting.defaults import Candidate
+from jaxmlp.fitting.groups import Group, make_group
 from jaxmlp.fitting.scaling import Scaling, absorb
 from jaxmlp.fitting.splitting import make_folds, rng_of
 from jaxmlp.fitting.tasks import Task, task_of
@@ -96,7 +86,7 @@ class CrossValidation:
         """How the scores were measured, in one line."""
         rows = f"{int((self.fold >= 0).sum())} held-out rows"
         how = f"{self.folds} folds" if self.folds > 1 else "a single hold-out"
-        text = f"{self.task.error} on {rows}, {how}, {self.n_networks} networks; ± is one standard error"
+        text = f"{self.task.error} on {rows}, {how}, {_count(self.n_networks, 'network')}; ± is one standard error"
         if len(self.candidates) > 1:
             text += (
                 f". The best of {len(self.candidates)} settings was chosen on the same rows, so this error is slightly "
@@ -110,10 +100,10 @@ def cross_validate(
     y: ArrayLike,
     *,
     key: Array,
-    hidden: Sequence[int] = HIDDEN,
-    folds: int = SEARCH_FOLDS,
-    candidates: Sequence[tuple[float, float]] = CANDIDATES,
-    seeds: int = SEARCH_SEEDS,
+    hidden: Sequence[int] = defaults.HIDDEN,
+    folds: int = defaults.SEARCH_FOLDS,
+    candidates: Sequence[tuple[float, float]] = defaults.CANDIDATES,
+    seeds: int = defaults.SEARCH_SEEDS,
     epochs: int | None = None,
     batch_size: int | None = None,
     patience: int | None = None,
@@ -195,11 +185,11 @@ def prepare_search(
     classes = y.argmax(axis=1) if task.stratifies else None
     parts = make_folds(len(x), validate_count("folds", folds, at_least=1), rng, classes=classes)
     n_train = parts.train.shape[1]
-    batch_size = batch_size or default_batch_size(n_train)
-    epochs = epochs or default_epochs(n_train, batch_size)
+    batch_size = batch_size or defaults.default_batch_size(n_train)
+    epochs = epochs or defaults.default_epochs(n_train, batch_size)
     return Search(
         prepare(x, y, parts, task), tuple(hidden), validate_count("seeds", seeds, at_least=1), epochs, batch_size,
-        patience or default_patience(epochs), activation, criterion, optimizer, key,
+        patience or defaults.default_patience(epochs), activation, criterion, optimizer, key,
     )  # fmt: skip
 
 
@@ -255,35 +245,27 @@ def _compare(
     def score(predictions: np.ndarray) -> Score:
         return score_predictions(predictions, y, task, prepared.held_out)
 
-    if task.is_least_squares and y.shape[1] and prepared.data.x.shape[2] <= MAX_COLUMNS_SOLVED:
+    if task.is_least_squares and y.shape[1] and prepared.data.x.shape[2] <= defaults.MAX_COLUMNS_SOLVED:
         linear = [score(prepared.collect(solve_linear(prepared)))]
     else:
-        epochs = default_epochs(prepared.data.x.shape[1], search.batch_size)  # not shortened with the networks
-        full = replace(search, epochs=epochs, patience=default_patience(epochs), optimizer="adam", activation=relu)
-        linear = [score(model.predictions) for model in train_linear(full, LINEAR_CANDIDATES)]
+        epochs = defaults.default_epochs(prepared.data.x.shape[1], search.batch_size)  # not shortened with the networks
+        full = replace(
+            search, epochs=epochs, patience=defaults.default_patience(epochs), optimizer="adam", activation=relu
+        )
+        linear = [score(model.predictions) for model in train_linear(full, defaults.LINEAR_CANDIDATES)]
     constant = prepared.collect(np.repeat(prepared.constant[:, None, :], prepared.x_test.shape[1], axis=1))
     scores = tuple(score(networks.predictions) for networks in trained)
-    best = int(np.argmin([s.score if np.isfinite(s.score) else np.inf for s in scores]))
-    members = search.members
+    best = int(np.argmin([entry.score if np.isfinite(entry.score) else np.inf for entry in scores]))
+    group = make_group(scale_members(search, trained[best].params), search.activation)
     return CrossValidation(
-        group=Group(
-            scale_members(search, trained[best].params), np.full(members, 1 / members),
-            validate_activations(search.activation, len(search.hidden)),
-            prepared.encoding,
-        ),
-        target=prepared.target,
-        network=scores[best],
-        linear=min(linear, key=lambda model: model.score),
-        constant=score(constant),
-        candidates=candidates,
-        scores=scores,
-        best=best,
-        fold=prepared.folds.number,
-        seeds=search.seeds,
-        criterion=search.criterion,
-        task=task,
-        interrupted=any(networks.interrupted for networks in trained) or len(trained) < len(candidates),
+        replace(group, encoding=prepared.encoding), prepared.target, scores[best],
+        min(linear, key=lambda model: model.score), score(constant), candidates, scores, best,
+        prepared.folds.number, search.seeds, search.criterion, task, any(networks.interrupted for networks in trained),
     )  # fmt: skip
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + "s" * (number != 1)
 
 
 def _validate_finite(name: str, values: Any) -> np.ndarray:
