@@ -92,7 +92,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the class (n,) of each row of X (n, features), or its labels (n, labels), by the members' mean."""
-        return np.asarray(self._binarizer.inverse_transform(self._predict(X)[0]))
+        mean, _ = self._predict(X)
+        return np.asarray(self._binarizer.inverse_transform(mean))
 
     @overload
     def predict_proba(self, X: ArrayLike, *, return_std: Literal[False] = False) -> np.ndarray: ...
