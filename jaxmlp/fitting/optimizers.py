@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from jaxmlp.network import Layer, Params
@@ -172,10 +173,10 @@ def _init(optimizer: Adam | Sgd, params: Params, *, moments: int) -> OptimizerSt
     zeros: Any = jax.tree.map(lambda leaf: np.broadcast_to(dtype.type(0), leaf.shape), params)
     values = {f.name: getattr(optimizer, f.name) for f in fields(optimizer) if not f.compare}
     scalars: Any = {
-        name: value.astype(dtype) if isinstance(value, Array) else np.asarray(value, dtype)
+        name: value.astype(dtype) if isinstance(value, Tracer) else np.asarray(value, dtype)
         for name, value in values.items()
     }
-    return jax.device_put(OptimizerState(np.int32(0), (zeros,) * moments, scalars))  # type: ignore[arg-type]
+    return OptimizerState(np.zeros((), np.int32), (zeros,) * moments, scalars)  # type: ignore[arg-type]
 
 
 def _next(state: OptimizerState, *moments: Params) -> OptimizerState:

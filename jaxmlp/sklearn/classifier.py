@@ -92,7 +92,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the class (n,) of each row of X (n, features), or its labels (n, labels), by the members' mean."""
-        return np.asarray(self._binarizer.inverse_transform(self._predict(X)[0]))
+        mean, _ = self._predict(X)
+        return np.asarray(self._binarizer.inverse_transform(mean))
 
     @overload
     def predict_proba(self, X: ArrayLike, *, return_std: Literal[False] = False) -> np.ndarray: ...
@@ -125,10 +126,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             check_classification_targets(labels)
             self._binarizer = LabelBinarizer().fit(labels)
             self.classes_ = self._binarizer.classes_
-        check_classification_targets(y)
-        unknown = np.setdiff1d(unique_labels(y), self.classes_)
-        if len(unknown):
-            raise ValueError(f"y must hold the classes of the first call only, {self.classes_}; got {unknown}")
+        if not reset or classes is not None:
+            check_classification_targets(y)
+            unknown = np.setdiff1d(unique_labels(y), self.classes_)
+            if len(unknown):
+                raise ValueError(f"y must hold the classes of the first call only, {self.classes_}; got {unknown}")
         factor = 1.0 if self.class_weight is None else compute_sample_weight(self.class_weight, y)
         return np.asarray(self._binarizer.transform(y)), factor
 

@@ -142,7 +142,9 @@ class Perceptron(BaseEstimator):
         n, batch_size = plan_batches(len(rows.x), self.batch_size)
         padded = [pad(v, n) for v in rows] + [pad(v, round_up(len(v))) for v in valid or ()]
         device, metric = read_device(self.device), self._metric()
-        state, data = jax.device_put((state, FitData(*padded)), device)
+        data = FitData(*padded)
+        if device is not None:
+            state, data = jax.device_put((state, data), device)
         options: Any = {
             "optimizer": read_optimizer(self), "batch_size": batch_size, "patience": patience,
             "activation": read_activation(self.activation), "criterion": self._criterion(), "metric": metric,
