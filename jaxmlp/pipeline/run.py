@@ -216,9 +216,10 @@ def _prepare(x: np.ndarray, y: np.ndarray, recipe: Recipe, plan: Plan, seed: int
 def _describe_plan(plan: Plan, recipe: Recipe) -> str:
     sizes = "-".join(map(str, (recipe.n_inputs, *plan.hidden, recipe.n_outputs)))
     folds = f"{plan.folds} folds" if plan.folds > 1 else "one hold-out"
+    settings, networks = count(len(plan.candidates), "setting"), count(plan.members, "network")
     return (
-        f"Plan: networks {sizes}, {plan.activation}, {plan.optimizer}; {folds}, {count(len(plan.candidates), 'setting')}, "
-        f"{count(plan.members, 'network')} each; at most {plan.epochs} epochs, batches of {plan.batch_size}"
+        f"Plan: networks {sizes}, {plan.activation}, {plan.optimizer}; {folds}, {settings}, "
+        f"{networks} each; at most {plan.epochs} epochs, batches of {plan.batch_size}"
     )
 
 
