@@ -113,7 +113,7 @@ def test_optimizers_are_pickled(kind):
     assert float(optimizer.init(PARAMS).hyperparameters["weight_decay"]) == pytest.approx(0.1)
 
 
-def test_another_library_s_optimizer_is_validated():
+def test_other_libraries_optimizers_are_validated():
     state = validate_optimizer(optax.adabelief(1e-2), PARAMS)
     assert jax.tree.structure(state) == jax.tree.structure(optax.adabelief(1e-2).init(PARAMS))
     with pytest.raises(TypeError, match=r"search along a line.*value_fn"):

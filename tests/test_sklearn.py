@@ -359,7 +359,9 @@ def test_only_another_shape_of_table_recompiles():
     for other in ({}, settings, {"max_iter": 7, "random_state": 1}):
         assert programs(40, **other) == before
     assert programs(41) == programs(60) == before  # padded with rows of weight 0 to 64
-    assert programs(40, hidden_layer_sizes=(8,)) == (before[0] + 1, before[1] + 1)
+    fits, predictions = programs(40, hidden_layer_sizes=(8,))
+    assert fits > before[0]
+    assert predictions > before[1]
     # All rows and the training rows of a fold share a program; large tables are not padded to twice their length.
     assert rows.plan_batches(1437, "auto") == rows.plan_batches(1797, "auto") == (2048, 200)
     assert rows.plan_batches(200, "auto") == (224, None)
