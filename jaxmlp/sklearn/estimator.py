@@ -74,9 +74,8 @@ class Perceptron(BaseEstimator):
         valid = None
         if self.early_stopping:
             stratify = rows.targets if is_classifier(self) and rows.targets.shape[1] == 1 else None
-            split: Any = train_test_split(
-                *rows, test_size=self.validation_fraction, random_state=random, stratify=stratify
-            )
+            options = {"test_size": self.validation_fraction, "random_state": random, "stratify": stratify}
+            split: Any = train_test_split(*rows, **options)
             rows, valid = Rows(*split[::2]), Rows(*split[1::2])
             if len(valid.x) < 2:
                 raise ValueError("validation_fraction must leave at least two rows for validation")
@@ -134,8 +133,6 @@ class Perceptron(BaseEstimator):
     def _start(self, params: Params, random: np.random.RandomState) -> FitState:
         key: Any = np.array([0, random.randint(np.iinfo(np.int32).max)], np.uint32)
         return init_fit(params, key=key, optimizer=read_optimizer(self))
-
-    # Training, and what is kept of it.
 
     def _train(self, state: FitState, rows: Rows, valid: Rows | None, last: int, patience: int) -> FitState:
         """Train up to the epoch `last`, and keep the result."""
