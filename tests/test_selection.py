@@ -15,12 +15,13 @@ from jaxmlp.selection import cross_validate, permutation_importance
 from jaxmlp.selection.crossvalidation import prepare_search
 from jaxmlp.selection.linear import solve_linear
 from jaxmlp.selection.scores import is_better, score_predictions
-from jaxmlp.selection.search import measure_epoch
+from jaxmlp.selection.search import Settings, measure_epoch
 
 pytestmark = pytest.mark.portable
 N, FOLDS, SEEDS = 90, 3, 2
 # One set of shapes for all searches here, and so one program.
 SMALL = {"hidden": (8,), "folds": FOLDS, "seeds": SEEDS, "epochs": 60, "batch_size": 16}
+SETTINGS = Settings((8,), FOLDS, SEEDS, 60, 16, 20, "adam", jaxmlp.relu, jaxmlp.squared_error)
 SMALL |= {"candidates": ((0.03, 0.0), (0.003, 0.1))}
 
 
@@ -101,9 +102,7 @@ def test_a_penalty_helps_where_there_are_more_columns_than_rows():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 80)) + rng.normal(size=(60, 1))
     y = x.mean(axis=1, keepdims=True) + 0.5 * rng.normal(size=(60, 1))
-    options = SMALL | {"epochs": 1, "patience": 1, "activation": jaxmlp.relu, "optimizer": "adam"}
-    options.pop("candidates")
-    prepared = prepare_search(x, y, key=jax.random.key(0), criterion=jaxmlp.squared_error, **options).prepared
+    prepared = prepare_search(x, y, SETTINGS, jax.random.key(0)).prepared
     errors = prepared.collect(solve_linear(prepared)) - y
     assert np.sqrt(np.mean(errors**2)) < 1.02 * y.std()
 
@@ -179,10 +178,8 @@ def test_a_custom_criterion_needs_a_task():
 
 def test_an_epoch_is_measured_in_seconds():
     x, y = table(0, curved)
-    options = SMALL | {"patience": 20, "activation": jaxmlp.relu, "optimizer": "adam", "seeds": SEEDS}
-    options.pop("candidates")
-    prepared = prepare_search(x, y, key=jax.random.key(0), criterion=jaxmlp.squared_error, **options)
-    assert 0 < measure_epoch(prepared, jaxmlp.fitting.defaults.Candidate(0.03, 0.0), seconds=0.01) < 1
+    search = prepare_search(x, y, SETTINGS, jax.random.key(0))
+    assert 0 < measure_epoch(search, jaxmlp.fitting.defaults.Candidate(0.03, 0.0), seconds=0.01) < 1
 
 
 def test_the_standard_error_is_the_spread_of_the_score_over_tables():

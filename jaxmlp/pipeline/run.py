@@ -1,8 +1,8 @@
 """`fit_table`: the whole path from a table to a model and its report."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,29 +10,23 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from jaxmlp._validation import require
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.fitting.checkpoints import CheckpointError, read_about
 from jaxmlp.fitting.tasks import TASKS
-from jaxmlp.models import Interval, Model, measure_interval
-from jaxmlp.models.tables import arrange_predictions
+from jaxmlp.models import Model, measure_interval
 from jaxmlp.pipeline.plan import Plan, find_conflicts, fit_to_budget, full_plan, read_plan
 from jaxmlp.pipeline.report import describe_report, make_report
+from jaxmlp.pipeline.rows import Note, Rows, arrange_held_out, read_rows
 from jaxmlp.selection import CrossValidation, permutation_importance
 from jaxmlp.selection.crossvalidation import Progress, prepare_search, run_search
-from jaxmlp.selection.search import Search, measure_epoch
-from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table
+from jaxmlp.selection.search import Search, Settings, measure_epoch
+from jaxmlp.tables import Recipe
 from jaxmlp.tables.messages import count
 
 if TYPE_CHECKING:
     from polars import DataFrame
 
-MIN_ROWS = 6
-MAX_ROWS_COMPARED = 10**5  # Duplicates are counted up to this number of rows.
 TRAINING_SHARE = 0.85  # The share of the remaining time that is for training; the rest is for the report.
-
-
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,30 +121,31 @@ def fit_table(
     options = {"hidden": None if hidden is None else tuple(hidden), "activation": activation, "optimizer": optimizer}
     options |= {"epochs": epochs, "batch_size": batch_size, "patience": patience, "members": members}
     options = {name: value for name, value in options.items() if value is not None}
-    frame, recipe, x, y, rows = _read(table, target, task, tuple(drop), note)
+    rows = read_rows(table, target, task, tuple(drop), note)
     directory = None if checkpoint is None else Path(checkpoint)
     fixed = read_plan(plan) if isinstance(plan, Mapping) else plan
     if resume:
         fixed = _read_stored_plan(directory, note) or fixed
     if fixed is None:
-        full = full_plan(len(x), options, fast=fast, learning_rate=learning_rate, weight_decay=weight_decay)
-        search = _prepare(x, y, recipe, full, seed)
+        full = full_plan(len(rows.x), options, fast=fast, learning_rate=learning_rate, weight_decay=weight_decay)
+        search = _prepare(rows, full, seed)
         left = budget - (time.perf_counter() - start)
         used = _reduce(full, search, left, note, fixed_epochs=epochs is not None)
-        search = replace(search, epochs=used.epochs, patience=used.patience)
+        settings = search.settings._replace(epochs=used.epochs, patience=used.patience)
+        search = search._replace(settings=settings)
     else:
         used, conflicts = fixed, find_conflicts(fixed, options)
         if conflicts:
             raise ValueError(f"{', '.join(conflicts)} cannot be given: the plan has other values")
-        search = _prepare(x, y, recipe, used, seed)
-    note(_describe_plan(used, recipe))
+        search = _prepare(rows, used, seed)
+    note(_describe_plan(used, rows.recipe))
     result = run_search(
-        search, y, used.candidates, checkpoint=directory, about={"plan": used.to_json()}, resume=resume,
+        search, rows.y, used.candidates, checkpoint=directory, about={"plan": used.to_json()}, resume=resume,
         progress=progress,
     )  # fmt: skip
     if not np.isfinite(result.network.score):
         raise FloatingPointError("training diverged: try a smaller --learning-rate")
-    return _conclude(frame, recipe, result, x, y, rows, used, seed, tuple(notes), start)
+    return _conclude(rows, result, used, seed, tuple(notes), start)
 
 
 def _reduce(plan: Plan, search: Search, seconds: float, note: Note, *, fixed_epochs: bool) -> Plan:
@@ -163,30 +158,6 @@ def _reduce(plan: Plan, search: Search, seconds: float, note: Note, *, fixed_epo
         tried = f"{len(reduced.candidates)} of {len(plan.candidates)} settings, at most {reduced.epochs} epochs"
         note(f"Search reduced to fit the budget: {tried}")
     return reduced
-
-
-def _read(
-    table: Any, target: str, task: str | None, drop: tuple[str, ...], note: Note
-) -> tuple["DataFrame", Recipe, np.ndarray, np.ndarray, np.ndarray]:
-    """Read a table and learn its recipe; return the rows that have a target, as a table, arrays, and indices."""
-    frame = load_table(Path(table)) if isinstance(table, str | PathLike) else as_frame(table)
-    recipe = learn_recipe(frame, target, task=task, drop=drop)
-    x, remarks = recipe.inputs(frame)
-    y, has_target = recipe.targets(frame)
-    for line in [*recipe.describe(), *remarks]:
-        note(line)
-    if not has_target.all():
-        note(f"Rows without a target, left out: {int((~has_target).sum())}")
-    n = int(has_target.sum())
-    if n < MIN_ROWS:
-        raise TableError(f"{n} rows with a target; at least {MIN_ROWS} are needed to measure a model on held-out rows")
-    rows = np.flatnonzero(has_target)
-    frame, x, y = frame[rows], x[rows], y[rows]
-    if n <= MAX_ROWS_COMPARED:
-        duplicates = n - len(np.unique(np.concatenate([x, y], axis=1), axis=0))
-        if duplicates > n / 20:
-            note(f"{duplicates} of {n} rows are duplicates; in different folds they make the score optimistic")
-    return frame, recipe, x, y, rows
 
 
 def _read_stored_plan(directory: Path | None, note: Note) -> Plan | None:
@@ -205,12 +176,12 @@ def _read_stored_plan(directory: Path | None, note: Note) -> Plan | None:
     return plan
 
 
-def _prepare(x: np.ndarray, y: np.ndarray, recipe: Recipe, plan: Plan, seed: int) -> Search:
-    return prepare_search(
-        x, y, key=jax.random.key(seed), hidden=plan.hidden, folds=plan.folds, seeds=plan.members, epochs=plan.epochs,
-        batch_size=plan.batch_size, patience=plan.patience, optimizer=plan.optimizer,
-        activation=ACTIVATIONS[plan.activation], criterion=TASKS[recipe.task],
+def _prepare(rows: Rows, plan: Plan, seed: int) -> Search:
+    settings = Settings(
+        plan.hidden, plan.folds, plan.members, plan.epochs, plan.batch_size, plan.patience, plan.optimizer,
+        ACTIVATIONS[plan.activation], TASKS[rows.recipe.task],
     )  # fmt: skip
+    return prepare_search(rows.x, rows.y, settings, jax.random.key(seed))
 
 
 def _describe_plan(plan: Plan, recipe: Recipe) -> str:
@@ -224,34 +195,20 @@ def _describe_plan(plan: Plan, recipe: Recipe) -> str:
 
 
 def _conclude(
-    frame: "DataFrame", recipe: Recipe, result: CrossValidation, x: np.ndarray, y: np.ndarray, rows: np.ndarray,
-    plan: Plan, seed: int, notes: tuple[str, ...], start: float,
-) -> TableResult:  # fmt: skip
+    rows: Rows, result: CrossValidation, plan: Plan, seed: int, notes: tuple[str, ...], start: float
+) -> TableResult:
     """Measure what the report tells, and put model, report and predictions together."""
+    recipe, x, y, *_ = rows
     importance = permutation_importance(result, x, y, recipe.groups(), key=jax.random.key(seed))
-    held_out = result.fold >= 0
-    predictions, interval = result.network.predictions, None
+    interval = None
     if not recipe.classes:
-        counts = recipe.task == "counts"
-        interval = measure_interval(predictions[held_out, 0], y[held_out, 0], grows_with_root=counts)
+        held_out, counts = result.fold >= 0, recipe.task == "counts"
+        interval = measure_interval(result.network.predictions[held_out, 0], y[held_out, 0], grows_with_root=counts)
     report = make_report(recipe, result, importance, y, interval) | {"seed": seed}
     model = Model(
         (result.group,), criterion=result.criterion, recipe=recipe, target=result.target, interval=interval,
         report=report, plan=plan.to_json(),
     )  # fmt: skip
-    table = _arrange_held_out(frame, recipe, result, rows, interval)
-    return TableResult(model, report, table, plan, notes, time.perf_counter() - start)
-
-
-def _arrange_held_out(
-    frame: "DataFrame", recipe: Recipe, result: CrossValidation, rows: np.ndarray, interval: Interval | None
-) -> "DataFrame":
-    polars = require("polars", extra="tables")
-    held_out = np.flatnonzero(result.fold >= 0)
-    predictions = arrange_predictions(recipe, result.network.predictions[held_out], None, interval)
-    about = {
-        "row": rows[held_out] + 1,
-        "fold": result.fold[held_out] + 1,
-        "target": frame[recipe.target].gather(held_out),
-    }
-    return polars.concat([polars.DataFrame(about), predictions], how="horizontal")
+    return TableResult(
+        model, report, arrange_held_out(rows, result, interval), plan, notes, time.perf_counter() - start
+    )
