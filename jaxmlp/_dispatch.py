@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
-from jaxmlp._validation import cast, validate_params, validate_scalar, validate_statics
+from jaxmlp._validation import cast, validate_params, validate_scalar, validate_static
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -19,38 +19,34 @@ Result = TypeVar("Result")
 def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Compile `function(params, x, y, learning_rate, sample_weight=None, *, …)`; its keywords are static.
 
-    Numbers of every type share one trace, and what `jax.jit` would refuse is refused in the library's words. Shapes
-    are validated by `function`, once, while it is traced.
+    Numbers of every type share one trace. Arguments that `jax.jit` cannot take raise the errors of `_validation.py`;
+    `function` validates shapes once, while it is traced.
     """
     defaults: dict[str, Any] = function.__kwdefaults__  # type: ignore[attr-defined]
-
-    def by_position(params, x, y, rate, c, *statics):
-        return function(params, x, y, rate, c, **dict(zip(defaults, statics, strict=True)))  # type: ignore[call-arg]
-
-    by_position.__name__ = function.__name__  # the name of the compiled program
-    # JAX finds a cached program faster when static arguments are passed by position.
-    program = jax.jit(by_position, static_argnums=tuple(range(5, 5 + len(defaults))))
+    program: Any = jax.jit(function, static_argnames=tuple(defaults))
 
     @wraps(function)
     def call(params, x, y, learning_rate, sample_weight=None, **keywords):
-        statics = {**defaults, **keywords}
-        if len(statics) > len(defaults):
-            unknown = ", ".join(statics.keys() - defaults.keys())
-            raise TypeError(f"{function.__name__}() got an unexpected keyword argument: {unknown}")
-        validate_statics(statics)
+        statics = {}
+        for name, value in keywords.items():
+            if name not in defaults:
+                raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}")
+            value = validate_static(name, value)
+            if value != defaults[name]:  # a default, given or not, means the same program
+                statics[name] = value
         dtype = params_dtype(params)
-        rate = _scalar(learning_rate, dtype)
+        x, y, rate = as_array("x", x, dtype), as_array("y", y, dtype), _scalar(learning_rate, dtype)
         c = None if sample_weight is None else as_array("sample_weight", sample_weight, dtype)
-        x, y = as_array("x", x, dtype), as_array("y", y, dtype)
-        return program(params, x, y, rate, c, *statics.values())
+        return program(params, x, y, rate, c, **statics)
 
     return call  # type: ignore[return-value]
 
 
 def params_dtype(params: Any) -> np.dtype:
-    """Return the dtype of the parameters, quickly: `train` asks before each call.
+    """Return the dtype of the parameters; fast, because each call of `train` needs it.
 
-    NumPy's leaves are validated here, because jit would silently make float64 float32; JAX's while tracing.
+    NumPy leaves are validated here, because `jax.jit` would silently convert float64 to float32; JAX leaves are
+    validated while tracing.
     """
     try:
         for w, b in params:
@@ -64,7 +60,7 @@ def params_dtype(params: Any) -> np.dtype:
 
 
 def as_array(name: str, value: Any, dtype: np.dtype) -> Array:
-    """Return a JAX array unchanged, to be cast while tracing; cast other values now, as jit wraps large integers."""
+    """Return a JAX array unchanged, to be cast while tracing; cast other values now: jit would wrap large integers."""
     if hasattr(value, "aval"):  # a faster isinstance(value, jax.Array)
         return value
     return cast(name, value, dtype)
@@ -74,13 +70,13 @@ _scalars: dict[tuple[float, np.dtype], Array] = {}
 
 
 def _scalar(value: Any, dtype: np.dtype) -> Array:
-    """Return the learning rate as an array that is on the device already: a transfer costs as much as five epochs."""
+    """Return the learning rate as an array on the device, reused by later calls: a transfer costs five epochs."""
     if type(value) is not float:
         return validate_scalar("learning_rate", value, dtype)
     scalar = _scalars.get((value, dtype))
     if scalar is None:
         scalar = jnp.asarray(dtype.type(value))
-        # A scalar that belongs to a trace, a mesh or another mode of JAX is for this call alone.
+        # A scalar that belongs to a trace, a mesh or another mode of JAX is not reused.
         if isinstance(scalar, Tracer) or scalar.committed or scalar.dtype != dtype:
             return dtype.type(value)
         if len(_scalars) == 256:

@@ -91,13 +91,18 @@ def validate_activations(activation: Any, hidden: int) -> tuple[Activation, ...]
     return tuple(validate_choice("activation", layer, Activation, ACTIVATIONS) for layer in activation)
 
 
+def validate_static(name: str, value: Any) -> Any:
+    """Return a static argument of a training function, validated before `jax.jit` hashes it."""
+    if name == "epochs":
+        return validate_count(name, value, at_least=0)
+    if name == "criterion":
+        return validate_choice(name, value, Criterion, CRITERIA)
+    return value if isinstance(value, tuple) else validate_choice(name, value, Activation, ACTIVATIONS)
+
+
 def validate_statics(statics: dict[str, Any]) -> None:
-    """Validate the static arguments of a training function before `jax.jit` hashes them."""
-    if not isinstance(statics["activation"], tuple):
-        validate_choice("activation", statics["activation"], Activation, ACTIVATIONS)
-    validate_choice("criterion", statics["criterion"], Criterion, CRITERIA)
-    if "epochs" in statics:
-        statics["epochs"] = validate_count("epochs", statics["epochs"], at_least=0)
+    """Validate several static arguments in place, before `jax.jit` hashes them."""
+    statics.update({name: validate_static(name, value) for name, value in statics.items()})
 
 
 def _validate_custom(name: str, function: Any, arguments: tuple[Any, ...], shape: tuple[int, ...]) -> None:

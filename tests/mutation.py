@@ -31,19 +31,21 @@ ROOT = pathlib.Path(__file__).parent.parent
 TESTS = {
     "activations": ["test_activations", "test_backprop"],
     "criteria": ["test_criteria", "test_backprop"],
+    "dense": ["test_dense", "test_backprop"],
+    "network": ["test_network", "test_backprop", "test_validation"],
     "backprop": ["test_backprop", "test_training"],
-    "network": ["test_network", "test_backprop", "test_checks"],
-    "training": ["test_training", "test_checks"],
-    "products": ["test_products", "test_backprop"],
+    "training": ["test_training", "test_validation"],
+    "_cpu_products": ["test_dense", "test_backprop"],
+    "_dispatch": ["test_training", "test_validation"],
 }
 
-# These choose a form by shape. All forms are the same function, so no test can or should tell the choices apart.
-CHOICES = {"dense", "weight_grad", "bias_grad", "input_grad"}
-THRESHOLDS = {"FEW_INPUTS", "FEW_ROWS", "FEW_WEIGHTS", "FILLED_OUTPUTS", "FILLED_INPUTS", "_small"}
-THRESHOLDS |= {"FEW_ENTRIES", "MANY_ROWS", "MANY_OUTPUTS", "_long"}
-THRESHOLDS |= {"COPIED_ENTRIES", "LANES", "TURNED_INPUTS", "PAGE", "PAGE_ROWS"}
-THRESHOLDS |= {"_fills_lanes"}
-TYPES = {"Params"}
+# Names whose values and conditions choose a form by shape. All forms are the same function, so that no test can or
+# should tell the choices apart.
+CHOICES = {"choose_dense", "choose_weight_grad", "choose_input_grad", "choose_column_sums"}
+THRESHOLDS = {"FEW_INPUTS", "FEW_ROWS", "FEW_WEIGHTS", "FEW_ENTRIES", "MANY_ROWS", "MANY_OUTPUTS"}
+THRESHOLDS |= {"FILLED_OUTPUTS", "FILLED_INPUTS", "LANES", "TURNED_INPUTS", "COPIED_ENTRIES", "PAGE", "PAGE_ROWS"}
+THRESHOLDS |= {"_is_small", "_is_long", "_fills_lanes"}
+TYPES = {"Params", "Operands", "Product", "Arguments", "Result"}
 
 # (module, the line before, the line after, why it is the same function)
 EQUIVALENT: list[tuple[str, str, str, str]] = [

@@ -4,7 +4,13 @@ import pathlib
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
+
+import jaxmlp
+from jaxmlp.fitting.checkpoints import Checkpoint, CheckpointError, read_about
+from jaxmlp.fitting.state import FitData, empty_history, init_fit
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -17,3 +23,18 @@ def test_killed_while_it_writes_checkpoints(tmp_path, trials):
     assert len(lines) == trials, done.stderr
     assert all(line.endswith("same") for line in lines)
     assert sum("killed" in line for line in lines) > trials / 2  # else nothing was tried
+
+
+def test_a_checkpoint_tells_what_it_is_about(tmp_path):
+    params = (jaxmlp.Layer(np.ones((3, 1), np.float32), np.zeros((1, 1), np.float32)),)
+    state = init_fit(params, key=jax.random.key(1), optimizer=jaxmlp.adam())
+    history = empty_history(state, FitData(np.ones((2, 3)), np.ones((2, 1))), None)
+    about = {"plan": [{"epochs": 0.1, "names": ["é", None]}], "seed": 3}
+    Checkpoint(tmp_path / "run", about=about, data=()).save(state, history)
+    assert read_about(tmp_path / "run") == about
+    Checkpoint(tmp_path / "run", about=read_about(tmp_path / "run"), data=()).load(state, history)
+    with pytest.raises(CheckpointError, match="the checkpoint of another run"):
+        Checkpoint(tmp_path / "run", about=about | {"seed": 4}, data=()).load(state, history)
+    jaxmlp.save_state(state, tmp_path / "state")
+    with pytest.raises(CheckpointError, match="not a checkpoint of jaxmlp"):
+        read_about(tmp_path / "state")

@@ -1,4 +1,4 @@
-"""The command, called as a function; two calls as processes."""
+"""The command and its subcommand `tutorial`, called as a function; some calls as processes."""
 
 import json
 import pathlib
@@ -12,7 +12,7 @@ import pytest
 import jaxmlp
 
 
-def test_the_tutorial_prints_its_twenty_lines_and_the_response_beside_the_truth(command):
+def test_the_tutorial_prints_twenty_losses_and_the_slopes_next_to_the_true_coefficients(command):
     code, out, err = command("tutorial", "--seed", 0)
     assert code == 0
     epochs = [re.fullmatch(r"Epoch: (\d+) Loss: (\d+\.\d+)", line) for line in out[:20]]
@@ -25,43 +25,77 @@ def test_the_tutorial_prints_its_twenty_lines_and_the_response_beside_the_truth(
     assert all(abs(float(mean) - float(true)) < 0.4 for _, true, mean in rows)
     assert any(line.startswith("Device: cpu") and jax.__version__ in line for line in err)
     assert any(re.fullmatch(r"Seed: 0; compile \d+\.\d\d s, run \d+\.\d\d ms", line) for line in err)
-    assert err[-1] == "Your own table: jaxmlp train FILE --target COLUMN"
+    assert err[-1] == "To train on a table: jaxmlp train FILE --target COLUMN"
+
+
+# Runs the three documented lines, `jaxmlp tutorial` and `jaxmlp explain`, and prints the losses that they give.
+THREE_WAYS = r"""
+import contextlib, io, json, re, sys
+import jax
+import jaxmlp.tutorial
+from jaxmlp.cli import main
+
+def losses_of(*words):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()):
+        assert main([str(word) for word in words]) == 0
+    return re.findall(r"Loss: (\S+)|loss = .* (\S+)\n", out.getvalue())
+
+for seed in (0, 1, 2**32 - 1):
+    lines = [line[4:] for line in jaxmlp.tutorial.__doc__.splitlines() if line.startswith("    ")]
+    names = vars(jaxmlp.tutorial).copy()
+    exec("\n".join(lines).replace("key(0)", f"key({seed})"), names)
+    python = [f"{loss:.7g}" for loss in names["losses"]]
+    command = [loss for loss, _ in losses_of("tutorial", "--seed", seed, "--every", 1)]
+    epoch = {0: 1, 1: 10}.get(seed, 200)
+    (_, explain), = losses_of("explain", "--seed", seed, "--epoch", epoch)
+    print(json.dumps([python, command, python[epoch - 1], explain]))
+"""
+
+
+def test_three_lines_of_python_the_tutorial_and_explain_give_the_same_losses():
+    # A new process, because the tests compile with fewer optimizations than users.
+    done = subprocess.run([sys.executable, "-c", THREE_WAYS], capture_output=True, text=True, check=True, timeout=300)
+    for line in done.stdout.splitlines():
+        python, tutorial, loss, explain = json.loads(line)
+        assert len(python) == 200
+        assert tutorial == python
+        assert explain == loss
 
 
 def test_json_holds_one_object_and_all_losses(command):
-    code, out, _ = command("--seed", 0, "--epochs", 25, "--json")  # options alone are the tutorial's
+    code, out, _ = command("--seed", 0, "--epochs", 25, "--json")  # The tutorial is the default subcommand.
     (line,) = out
     result = json.loads(line)
     assert code == 0
     assert len(result["losses"]) == result["epochs"] == 25
     assert result["true_coefficients"] == [0.2, -1.3, -0.5]
-    assert {"seed", "hidden", "activation", "mean_response", "platform", "compile_seconds"} <= set(result)
+    assert {"seed", "hidden", "activation", "mean_slopes", "platform", "compile_seconds"} <= set(result)
 
 
 def test_options_reach_the_network(command, tmp_path):
-    picture = tmp_path / "run.png"
+    plot = tmp_path / "run.png"
     words = ["--hidden", "8,4", "--activation", "tanh", "--epochs", 7, "--every", 3, "--learning-rate", 1e-3]
-    code, out, err = command("tutorial", "--seed", 1, *words, "--plot", picture)
+    code, out, err = command("tutorial", "--seed", 1, *words, "--plot", plot)
     assert code == 0
     assert [line.split()[1] for line in out[:3]] == ["3", "6", "7"]
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    assert f"Picture: {picture}" in err
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert f"Plot: {plot}" in err
     assert any("he_normal" in line for line in err)
 
 
-def test_members_are_trained_together_and_their_spread_is_printed_and_drawn(command, tmp_path):
-    picture = tmp_path / "run.svg"
-    words = ["tutorial", "--seed", 0, "--members", 100, "--every", 100]  # the program of the README's line
-    code, out, _ = command(*words, "--plot", picture)
+def test_members_are_trained_together_and_their_spread_is_printed_and_plotted(command, tmp_path):
+    plot = tmp_path / "run.svg"
+    words = ["tutorial", "--seed", 0, "--members", 100, "--every", 100]
+    code, out, _ = command(*words, "--plot", plot)
     assert code == 0
-    line = re.fullmatch(r"Epoch: 200 Loss: (\S+) \(9 of 10 networks: (\S+) to (\S+)\)", out[1])
+    line = re.fullmatch(r"Epoch: 200 Loss: (\S+) \(90 % of the networks: (\S+) to (\S+)\)", out[1])
     middle, low, high = (float(number) for number in line.groups())
     assert low < middle < high
     assert all(re.search(r"-?\d\.\d\d ± \d\.\d\d$", row) for row in out[-3:])
-    assert "9 of 10 networks" in picture.read_text()
+    assert "90 % of the networks" in plot.read_text()
 
 
-def test_no_epochs_leave_the_network_as_it_was_drawn(command):
+def test_no_epochs_print_the_slopes_of_the_initial_network(command):
     code, out, _ = command("tutorial", "--seed", 0, "--epochs", 0)
     assert code == 0
     assert len(out) == 5
@@ -85,9 +119,9 @@ def test_a_run_that_diverges_fails_and_names_the_epoch(command):
         (["tutorial", "--epochs", "-1"], "argument --epochs: '-1' is not a whole number from 0 to 10000000"),
         (["tutorial", "--every", "0"], "argument --every: '0' is not a whole number from 1 to 10000000"),
         (["tutorial", "--learning-rate", "nan"], "argument --learning-rate: 'nan' is not a number of at least 0"),
-        (["tutorial", "--hidden", "32,x"], "argument --hidden: '32,x' does not name widths, as in 32,32"),
+        (["tutorial", "--hidden", "32,x"], "argument --hidden: '32,x' is not a list of widths such as 64,64"),
         (["tutorial", "--activation", "step"], "argument --activation: invalid choice: 'step'"),
-        (["tutorial", "--plot", "picture"], "--plot picture: the name must end in .png, .svg or .pdf"),
+        (["tutorial", "--plot", "plot"], "--plot plot: the name must end in .png, .svg or .pdf"),
         (["tutorial", "--plot", "no/such/run.png"], "--plot no/such/run.png: no such directory"),
         (["tutorial", "--plot", "run.txt"], "--plot run.txt: the name must end in"),
         (["tutorial", "--seed", str(2**40)], "is not a whole number from 0 to 2**32 - 1"),
@@ -131,17 +165,25 @@ def test_ctrl_c_is_130(command, monkeypatch):
     assert command("tutorial") == (130, [], ["interrupted"])
 
 
-def test_the_version_is_the_packages(command):
+def test_the_version_is_that_of_the_package(command):
     assert command("--version") == (0, [f"jaxmlp {jaxmlp.__version__}"], [])
 
 
-def test_python_m_jaxmlp_trains_on_fresh_data():
+def test_python_m_jaxmlp_trains_on_new_data():
     done = subprocess.run([sys.executable, "-m", "jaxmlp"], capture_output=True, text=True, check=True, timeout=120)
     assert [line.split()[1] for line in done.stdout.splitlines()[:20]] == [str(k) for k in range(10, 201, 10)]
-    assert done.stderr.splitlines()[-1] == "Your own table: jaxmlp train FILE --target COLUMN"
+    assert done.stderr.splitlines()[-1] == "To train on a table: jaxmlp train FILE --target COLUMN"
 
 
-def test_a_reader_that_goes_away_ends_the_command_quietly():
+def test_the_tutorial_imports_no_optional_package_and_no_other_subcommand():
+    script = "import sys; from jaxmlp.cli import main; main(['--epochs', '0']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    modules = set(done.stdout.splitlines()[-1].split())
+    assert {name for name in modules if name.startswith("jaxmlp.cli.")} == {"jaxmlp.cli.common", "jaxmlp.cli.tutorial"}
+    assert not modules & {"optax", "polars", "safetensors", "tqdm", "matplotlib", "sklearn", "pandas"}
+
+
+def test_a_closed_pipe_ends_the_command_without_a_message():
     script = (
         "import sys; from jaxmlp.cli import main; sys.exit(main(['tutorial', '--every', '1', '--epochs', '20000']))"
     )

@@ -1,5 +1,7 @@
 """`fit`: the Python around the epochs."""
 
+import re
+import time
 from functools import partial
 
 import jax
@@ -10,7 +12,8 @@ from helpers import assert_close, assert_equal
 import jaxmlp
 from jaxmlp.fitting import loop, training
 from jaxmlp.fitting.checkpoints import CheckpointError
-from jaxmlp.fitting.epochs import FitData
+from jaxmlp.fitting.metrics import root_mean_squared_error
+from jaxmlp.fitting.state import FitData, empty_history
 from jaxmlp.storage.files import StorageError
 
 pytestmark = pytest.mark.portable
@@ -168,8 +171,10 @@ def test_the_key_draws_the_validation_rows():
     assert len(data.x_valid) == 5
     assert_equal(split(0), data)
     assert list(split(1).valid_weight) != list(data.valid_weight)
-    for fraction in (0.01, 0.99, 1.5, -1):
-        with pytest.raises(ValueError, match=f"leaves rows on both sides; got {fraction} of 20 rows"):
+    for fraction in (0.99, 1.5, -1):
+        with pytest.raises(
+            ValueError, match=f"validation: fraction must leave rows on both sides; got {fraction} of 20 rows"
+        ):
             split(0, fraction)
 
 
@@ -180,6 +185,51 @@ def test_a_run_that_diverges_names_its_last_epoch():
     assert np.isinf(result.history.loss[-1])
     assert np.isfinite(result.history.loss[:-1]).all()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.params))
+
+
+def test_a_custom_criterion_has_no_metric_unless_it_is_given():
+    criterion = jaxmlp.Criterion(
+        lambda outputs, y: jaxmlp.squared_error.fn(outputs, y), jaxmlp.squared_error.derivative
+    )
+    assert fit(epochs=2, criterion=criterion).history.metric is None
+    history = fit(epochs=2, criterion=criterion, metric=root_mean_squared_error).history
+    np.testing.assert_allclose(history.metric**2, history.validation_loss, rtol=1e-6)
+
+
+def test_members_of_an_ensemble_are_split_over_the_devices():
+    ensemble = jaxmlp.init_ensemble(jax.random.key(3), (3, 4, 1), 16)
+    result = fit.func(ensemble, *fit.args[1:], **fit.keywords, epochs=2)
+    for leaf in jax.tree.leaves(result.params):
+        assert {shard.data.shape[0] for shard in leaf.addressable_shards} == {2}
+
+
+def test_a_deadline_ends_a_run_between_two_epochs():
+    state = jaxmlp.init_fit(PARAMS, key=jax.random.key(7), optimizer=OPTIMIZER)
+    data = FitData(X.astype(np.float32), Y.astype(np.float32))
+    options = {"batch_size": 8, "patience": None, "activation": jaxmlp.relu, "criterion": jaxmlp.squared_error}
+    run = loop.prepare_run(state, data, optimizer=OPTIMIZER, metric=None, **options)
+
+    def end_at(deadline):
+        history = empty_history(state, data, None)
+        return loop.run_chunks(run, state, history, epochs=10**9, patience=None, deadline=deadline)
+
+    after, history, interrupted = end_at(time.monotonic() - 1)
+    assert (after.epoch, history.loss.size, interrupted) == (0, 0, False)
+    after, history, interrupted = end_at(time.monotonic() + 1)
+    assert 0 < after.epoch == history.loss.size < 10**9
+    assert not interrupted
+
+
+def test_a_result_prints_in_a_notebook_cell():
+    text = repr(fit(epochs=3))
+    assert re.fullmatch(
+        r"FitResult\(network 3-4-1, 3 epochs, best_epoch=\d, stopped='epochs', last epoch: loss=\S+, "
+        r"validation_loss=\S+, metric=\S+\)", text
+    )  # fmt: skip
+    ensemble = jaxmlp.init_ensemble(jax.random.key(3), (3, 4, 1), 16)
+    text = repr(fit.func(ensemble, *fit.args[1:], **fit.keywords, epochs=2))
+    assert text.startswith("FitResult(16 networks 3-4-1, 2 epochs, best_epoch=")
+    assert "stopped={'epochs': 16}" in text
 
 
 def test_progress_is_silent_where_no_one_watches(capfd):

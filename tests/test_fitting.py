@@ -13,7 +13,9 @@ from helpers import run as jitted
 import jaxmlp
 from jaxmlp.ensembles import prediction
 from jaxmlp.fitting import batches, epochs, metrics
+from jaxmlp.fitting.loop import prepare_run
 from jaxmlp.fitting.optimizers import OPTIMIZERS, adam, optimizer_step, sgd
+from jaxmlp.fitting.state import FitData
 
 pytestmark = pytest.mark.portable
 
@@ -237,8 +239,21 @@ def test_many_rows_are_evaluated_in_blocks(monkeypatch):
     np.testing.assert_allclose(evaluate(*arguments), whole, rtol=1e-6)
 
 
-def test_the_usual_metric_of_each_criterion():
-    assert metrics.metric_of(jaxmlp.squared_error) is metrics.root_mean_squared_error
-    assert metrics.metric_of(jaxmlp.softmax_cross_entropy) is metrics.accuracy_score
-    assert metrics.metric_of(jaxmlp.sigmoid_binary_cross_entropy) is metrics.label_accuracy
-    assert metrics.metric_of(jaxmlp.poisson_nll_loss) is metrics.mean_poisson_deviance
+@pytest.mark.parametrize("members", [2, 11])
+def test_each_member_trains_on_its_fold(members):
+    fold = np.arange(members, dtype=np.int32) % 2
+    rows = np.stack([np.roll(np.arange(N), k) for k in range(2)])
+    data = FitData(X[rows[:, :15]], Y[rows[:, :15]], None, X[rows[:, 15:]], Y[rows[:, 15:]])
+    options = {"optimizer": adam(), "batch_size": BATCH, "patience": 5}
+    options |= {"activation": jaxmlp.relu, "criterion": jaxmlp.squared_error, "metric": None}
+    state = start(params=jaxmlp.init_ensemble(jax.random.key(1), SIZES, members))
+    run_folds = prepare_run(state, data, fold=fold, **options)
+    after, history = run_folds(state, epochs=6)
+    assert history.metric is None
+    for k in (0, members - 1):
+        own = jax.tree.map(lambda leaf: leaf[k], state)  # noqa: B023
+        alone, expected = epochs.run_epochs(own, jax.tree.map(lambda rows: rows[fold[k]], data), 6, **options)  # noqa: B023
+        assert_close(jax.tree.map(lambda leaf: leaf[k], after.best_params), alone.best_params, 1e-4)  # noqa: B023
+        np.testing.assert_allclose(history.validation_loss[k], expected.validation_loss, rtol=1e-4)
+    half, _ = run_folds(run_folds(state, epochs=2)[0], epochs=4)
+    assert bits(half) == bits(after)

@@ -10,7 +10,7 @@ import pytest
 
 from jaxmlp.storage.json import from_json, parse_json, to_json
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""A model predicts what its network says, comes back from disk to the bit, and no file that is not one becomes one."""
+"""A model predicts the mean of its networks, is read from disk to the bit, and no other file is read as a model."""
 
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,9 @@ from helpers import assert_close, assert_equal, problem, run
 
 import jaxmlp
 from jaxmlp import Model, load_model, predict, predict_with_std, save_model
-from jaxmlp.models import files
+from jaxmlp.fitting.groups import Group, make_group
+from jaxmlp.fitting.scaling import learn_scaling
+from jaxmlp.models import Interval, files
 from jaxmlp.storage.files import StorageError
 from jaxmlp.tables import TableError, as_frame, learn_recipe
 
@@ -30,33 +33,59 @@ def house_model(members=None):
     sizes = (recipe.n_inputs, 4, 1)
     params = [problem(sizes, seed=seed)[0] for seed in range(members or 1)]
     params = params[0] if members is None else jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
-    return Model(params, jaxmlp.tanh, recipe=recipe)
+    frame = as_frame(HOUSES)
+    encoding, target = learn_scaling(recipe.inputs(frame)[0]), learn_scaling(recipe.targets(frame)[0])
+    group = replace(make_group(params, jaxmlp.tanh), encoding=encoding)
+    return Model((group,), recipe=recipe, target=target)
 
 
-def test_of_an_array_it_predicts_what_the_outputs_mean():
+def test_predictions_of_an_array_are_those_of_the_criterion():
     probabilities = predict(Model(PARAMS, jaxmlp.gelu, jaxmlp.softmax_cross_entropy), X)
     logits = run(lambda x: jaxmlp.forward(PARAMS, x, activation=jaxmlp.gelu), X)
     assert_close(np.asarray(probabilities), np.asarray(jax.nn.softmax(logits, axis=1)))
 
 
-def test_an_ensemble_predicts_the_average_and_can_say_how_much_it_varies():
+def test_an_ensemble_predicts_mean_and_standard_deviation():
     model = Model(ensemble(), jaxmlp.tanh)
     mean, std = predict_with_std(model, X)
     outputs = [predict(Model(problem(SIZES, seed=seed)[0], jaxmlp.tanh), X) for seed in range(3)]
     assert_close(np.asarray(mean), np.mean(outputs, axis=0))
     assert_close(np.asarray(std), np.std(outputs, axis=0))
     assert_equal(predict(model, X), mean)
+    assert repr(model) == "Model(3 x 3-5-2)"
 
 
-def test_many_rows_go_through_in_blocks(monkeypatch):
-    model = Model(PARAMS, jaxmlp.tanh)
-    whole = predict(model, X)
-    monkeypatch.setattr("jaxmlp.models.model._BLOCK", 3)
-    assert_close(np.asarray(predict(model, X)), np.asarray(whole))
-    assert predict(model, X[:0]).shape == (0, 2)
+def test_no_rows_have_no_predictions():
+    assert predict(Model(PARAMS, jaxmlp.tanh), X[:0]).shape == (0, 2)
 
 
-def test_it_predicts_under_jit_and_vmap():
+def test_a_prediction_is_the_weighted_mean_over_groups_of_networks_of_any_shape():
+    wide, linear = problem((3, 4, 2), seed=1)[0], problem((3, 2), seed=2)[0]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(problem((3, 4, 2), seed=seed)[0] for seed in (1, 3)))
+    groups = (
+        Group(stacked, np.array([0.25, 0.25]), (jaxmlp.tanh,)),
+        Group(jax.tree.map(lambda leaf: leaf[None], linear), np.array([0.5]), ()),
+    )
+    outputs = [
+        np.asarray(run(lambda p, x: jaxmlp.forward(p, x, activation=jaxmlp.tanh), params, X))
+        for params in (wide, problem((3, 4, 2), seed=3)[0], linear)
+    ]
+    mean, std = predict_with_std(Model(groups), X)
+    expected = 0.25 * outputs[0] + 0.25 * outputs[1] + 0.5 * outputs[2]
+    assert_close(np.asarray(mean), expected)
+    variance = sum(c * (o - expected) ** 2 for c, o in zip((0.25, 0.25, 0.5), outputs, strict=True))
+    assert_close(np.asarray(std), np.sqrt(variance), 1e-4)
+
+
+def test_inputs_are_scaled_in_float64_before_rounding_and_targets_after():
+    seconds = 1.7e9 + np.arange(7)[:, None]
+    encoding, target = learn_scaling(seconds), learn_scaling(1e9 + 3.0 * np.arange(7)[:, None])
+    line = (jaxmlp.Layer(np.ones((1, 1, 1), np.float32), np.zeros((1, 1, 1), np.float32)),)
+    model = Model((Group(line, np.ones(1), (), encoding),), target=target)
+    np.testing.assert_allclose(predict(model, seconds)[:, 0] - 1e9, 3.0 * np.arange(7), atol=1e-5)
+
+
+def test_predictions_compose_with_vmap():
     model = Model(PARAMS, jaxmlp.tanh)
     assert_close(jax.vmap(lambda x: predict(model, x))(jnp.stack([X, 2 * X]))[1], predict(model, 2 * X))
 
@@ -78,47 +107,60 @@ class Pandas:
         return Pandas.Series(self._columns[name])
 
 
-def test_a_table_of_any_kind_goes_by_the_recipe_to_the_targets_own_unit():
+def test_a_table_of_any_kind_is_encoded_by_the_recipe():
     model = house_model()
     frame = as_frame(HOUSES)
     x, _ = model.recipe.inputs(frame)
-    standardised = run(lambda x: jaxmlp.forward(model.params, x, activation=jaxmlp.tanh), x)
+    (group,) = model.groups
+    outputs = run(lambda x: jaxmlp.predict_ensemble(group.params, x, activation=jaxmlp.tanh)[0], group.encode(x))
     prices = predict(model, frame)
     assert prices.dtype == np.float64
-    np.testing.assert_allclose(prices[:, 0], model.recipe.decode(standardised)["prediction"], rtol=1e-6)
+    np.testing.assert_allclose(prices, model.target.invert(outputs), rtol=1e-6)
     assert prices.max() > 1e5
-    gap = {**HOUSES, "city": ["Rome", "Oslo", float("nan"), "Rome"]}
-    for table in (HOUSES, {"rooms": np.array(HOUSES["rooms"]), "city": HOUSES["city"]}, Pandas(gap)):
+    missing = {**HOUSES, "city": ["Rome", "Oslo", float("nan"), "Rome"]}
+    for table in (HOUSES, {"rooms": np.array(HOUSES["rooms"]), "city": HOUSES["city"]}, Pandas(missing)):
         np.testing.assert_array_equal(predict(model, table), prices)
-    assert_close(np.asarray(predict(model, x)), np.asarray(prices, np.float32))
+    np.testing.assert_array_equal(predict(model, x), prices)
 
 
-def test_the_spread_of_an_ensemble_is_in_the_targets_unit_too():
+def test_the_standard_deviation_is_in_the_targets_unit_too():
     model = house_model(members=3)
     mean, std = predict_with_std(model, HOUSES)
-    each = [predict(Model(jax.tree.map(lambda p, k=k: p[k], model.params), jaxmlp.tanh, recipe=model.recipe), HOUSES)
-            for k in range(3)]  # fmt: skip
-    np.testing.assert_allclose(mean, np.mean(each, axis=0), rtol=1e-5)
-    np.testing.assert_allclose(std, np.std(each, axis=0), rtol=1e-4)
+    (group,) = model.groups
+    prices = []
+    for k in range(3):
+        network = jax.tree.map(lambda leaf, k=k: leaf[k : k + 1], group.params)
+        prices.append(
+            predict(replace_groups(model, Group(network, np.ones(1), group.activation, group.encoding)), HOUSES)
+        )
+    np.testing.assert_allclose(mean, np.mean(prices, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(std, np.std(prices, axis=0), rtol=1e-4)
+
+
+def replace_groups(model, *groups):
+    return Model(groups, criterion=model.criterion, recipe=model.recipe, target=model.target)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("members", [None, 3])
-def test_it_comes_back_from_disk_to_the_bit(tmp_path, dtype, members):
+def test_a_model_is_read_from_disk_to_the_bit(tmp_path, dtype, members):
     with jax.enable_x64(dtype == "float64"):
         params = problem(SIZES, dtype=dtype)[0] if members is None else ensemble(dtype)
-        model = Model(params, (jaxmlp.silu,), jaxmlp.poisson_nll_loss, training={"epochs": 3, "scores": {"rmse": 0.25}})
+        report, interval = {"epochs": 3, "network": {"score": 0.25}}, Interval(-1.0, 2.0, True)
+        model = Model(params, (jaxmlp.silu,), jaxmlp.poisson_nll_loss, interval=interval, report=report, plan={"a": 1})
         path = tmp_path / "model.safetensors"
         save_model(model, path)
         loaded = load_model(path)
-    assert_equal(loaded.params, jax.tree.map(jnp.asarray, params) if dtype != "float64" else params)
-    assert {str(leaf.dtype) for leaf in jax.tree.leaves(loaded.params)} == {dtype}
-    assert (loaded.activation, loaded.criterion, loaded.recipe) == ((jaxmlp.silu,), jaxmlp.poisson_nll_loss, None)
-    assert (loaded.sizes, loaded.members, loaded.training) == (SIZES, members, model.training)
+    (group,), (expected,) = loaded.groups, model.groups
+    assert_equal(group.params, expected.params)
+    assert {str(leaf.dtype) for leaf in jax.tree.leaves(group.params)} == {dtype}
+    assert (group.activation, group.sizes, loaded.members) == ((jaxmlp.silu,), SIZES, members or 1)
+    assert (loaded.criterion, loaded.recipe, loaded.target) == (jaxmlp.poisson_nll_loss, None, None)
+    assert (loaded.interval, loaded.report, loaded.plan) == (interval, report, {"a": 1})
     assert [each.name for each in tmp_path.iterdir()] == ["model.safetensors"]
 
 
-def test_the_recipe_comes_back_with_it(tmp_path):
+def test_recipe_and_scalings_are_read_with_the_model(tmp_path):
     model = house_model()
     save_model(model, tmp_path / "model")
     loaded = load_model(tmp_path / "model")
@@ -128,28 +170,32 @@ def test_the_recipe_comes_back_with_it(tmp_path):
     assert (tmp_path / "again").read_bytes() == (tmp_path / "model").read_bytes()
 
 
-def test_the_file_says_all_of_itself_to_the_safetensors_library(tmp_path):
+def test_the_file_can_be_read_with_the_safetensors_library(tmp_path):
     import safetensors
 
     save_model(house_model(), str(tmp_path / "model"))
     with safetensors.safe_open(tmp_path / "model", framework="numpy") as file:
-        assert sorted(file.keys()) == ["layers.0.b", "layers.0.w", "layers.1.b", "layers.1.w"]
+        assert sorted(file.keys()) == [f"groups.0.layers.{k}.{leaf}" for k in (0, 1) for leaf in "bw"]
         about = json.loads(file.metadata()["jaxmlp_model"])
-    assert (about["sizes"], about["dtype"], about["activation"]) == ([4, 4, 1], "float32", "tanh")
+    (group,) = about["groups"]
+    assert (group["sizes"], group["dtype"], group["activation"]) == ([4, 4, 1], "float32", ["tanh"])
+    assert about["version"] == 2
     assert [column["name"] for column in about["recipe"]["columns"]] == ["rooms", "city"]
 
 
-def test_a_function_of_your_own_is_asked_for(tmp_path):
+def test_a_custom_function_must_be_passed(tmp_path):
     path = tmp_path / "model"
     mine = jaxmlp.Criterion(jaxmlp.huber_loss.fn, jaxmlp.huber_loss.derivative)
     save_model(Model(PARAMS, SINE, jaxmlp.Criterion(mine.fn, mine.derivative, jnp.exp)), path)
-    with pytest.raises(StorageError, match=r"activation 'sin' is your own, which no file holds; pass activation="):
+    with pytest.raises(
+        StorageError, match=r"activation 'sin' is custom, and a file cannot hold a function; pass activation="
+    ):
         load_model(path)
     with pytest.raises(StorageError, match="pass criterion="):
         load_model(path, activation=SINE)
-    assert load_model(path, activation=SINE, criterion=mine).activation is SINE
+    assert load_model(path, activation=SINE, criterion=mine).groups[0].activation == (SINE,)
     save_model(Model(PARAMS), path)
-    with pytest.raises(StorageError, match="activation must be relu, with which it was saved"):
+    with pytest.raises(StorageError, match="activation must be relu, as saved, or not be passed"):
         load_model(path, activation=SINE)
 
 
@@ -168,9 +214,15 @@ def test_a_function_of_your_own_is_asked_for(tmp_path):
         (lambda: predict(house_model(), {"rooms": [1], "city": ["a", "b"]}), TableError, "cannot be used as a table"),
         (lambda: predict_with_std(Model(PARAMS), X), ValueError, "must be an ensemble"),
         (
-            lambda: save_model(Model(PARAMS, training={"a": np.inf}), "x"),
+            lambda: Group(ensemble(), np.ones(2), (jaxmlp.relu,)),
             ValueError,
-            "training must hold",
+            r"weights must have shape \(members,\) = \(3,\)",
+        ),
+        (lambda: Model((make_group(PARAMS), make_group(problem((4, 2))[0]))), ValueError, "same numbers of inputs"),
+        (
+            lambda: save_model(Model(PARAMS, report={"a": np.inf}), "x"),
+            ValueError,
+            "report",
         ),
         (lambda: load_model("no/such"), StorageError, "cannot read no/such: No such file or directory"),
     ],
@@ -196,7 +248,7 @@ def saved(tmp_path):
     return path
 
 
-def test_a_file_cut_short_anywhere_is_refused(saved):
+def test_a_truncated_file_is_refused(saved):
     content = saved.read_bytes()
     for length in range(0, len(content), 7):
         saved.write_bytes(content[:length])
@@ -205,46 +257,47 @@ def test_a_file_cut_short_anywhere_is_refused(saved):
         assert "\n" not in str(refused.value)
 
 
-def test_a_file_with_any_byte_changed_is_refused_or_a_whole_model(saved):
-    content, rng, refused, whole = bytearray(saved.read_bytes()), np.random.default_rng(0), 0, 0
+def test_a_file_with_any_byte_changed_is_refused(saved):
+    content, rng = bytearray(saved.read_bytes()), np.random.default_rng(0)
     for place in rng.choice(len(content), size=300, replace=False):
         changed = content.copy()
         changed[place] ^= int(rng.integers(1, 256))
         saved.write_bytes(changed)
-        try:
-            model = load_model(saved)
-        except StorageError as error:
-            refused += "\n" not in str(error)
-        else:
-            whole += [layer.w.shape for layer in model.params] == [(4, 4), (4, 1)]
-    assert refused > 50
-    assert refused + whole == 300
+        with pytest.raises(StorageError) as refused:
+            load_model(saved)
+        assert "\n" not in str(refused.value)
 
 
 def test_a_file_of_something_else_is_refused(tmp_path, saved):
     arrays, metadata = files.read_arrays(saved)
     about, other = json.loads(metadata["jaxmlp_model"]), tmp_path / "other"
+    group = about["groups"][0]
     changes = [
-        ({"version": 2}, "version 2 of the format, written by another jaxmlp; this one: 1"),
-        ({"sizes": [4, 5, 1]}, r"its array .* is not what its metadata say"),
-        ({"sizes": [4]}, "'sizes' is missing from its metadata, or cannot be"),
-        ({"members": 0}, "'members' is missing"),
-        ({"dtype": "float16"}, "'dtype' is missing"),
-        ({"activation": "eval"}, "'activation' is missing"),
-        ({"activation": ["relu", "relu"]}, "a tuple of 1"),
-        ({"recipe": {}}, "recipe must be what Recipe.to_json writes"),
-        ({"recipe": None, "criterion": None}, "'criterion' is missing"),
+        ({"version": 1}, "version 1 of the format; this jaxmlp reads version 2"),
+        ({"groups": [group | {"sizes": [4, 5, 1]}]}, "does not fit its metadata"),
+        ({"groups": [group | {"sizes": [4]}]}, "sizes must hold at least two positive widths"),
+        ({"groups": [group | {"weights": []}]}, "weights one number for each member"),
+        ({"groups": [group | {"dtype": "float16"}]}, "dtype"),
+        ({"groups": [group | {"activation": ["eval"]}]}, "activation must be one of"),
+        ({"groups": []}, "groups"),
+        ({"recipe": {}}, "recipe"),
+        ({"criterion": None}, "criterion"),
+        ({"report": 3}, "report"),
     ]
-    contents = [({"jaxmlp_model": json.dumps(about | change)}, message) for change, message in changes]
+    contents = [(make_valid(about | change, arrays), message) for change, message in changes]
     contents += [({"format": "pt"}, "not a model of jaxmlp"), ({"jaxmlp_model": "[" * 100_000}, "cannot be parsed")]
     for content, message in contents:
         files.write_arrays(other, arrays, content)
         with pytest.raises(StorageError, match=message):
             load_model(other)
-    for change in ({"layers.2.w": np.zeros(3)}, {"layers.0.w": arrays["layers.0.w"].astype(np.float64)}):
-        files.write_arrays(other, arrays | change, metadata)
-        with pytest.raises(StorageError, match="is not what its metadata say"):
-            load_model(other)
+    files.write_arrays(other, arrays | {"groups.0.layers.1.b": np.zeros((1, 1, 1), np.float32)}, metadata)
+    with pytest.raises(StorageError, match="its checksum does not fit its content"):
+        load_model(other)
     other.write_bytes(b"\x80\x04\x95\x00pickled")
     with pytest.raises(StorageError, match="is damaged, or no safetensors file"):
         load_model(other)
+
+
+def make_valid(about, arrays):
+    """Metadata whose checksum fits."""
+    return {"jaxmlp_model": json.dumps(about | {"checksum": files._checksum(arrays, about)})}

@@ -1,31 +1,42 @@
-"""Pictures hold what they were given, and touch no global state."""
+"""Figures hold the data that they were given, and touch no global state."""
 
 import sys
 
 import numpy as np
 import pytest
 
-from jaxmlp.plots import fit_figure, save_figure, training_figure
+from jaxmlp.plots import fit_figure, report_figure, save_figure, training_figure
 
 LOSSES, TARGETS = np.geomspace(100, 1, 20), np.arange(5.0)
+POINTS = np.column_stack([TARGETS, TARGETS + 1])
+REPORT = {
+    "error": "RMSE",
+    "candidates": [
+        {"learning_rate": 1e-3, "weight_decay": 0.1, "score": 2.0, "standard_error": 0.1},
+        {"learning_rate": 1e-2, "weight_decay": 0.1, "score": 1.5, "standard_error": 0.2},
+    ],
+    "linear": {"score": 3.0, "standard_error": 0.3},
+    "constant": {"score": 40.0, "standard_error": 0.4},
+    "columns": [{"name": f"x{k} " + "long" * k, "importance": 20.0 - k, "std": 1.0} for k in range(20)],
+}
 
 
-def test_the_picture_holds_the_curve_and_the_points():
+def test_the_figure_of_a_run_holds_the_losses_and_the_predictions():
     figure = training_figure(LOSSES, TARGETS[:, None], TARGETS[:, None] + 1, title="a run")
     curve, scatter = figure.axes
     np.testing.assert_array_equal(curve.lines[0].get_ydata(), LOSSES)
-    np.testing.assert_array_equal(scatter.collections[0].get_offsets(), np.column_stack([TARGETS, TARGETS + 1]))
+    np.testing.assert_array_equal(scatter.collections[0].get_offsets(), POINTS)
     assert figure.get_suptitle() == "a run"
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "prediction"]
     assert curve.get_yscale() == "log"
 
 
-def test_a_loss_that_touches_zero_is_drawn_on_a_plain_scale():
+def test_a_loss_of_zero_is_drawn_on_a_linear_scale():
     figure = training_figure([1.0, 0.0], TARGETS, TARGETS, title="")
     assert figure.axes[0].get_yscale() == "linear"
 
 
-def test_many_networks_are_a_median_in_a_band_and_bars():
+def test_many_networks_are_a_median_with_a_band_and_bars():
     losses = np.stack([LOSSES, 2 * LOSSES, 4 * LOSSES])
     figure = training_figure(losses, TARGETS, TARGETS, np.full(5, 0.5), title="")
     curve, scatter = figure.axes
@@ -38,37 +49,51 @@ def test_many_networks_are_a_median_in_a_band_and_bars():
     np.testing.assert_allclose([segment[1, 1] - segment[0, 1] for segment in segments], 1)
 
 
-def test_a_fit_is_its_two_losses_its_best_epoch_and_the_rows_kept_aside():
-    figure = fit_figure(LOSSES, 2 * LOSSES, 7, TARGETS, TARGETS + 1, title="a fit")
-    curve, scatter = figure.axes
+def test_a_report_compares_the_candidates_with_the_baselines():
+    scores = report_figure(REPORT, TARGETS, TARGETS + 1, title="a report").axes[0]
+    names = [text.get_text() for text in scores.get_yticklabels()]
+    assert names[2:] == ["linear baseline", "constant baseline"]
+    assert [name.endswith("(chosen)") for name in names] == [False, True, False, False]
+    markers = [container.lines[0] for container in scores.containers]
+    assert [float(marker.get_xdata()[0]) for marker in markers] == [2.0, 1.5, 3.0, 40.0]
+    assert [marker.get_markerfacecolor() == "white" for marker in markers] == [True, False, False, False]
+    np.testing.assert_allclose(scores.containers[1].lines[2][0].get_segments()[0][:, 0], [1.3, 1.7])
+    assert (scores.get_xlabel(), scores.get_xscale()) == ("RMSE ± standard error", "log")
+
+
+def test_a_report_shows_the_held_out_rows_and_the_most_important_columns():
+    figure = report_figure(REPORT, TARGETS, TARGETS + 1, title="a report")
+    _, rows, importance = figure.axes
+    np.testing.assert_array_equal(rows.collections[0].get_offsets(), POINTS)
+    assert (rows.get_xlabel(), rows.get_ylabel()) == ("target", "prediction")
+    assert [bar.get_width() for bar in importance.patches] == [20.0 - k for k in range(15)]
+    names = [text.get_text() for text in importance.get_yticklabels()]
+    assert names[0] == "x0 "
+    assert max(map(len, names)) == 32
+    assert names[-1].endswith("…")
+    assert figure.get_suptitle() == "a report"
+
+
+def test_classes_are_a_confusion_matrix_with_a_line_for_each_target():
+    matrix = report_figure(REPORT, [0, 0, 0, 1], [0, 0, 1, 1], ["no", "yes"], title="").axes[1]
+    np.testing.assert_allclose(matrix.images[0].get_array(), [[2 / 3, 1 / 3], [0, 1]])
+    assert [text.get_text() for text in matrix.texts] == ["2", "1", "·", "1"]
+    assert [text.get_text() for text in matrix.get_yticklabels()] == ["no", "yes"]
+    assert (matrix.get_xlabel(), matrix.get_ylabel()) == ("prediction", "target")
+
+
+def test_a_fit_is_its_two_losses_its_best_epoch_and_the_held_out_rows():
+    curve, scatter = fit_figure(LOSSES, 2 * LOSSES, 7, TARGETS, TARGETS + 1, title="a fit").axes
     np.testing.assert_array_equal(curve.lines[0].get_ydata(), LOSSES)
     np.testing.assert_array_equal(curve.lines[1].get_ydata(), 2 * LOSSES)
     assert list(curve.lines[2].get_xdata()) == [7, 7]
     assert [text.get_text() for text in curve.get_legend().get_texts()] == ["training", "validation", "best epoch"]
-    np.testing.assert_array_equal(scatter.collections[0].get_offsets(), np.column_stack([TARGETS, TARGETS + 1]))
+    np.testing.assert_array_equal(scatter.collections[0].get_offsets(), POINTS)
 
 
-def test_of_many_fits_each_has_its_lines_up_to_its_end():
-    losses = np.stack([LOSSES, 2 * LOSSES])
-    losses[1, 10:] = np.nan
-    figure = fit_figure(losses, losses, [20, 9], TARGETS, TARGETS, np.full(5, 0.5), title="")
-    curve, scatter = figure.axes
-    assert len(curve.lines) == 2 + 2 + 2
-    assert len(curve.get_legend().get_texts()) == 3
-    assert len(scatter.collections[0].get_segments()) == 5
-
-
-def test_classes_are_a_confusion_matrix_with_a_line_for_each_target():
-    figure = fit_figure(LOSSES, LOSSES, 1, [0, 0, 0, 1], [0, 0, 1, 1], classes=["no", "yes"], title="")
-    _, matrix = figure.axes
-    np.testing.assert_allclose(matrix.images[0].get_array(), [[2 / 3, 1 / 3], [0, 1]])
-    assert [text.get_text() for text in matrix.texts] == ["2", "1", "·", "1"]
-    assert [text.get_text() for text in matrix.get_yticklabels()] == ["no", "yes"]
-
-
-@pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
-def test_the_ending_names_the_format(tmp_path, ending, magic):
-    path = tmp_path / f"run.{ending}"
+@pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_the_suffix_names_the_format(tmp_path, suffix, magic):
+    path = tmp_path / f"run.{suffix}"
     save_figure(training_figure(LOSSES, TARGETS, TARGETS, title=""), path)
     assert path.read_bytes().startswith(magic)
 

@@ -8,7 +8,7 @@ import pytest
 import jaxmlp
 from jaxmlp.fitting.scaling import absorb, identity_scaling, learn_scaling
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 RNG = np.random.default_rng(0)
 
 

@@ -1,6 +1,9 @@
-"""The estimators: scikit-learn's own checks, scikit-learn's own numbers, and what is more than scikit-learn's."""
+"""The estimators pass scikit-learn's checks and agree with its networks; and what they can do beyond those."""
 
+import importlib
+import inspect
 import pickle
+import sys
 
 import jax
 import joblib
@@ -17,8 +20,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import jaxmlp
+import jaxmlp.sklearn
+from jaxmlp.ensembles import prediction
 from jaxmlp.fitting import epochs
-from jaxmlp.sklearn import MLPClassifier, MLPRegressor, estimator, rows
+from jaxmlp.sklearn import MLPClassifier, MLPRegressor, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -43,41 +48,41 @@ TABLES = {
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick_programs():
-    """The checks compile a program for each shape of table they think of: without optimising, that is bearable."""
-    run, predict = epochs._run, estimator.predict_rows
-    epochs._run = jax.jit(run.__wrapped__, static_argnums=range(9, 15), compiler_options=QUICK)
-    estimator.predict_rows = jax.jit(predict.__wrapped__, static_argnums=(2, 3), compiler_options=QUICK)
+    """The checks compile a program for each shape of table; without optimization, that takes acceptable time."""
+    run, predict = epochs._run, prediction._mean_and_std
+    epochs._run = jax.jit(run.__wrapped__, static_argnums=(7, 8), compiler_options=QUICK)
+    prediction._mean_and_std = jax.jit(predict.__wrapped__, static_argnums=(3, 4), compiler_options=QUICK)
     yield
-    epochs._run, estimator.predict_rows = run, predict
+    epochs._run, prediction._mean_and_std = run, predict
 
 
-def theirs(ours):
-    """scikit-learn's estimator with the same parameters, as far as it has them."""
+def reference_of(ours):
+    """Return scikit-learn's estimator with the same parameters, where it has them."""
     kind = getattr(sklearn.neural_network, type(ours).__name__)
     known = kind().get_params()
     same = {name: value for name, value in ours.get_params().items() if name in known}
     return kind(**same | ({"loss": "squared_error"} if "loss" in same else {}))
 
 
-# The outside judge.
+# scikit-learn's checks.
 
 
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks([MLPRegressor(max_iter=30), MLPClassifier(max_iter=30)])
-def test_scikit_learns_checks(estimator, check):
+def test_it_passes_the_checks_of_scikit_learn(estimator, check):
     # One check compares to 1e-7, float64's tolerance; the estimators compute in float64 where JAX does.
     with jax.enable_x64(check.func.__name__ == "check_sample_weight_equivalence_on_dense_data"):
         check(estimator)
 
 
-# The same as scikit-learn's. With all rows in one batch nothing is left to chance but the first weights.
+# Agreement with scikit-learn. With all rows in one batch, only the initial weights are random.
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_the_run_is_scikit_learns_number_by_number(table):
+def test_training_agrees_with_scikit_learn_in_every_number(table):
     kind, y = TABLES[table]
     ours = kind(random_state=3, max_iter=40, alpha=0.5, hidden_layer_sizes=(9, 4)).fit(X, y)
-    reference = theirs(ours).fit(X, y)
+    reference = reference_of(ours).fit(X, y)
     for mine, expected in zip(ours.coefs_ + ours.intercepts_, reference.coefs_ + reference.intercepts_, strict=True):
         np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-5)
     if table != "two outputs":  # scikit-learn reports the mean over the outputs there, and trains on the sum
@@ -92,18 +97,18 @@ def test_the_run_is_scikit_learns_number_by_number(table):
 
 
 @pytest.mark.parametrize("nesterov", [True, False])
-def test_sgd_stops_where_scikit_learns_does(nesterov):
+def test_sgd_stops_in_the_same_epoch_as_scikit_learn(nesterov):
     ours = MLPRegressor(
         random_state=0, solver="sgd", nesterovs_momentum=nesterov, activation="logistic", learning_rate_init=0.02,
         hidden_layer_sizes=9, max_iter=500, tol=1e-3,
     ).fit(X, Y)  # fmt: skip
-    reference = theirs(ours).fit(X, Y)
+    reference = reference_of(ours).fit(X, Y)
     assert ours.n_iter_ == reference.n_iter_ < 500
     np.testing.assert_allclose(ours.loss_curve_, reference.loss_curve_, rtol=1e-5)
 
 
 def test_a_step_of_sgd_worked_by_hand():
-    # One input, no hidden layer, w = 2, b = 1; two rows with weights 3 and 1; alpha = 4, a rate of 0.1. Outputs are
+    # One input, no hidden layer, w = 2, b = 1; two rows with weights 3 and 1; alpha = 4, learning rate 0.1. Outputs are
     # 2x + 1 = (3, 5), errors (3 - 4, 5 - 1) = (-1, 4). The weighted mean of error · x is (3 · -1 · 1 + 1 · 4 · 2) / 4 =
     # 1.25, to which the penalty adds 4 · 2 / 4 = 2; that of the error is 0.25. So w = 2 - 0.325, b = 1 - 0.025.
     x, y, weights = np.array([[1.0], [2.0]]), np.array([4.0, 1.0]), np.array([3.0, 1.0])
@@ -117,11 +122,11 @@ def test_a_step_of_sgd_worked_by_hand():
     assert model.loss_curve_[-1] == pytest.approx(2.375 + 2)
 
 
-# Rows and their weights.
+# Sample weights.
 
 
 @pytest.mark.parametrize("table", ["regression", "strings"])
-def test_a_weight_of_two_is_the_row_twice_and_of_zero_none(table):
+def test_a_row_of_weight_2_has_the_effect_of_the_row_twice_and_one_of_weight_0_none(table):
     kind, y = TABLES[table]
     weights = RNG.integers(0, 3, size=60)
     model = kind(random_state=0, max_iter=20)
@@ -130,7 +135,7 @@ def test_a_weight_of_two_is_the_row_twice_and_of_zero_none(table):
     np.testing.assert_allclose(weighted.loss_curve_, repeated.loss_curve_, rtol=1e-5)
 
 
-def test_class_weights_multiply_those_of_the_rows():
+def test_class_weights_multiply_sample_weights():
     weights = RNG.uniform(1, 2, size=60)
     model = MLPClassifier(random_state=0, max_iter=5)
     by_class = clone(model).set_params(class_weight={0: 1, 1: 3, 2: 1}).fit(X, CLASSES, weights)
@@ -141,7 +146,7 @@ def test_class_weights_multiply_those_of_the_rows():
     np.testing.assert_allclose(balanced.loss_curve_, by_row.loss_curve_, rtol=1e-6)
 
 
-def test_mini_batches_see_every_row_once_in_an_order_of_their_own():
+def test_mini_batches_use_every_row_once_in_random_order():
     model = MLPRegressor(random_state=0, max_iter=3, batch_size=16, learning_rate_init=1e-9, alpha=0).fit(X, Y)
     whole = clone(model).set_params(batch_size="auto").fit(X, Y)
     np.testing.assert_allclose(model.loss_curve_, whole.loss_curve_, rtol=1e-5)
@@ -149,7 +154,7 @@ def test_mini_batches_see_every_row_once_in_an_order_of_their_own():
     assert clone(model).set_params(random_state=1).fit(X, Y).loss_curve_ != model.loss_curve_
 
 
-# Going on, and stopping.
+# Continuing, and stopping.
 
 
 def test_partial_fit_is_an_epoch():
@@ -163,7 +168,7 @@ def test_partial_fit_is_an_epoch():
     np.testing.assert_array_equal(later.coefs_[0], parts.partial_fit(X[:50], CLASSES[:50]).coefs_[0])
 
 
-def test_partial_fit_takes_classes_that_are_still_to_come():
+def test_partial_fit_takes_classes_that_come_later():
     few = CLASSES < 2
     model = MLPClassifier(random_state=0).partial_fit(X[few], CLASSES[few], classes=[0, 1, 2])
     assert model.predict_proba(X).shape == (60, 3)
@@ -179,7 +184,7 @@ def test_partial_fit_takes_classes_that_are_still_to_come():
         MLPRegressor(early_stopping=True).partial_fit(X, Y)
 
 
-def test_warm_start_goes_on_from_the_last_weights():
+def test_warm_start_continues_from_the_last_weights():
     plain = MLPRegressor(random_state=0, solver="sgd", momentum=0, max_iter=6)
     whole = clone(plain).fit(X, Y)
     warm = clone(plain).set_params(warm_start=True, max_iter=3)
@@ -204,10 +209,10 @@ def test_early_stopping_keeps_the_best_weights(table):
     np.testing.assert_array_equal(model.coefs_[0], shorter.coefs_[0])
 
 
-def test_without_progress_training_ends_and_says_so_if_it_did_not():
+def test_training_ends_without_progress_and_warns_if_max_iter_ended_it():
     model = MLPRegressor(random_state=0, max_iter=50, tol=10.0, n_iter_no_change=3).fit(X, Y)
     assert model.n_iter_ == 5  # any loss beats infinity, then four epochs without progress
-    with pytest.warns(ConvergenceWarning, match="max_iter=2 epochs are over"):
+    with pytest.warns(ConvergenceWarning, match="stopped after max_iter=2 epochs and has not converged"):
         clone(model).set_params(max_iter=2).fit(X, Y)
 
 
@@ -216,27 +221,20 @@ def test_training_that_diverges_is_an_error():
         MLPRegressor(random_state=0, solver="sgd", learning_rate_init=1e10).fit(X, Y)
 
 
-# More than scikit-learn's.
+# Beyond scikit-learn.
 
 SINE = jaxmlp.Activation(jax.numpy.sin, jax.numpy.cos)
 ADABELIEF = optax.adabelief(1e-2)
 
 
-def test_a_loss_that_cannot_learn_two_classes_is_refused():
+def test_softmax_cross_entropy_is_an_error_for_two_classes():
     with pytest.raises(ValueError, match="loss must be 'log_loss' or 'sigmoid_binary_cross_entropy' for two classes"):
         MLPClassifier(loss="softmax_cross_entropy").fit(X, Y > 0)
 
 
-def test_partial_fit_by_another_solver_starts_its_memory_anew():
+def test_partial_fit_with_another_solver_starts_with_a_new_state():
     model = MLPRegressor(random_state=0, max_iter=5).fit(X, Y).set_params(solver="sgd").partial_fit(X, Y)
     assert len(model.loss_curve_) == 6
-
-
-def test_our_optimizers_are_pickled():
-    solver = pickle.loads(pickle.dumps(jaxmlp.adam(0.01, weight_decay=0.1)))
-    assert solver == jaxmlp.adam(0.02)
-    first = solver.init(jaxmlp.init_params(jax.random.key(0), (3, 32, 1)))
-    assert float(first.hyperparams["weight_decay"]) == pytest.approx(0.1)
 
 
 def test_any_loss_activation_and_optimizer():
@@ -249,13 +247,13 @@ def test_any_loss_activation_and_optimizer():
     outputs = jaxmlp.forward(layers, X, activation=(SINE, jaxmlp.gelu))
     np.testing.assert_allclose(model.predict(X), outputs[:, 0], rtol=1e-4, atol=1e-5)
     counts = np.exp(X[:, 0]).round()
-    rates = MLPRegressor(random_state=0, loss="poisson", max_iter=20).fit(X, counts).predict(X)
-    assert rates.min() > 0
+    means = MLPRegressor(random_state=0, loss="poisson", max_iter=20).fit(X, counts).predict(X)
+    assert means.min() > 0
     with pytest.raises(ValueError, match="y must not be negative"):
         MLPRegressor(loss="poisson").fit(X, Y)
 
 
-def test_members_are_one_program_and_predict_their_mean():
+def test_members_are_trained_together_and_their_mean_is_predicted():
     model = MLPRegressor(random_state=0, n_members=3, max_iter=10, hidden_layer_sizes=(7,)).fit(X, Y)
     assert model.coefs_[0].shape == (3, 5, 7)
     assert np.shape(model.loss_curve_) == (3, 10)
@@ -263,10 +261,10 @@ def test_members_are_one_program_and_predict_their_mean():
     np.testing.assert_allclose(model.loss_curve_[0], alone.loss_curve_, rtol=1e-5)
     (w1, w2), (b1, b2) = model.coefs_, model.intercepts_
     members = [(jaxmlp.Layer(w1[k], b1[k][None]), jaxmlp.Layer(w2[k], b2[k][None])) for k in range(3)]
-    each = [jaxmlp.forward(params, X) for params in members]
-    mean, deviation = model.predict(X, return_std=True)
-    np.testing.assert_allclose(mean, np.mean(each, axis=0)[:, 0], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(deviation, np.std(each, axis=0)[:, 0], rtol=1e-3, atol=1e-5)
+    outputs = [jaxmlp.forward(params, X) for params in members]
+    mean, std = model.predict(X, return_std=True)
+    np.testing.assert_allclose(mean, np.mean(outputs, axis=0)[:, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(std, np.std(outputs, axis=0)[:, 0], rtol=1e-3, atol=1e-5)
     assert np.all(alone.predict(X, return_std=True)[1] == 0)
 
 
@@ -282,9 +280,9 @@ def test_members_stop_one_by_one():
     curves = np.array(model.loss_curve_)
     assert model.loss_ == [curve[np.isfinite(curve)][-1] for curve in curves]
     assert model.best_validation_score_ == np.nanmax(model.validation_scores_, axis=1).tolist()
-    probabilities, deviation = model.predict_proba(X, return_std=True)
+    probabilities, std = model.predict_proba(X, return_std=True)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
-    assert (deviation > 0).all()
+    assert (std > 0).all()
 
 
 def test_float32_is_kept_and_float64_where_jax_has_it(x64):
@@ -298,7 +296,40 @@ def test_a_device_is_named():
     assert model.predict(X).shape == (60,)
 
 
-# Among scikit-learn's tools.
+def test_members_use_all_cpu_devices_unless_one_is_named():
+    model = MLPClassifier(random_state=0, n_members=5, max_iter=3, hidden_layer_sizes=7)
+    devices = []
+
+    def fit(device):
+        with pytest.MonkeyPatch.context() as patch:
+            run = epochs._run
+
+            def record(state, *arguments):
+                devices.append({device.id for leaf in jax.tree.leaves(state) for device in leaf.devices()})
+                return run(state, *arguments)
+
+            patch.setattr(epochs, "_run", record)
+            return clone(model).set_params(device=device).fit(X, CLASSES)
+
+    split, single = fit(None), fit("cpu:3")
+    assert len(devices[0]) == min(5, len(jax.devices("cpu")))
+    assert devices[-1] == {jax.devices("cpu")[3].id}
+    np.testing.assert_allclose(split.coefs_[0], single.coefs_[0], rtol=1e-6)
+
+
+def test_the_parameters_are_those_of_the_constructor():
+    names = set(inspect.signature(MLPClassifier).parameters)
+    assert names == set(inspect.signature(MLPRegressor).parameters) | {"class_weight"} == set(vars(MLPClassifier()))
+    assert MLPClassifier(alpha=3).get_params()["alpha"] == 3
+
+
+def test_without_scikit_learn_the_import_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ImportError, match=r"sklearn is needed .*: pip install 'jaxmlp\[sklearn\]'"):
+        importlib.reload(jaxmlp.sklearn)
+
+
+# With scikit-learn's tools.
 
 
 def test_in_a_pipeline_and_a_grid_search():
@@ -316,23 +347,25 @@ def test_in_a_pipeline_and_a_grid_search():
     np.testing.assert_array_equal(restored.predict(frame), search.predict(frame))
 
 
-def test_only_another_shape_of_table_is_another_program():
+def test_only_another_shape_of_table_recompiles():
     def programs(n, **settings):
         settings = {"random_state": 0, "max_iter": 3, "hidden_layer_sizes": (6,)} | settings
         model = MLPRegressor(**settings).fit(X[:n], Y[:n])
         model.predict(X[:n])
-        return epochs._run._cache_size(), estimator.predict_rows._cache_size()
+        return epochs._run._cache_size(), prediction._mean_and_std._cache_size()
 
     before = programs(40)
     settings = {"alpha": 1.0, "learning_rate_init": 0.1, "beta_1": 0.5, "tol": 0.1, "n_iter_no_change": 2}
     for other in ({}, settings, {"max_iter": 7, "random_state": 1}):
         assert programs(40, **other) == before
-    assert programs(41) == programs(60) == before  # rows of weight 0 fill up to 64
-    assert programs(40, hidden_layer_sizes=(8,)) == (before[0] + 1, before[1] + 1)
-    # In batches, the folds of a table and all of it; but no large table is filled up to twice its length.
-    assert rows.batches(1437, "auto") == rows.batches(1797, "auto") == (2048, 200)
-    assert rows.batches(200, "auto") == (224, None)
-    assert rows.batches(20_000, 64) == (20_480, 64)
+    assert programs(41) == programs(60) == before  # padded with rows of weight 0 to 64
+    fits, predictions = programs(40, hidden_layer_sizes=(8,))
+    assert fits > before[0]
+    assert predictions > before[1]
+    # All rows and the training rows of a fold share a program; large tables are not padded to twice their length.
+    assert rows.plan_batches(1437, "auto") == rows.plan_batches(1797, "auto") == (2048, 200)
+    assert rows.plan_batches(200, "auto") == (224, None)
+    assert rows.plan_batches(20_000, 64) == (20_480, 64)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +385,7 @@ def test_only_another_shape_of_table_is_another_program():
         ("n_members", 0, ValueError),
     ],
 )
-def test_a_parameter_that_cannot_be_used_is_named(name, value, error):
+def test_an_invalid_parameter_is_named(name, value, error):
     with pytest.raises(error, match=name if name != "loss" or error is ValueError else "criterion"):
         MLPRegressor(**{name: value}).fit(X, Y)
 

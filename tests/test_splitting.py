@@ -6,7 +6,7 @@ import pytest
 
 from jaxmlp.fitting.splitting import hold_out, make_folds, rng_of
 
-pytestmark = pytest.mark.core
+pytestmark = pytest.mark.portable
 
 
 def draw(seed=0):

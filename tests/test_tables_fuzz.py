@@ -1,9 +1,9 @@
-"""Corrupted tables: the result is arrays of finite numbers, or an error of one line."""
+"""Corrupted tables: the result is arrays of finite numbers, or a one-line error."""
 
 import numpy as np
 import polars
 import pytest
-from fuzz import TARGET, mutated_table
+from fuzz import TARGET, draw_table
 
 from jaxmlp.tables import Recipe, TableError, learn_recipe, load_table
 from jaxmlp.tables.values import LARGEST, is_missing
@@ -12,10 +12,10 @@ SEEDS = [range(100), pytest.param(range(100, 2100), marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("seeds", SEEDS, ids=len)
-def test_a_mutated_table_gives_arrays_or_one_line(tmp_path, seeds, capfd):
+def test_a_corrupted_table_gives_arrays_or_one_line(tmp_path, seeds, capfd):
     used, errors = 0, {}
     for seed in seeds:
-        content, suffix = mutated_table(seed)
+        content, suffix = draw_table(seed)
         path = tmp_path / f"table{suffix}"
         path.write_bytes(content)
         for use in (learn, apply):

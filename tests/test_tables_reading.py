@@ -1,4 +1,4 @@
-"""Reading a table: rows in order, missing values as null, and errors of one line that name the file."""
+"""Reading a table: rows in order, missing values as null, and one-line errors that name the file."""
 
 import io
 import re

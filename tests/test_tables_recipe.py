@@ -345,6 +345,7 @@ def test_probabilities_have_the_names_of_the_classes():
         (range(60), "classification", "holds 60 different numbers, which --task regression predicts; at most 50"),
         ([f"name {k}" for k in range(60)], None, "holds 60 different texts; at most 50 can be classes"),
         (["1", "2"] * 29 + ["1", "two"], None, "column 'y', row 60: 'two' is not a number"),
+        (["1", None] * 29 + ["1", "two"], None, "column 'y', row 60: 'two' is not a number"),
         ([[1], [2]] * 30, None, "the target 'y' holds List(Int64); only numbers, text and booleans can be predicted"),
     ],
 )
@@ -420,8 +421,8 @@ def change(*path, to):
             "recipe: classes must have at least 2 values for classification, else none; got 2",
         ),
         (change("classes", to=[]), "recipe: classes must have at least 2 values for classification, else none; got 0"),
-        (change("classes", to=["b", "a"]), "recipe: classes must be different values of one type, in order"),
-        (change("classes", to=["a", 1]), "recipe: classes must be different values of one type, in order"),
+        (change("classes", to=["b", "a"]), "recipe: classes must be different, in order"),
+        (change("classes", to=["a", 1]), "recipe: classes must be different, in order"),
         (change("target", to=None), "recipe.target must be a string; got None"),
         (change("more", to=1), "recipe must have the fields"),
         (change("left_out", to=[["a"]]), "recipe.left_out[0] must be a list of 2; got ['a']"),

@@ -1,6 +1,8 @@
 """update, train_step and train."""
 
 import inspect
+import pickle
+import re
 
 import jax
 import jax.numpy as jnp
@@ -152,6 +154,42 @@ def test_a_second_call_traces_nothing_whatever_the_learning_rate_is(function):
         function(PARAMS, X, Y, rate, WEIGHTS, criterion=criterion)
         function(PARAMS, np.asarray(X, np.float64), jnp.asarray(Y), rate, jnp.asarray(WEIGHTS), criterion=criterion)
     assert len(traces) == once > 0
+
+
+def test_static_arguments_share_a_program_in_any_order_and_where_they_are_the_default():
+    criterion, traces = counted()
+    train(PARAMS, X, Y, 1e-3, criterion=criterion)
+    once = len(traces)
+    train(PARAMS, X, Y, 1e-3, criterion=criterion, activation=jaxmlp.relu, epochs=200)
+    train(PARAMS, X, Y, 1e-3, epochs=np.int64(200), activation=jaxmlp.relu, criterion=criterion)
+    assert len(traces) == once > 0
+
+
+@pytest.mark.parametrize("function", [train, train_step])
+def test_missing_and_unknown_arguments_are_pythons_type_errors(function):
+    name = function.__name__
+    with pytest.raises(TypeError, match=re.escape(f"{name}() missing 1 required positional argument: 'learning_rate'")):
+        function(PARAMS, X, Y)
+    with pytest.raises(TypeError, match=re.escape(f"{name}() got an unexpected keyword argument 'rate'")):
+        function(PARAMS, X, Y, 1e-3, rate="fast")
+
+
+def test_a_step_has_no_epochs():
+    with pytest.raises(TypeError, match=re.escape("train_step() got an unexpected keyword argument 'epochs'")):
+        train_step(PARAMS, X, Y, 1e-3, epochs=1)
+
+
+@pytest.mark.parametrize("function", [train, train_step])
+def test_a_compiled_function_can_be_pickled_and_keeps_its_name_and_docstring(function):
+    assert pickle.loads(pickle.dumps(function)) is function
+    assert function.__doc__.startswith("Train for ")
+    assert function.__module__ == "jaxmlp.training"
+
+
+@pytest.mark.parametrize("function", [train, train_step])
+def test_compiled_programs_have_the_name_of_the_function(function):
+    jaxpr = jax.make_jaxpr(lambda: function(PARAMS, X, Y, 1e-3))()
+    assert function.__name__ in [equation.params.get("name") for equation in jaxpr.eqns]
 
 
 def test_a_learning_rate_means_the_same_in_every_type():

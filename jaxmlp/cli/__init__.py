@@ -1,57 +1,59 @@
-"""The command `jaxmlp`: one file for each subcommand, and here the door to them all."""
+"""The command `jaxmlp`: dispatch to the subcommands, one file each, and the exit codes."""
 
 import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NoReturn
 
 import jax
 
 import jaxmlp
 from jaxmlp._validation import MissingDependencyError
-from jaxmlp.cli import check, explain, export, predict, show, train, tutorial
 from jaxmlp.cli.common import CommandError, Parser
 
 _INTERRUPTED = 130
-_COMMANDS = (tutorial, explain, train, predict, show, export, check)
+_COMMANDS = {
+    "tutorial": "train the tutorial's network on new data and print the loss",
+    "explain": "show every number of one epoch of the tutorial's network",
+    "train": "train a model on a table",
+    "predict": "predict the rows of a table with a trained model",
+    "show": "describe a trained model",
+    "export": "export a trained model for CPU, GPU and TPU",
+    "check": "verify the hand-derived gradients on this machine",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; without a subcommand, the tutorial.
 
     Arguments:
-        argv: the words after `jaxmlp`; by default those of this process.
+        argv: the words after `jaxmlp`; None for those of this process.
 
     Returns:
-        0 when all went well, 1 for a failed run, 2 for a mistake in the call, 130 after Ctrl-C.
+        0 for success, 1 for a failed run, 2 for a mistake in the call, 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words = ["tutorial", *words]
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no failure
+        sys.stdout.reconfigure(errors="backslashreplace")  # The terminal may lack characters of a column's name.
     try:
-        args = _parser().parse_args(words)
+        args = _parser(words[0]).parse_args(words)
         code = args.run(args)
-        sys.stdout.flush()  # here, where a reader that is gone or a full disk can still be answered
+        sys.stdout.flush()  # Inside the try, so that a closed pipe or a full disk is handled below.
         return code
-    except CommandError as error:
+    except (CommandError, MissingDependencyError) as error:
         print(f"jaxmlp {words[0]}: {error}", file=sys.stderr)
-        return error.code
-    except MissingDependencyError as error:
-        print(f"jaxmlp {words[0]}: {error}", file=sys.stderr)
-        return 1
+        return error.code if isinstance(error, CommandError) else 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output (`| head`) is gone; nothing is left to say, also not at interpreter exit.
-        _discard_stdout()
-        return 1
     except OSError as error:
-        _discard_stdout()
-        print(f"jaxmlp {words[0]}: cannot write the output: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes stdout again at exit.
+        if not isinstance(error, BrokenPipeError):  # The reader of a pipe, such as `head`, may stop early.
+            print(f"jaxmlp {words[0]}: cannot write the output: {error.strerror}", file=sys.stderr)
         return 1
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         print(f"jaxmlp {words[0]}: failed: {str(error).splitlines()[0]}", file=sys.stderr)
@@ -59,26 +61,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def command() -> NoReturn:
-    """The process `jaxmlp`: `main`, and then the end."""
-    if "JAX_NUM_CPU_DEVICES" not in os.environ:  # networks are split over devices; all cores would be a single one
+    """Run `main` as a process, with one JAX device for each CPU core, and exit."""
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         jax.config.update("jax_num_cpu_devices", cores or 1)
     code = main()
     if code == _INTERRUPTED:
-        # XLA crashes in Python's own way out, if Ctrl-C came while it compiled; all is said and written by now.
         sys.stderr.flush()
-        os._exit(code)
+        os._exit(code)  # If XLA was compiling, Python's normal exit crashes.
     sys.exit(code)
 
 
-def _discard_stdout() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _parser() -> Parser:
+def _parser(command: str) -> Parser:
+    """Return the parser; only the module of `command` is imported."""
     parser = Parser(prog="jaxmlp", description=jaxmlp.__doc__)
     parser.add_argument("--version", action="version", version=f"jaxmlp {jaxmlp.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for command in _COMMANDS:
-        command.add_parser(commands)
+    for name, summary in _COMMANDS.items():
+        if name == command:
+            import_module(f"jaxmlp.cli.{name}").add_parser(commands)
+        else:
+            commands.add_parser(name, help=summary)
     return parser

@@ -1,22 +1,28 @@
-"""What the subcommands share: how they parse, fail, and print."""
+"""Helpers of the subcommands: argument types, errors, output, and quick compilation."""
 
 import argparse
 import json
 import math
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import jax
 
 from jaxmlp._validation import require
 from jaxmlp.plots import save_figure
+from jaxmlp.storage.json import make_finite
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_THREADS = ThreadPoolExecutor()
 
 
 class CommandError(Exception):
-    """A user's mistake or a failed run: one line on stderr, and the exit code."""
+    """A mistake in the call or a failed run: `main` prints the message as one line and returns the exit code."""
 
     def __init__(self, message: str, code: int = 2):
         super().__init__(message)
@@ -24,130 +30,112 @@ class CommandError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, and which does not guess at options cut short."""
+    """An argument parser with errors of one line and without abbreviated options."""
 
     def __init__(self, **options: Any):
         super().__init__(**options, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where to look, exit with 2."""
+        """Print the error and the way to the help; exit with code 2."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
+Commands = argparse._SubParsersAction  # What `add_subparsers` returns.
+
+
 def note(message: str) -> None:
-    """A remark for the person at the terminal, on stderr: results alone go to stdout."""
+    """Print a line for the user on stderr; stdout is for results."""
     print(message, file=sys.stderr)
 
 
-def print_json(result: dict[str, Any]) -> None:
-    """One JSON object on stdout; numbers that JSON cannot hold become null."""
-    print(json.dumps(finite(result)))
-
-
-def write_figure(figure: Any, path: str) -> None:
-    """Save a figure, or say why not."""
-    try:
-        save_figure(figure, path)
-    except OSError as error:
-        raise CommandError(f"cannot write {path}: {error}") from None
-    note(f"Picture: {path}")
+def print_json(result: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout; NaN and infinity become null."""
+    print(json.dumps(make_finite(result)))
 
 
 def validate_plot(path: str | None) -> None:
-    """Refuse before training what could not be drawn after it."""
+    """Raise before training what would make `write_figure` fail after it."""
     if path is None:
         return
     if Path(path).suffix not in (".png", ".svg", ".pdf"):
         raise CommandError(f"--plot {path}: the name must end in .png, .svg or .pdf")
     if not Path(path).absolute().parent.is_dir():
         raise CommandError(f"--plot {path}: no such directory")
-    require("matplotlib", extra="tables")
+    require("matplotlib", extra="plot")
 
 
-_THREADS = ThreadPoolExecutor()
+def write_figure(figure: "Figure", path: str) -> None:
+    """Save a figure as `path`."""
+    try:
+        save_figure(figure, path)
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error}") from None
+    note(f"Plot: {path}")
 
 
-class Compiling:
-    """A function of arrays, traced now and compiled in another thread while Python traces the next one.
+def compile_ahead(
+    function: Callable[..., Any], *arguments: Any, level: int | None = None
+) -> tuple[Any, Future[jax.stages.Compiled]]:
+    """Trace a function now, and compile it in another thread while Python traces the next one.
 
     Arguments:
-        function: what to compile.
-        arguments: arrays, or the `shapes` of those that another program still has to make.
-        hurried: whether to leave out XLA's optimisations, which in a short process what runs once does not repay.
+        function: a function of arrays.
+        arguments: arrays, or their shapes where another program has yet to compute them.
+        level: XLA's level of optimization, for programs that run once; None for JAX's.
 
-    `shapes` are those of what it returns.
+    Returns:
+        The shapes of its results, and a future of the compiled function.
     """
-
-    def __init__(self, function: Callable[..., Any], *arguments: Any, hurried: bool):
-        traced = jax.jit(function).trace(*arguments)
-        self.shapes: Any = traced.out_info
-        options: Any = {"xla_backend_optimization_level": 0} if hurried else None
-        self._compiled = _THREADS.submit(traced.lower().compile, options)
-
-    def result(self) -> Callable[..., Any]:
-        """The compiled function, as soon as it is there."""
-        return self._compiled.result()
+    traced = jax.jit(function).trace(*arguments)
+    options: dict[str, Any] | None = None if level is None else {"xla_backend_optimization_level": level}
+    return traced.out_info, _THREADS.submit(traced.lower().compile, options)
 
 
-def run_once(function: Callable[..., Any], *arguments: Any) -> Any:
-    """`function(*arguments)`, compiled in a hurry."""
-    return Compiling(function, *arguments, hurried=True).result()(*arguments)
+def run_once(function: Callable[..., Any], *arguments: Any, level: int = 0) -> Any:
+    """Return `function(*arguments)`, compiled quickly rather than well."""
+    return compile_ahead(function, *arguments, level=level)[1].result()(*arguments)
 
 
 def platform() -> str:
-    """The device and the versions that a figure belongs to."""
+    """Return the kind of device and the versions of JAX and Python."""
     python = ".".join(str(part) for part in sys.version_info[:3])
     return f"{jax.devices()[0].device_kind}, jax {jax.__version__}, Python {python}"
 
 
 def key_seed(text: str) -> int:
-    """A whole number from 0 to 2**32 - 1."""
-    return _number(text, int, 0, "a whole number from 0 to 2**32 - 1", most=2**32 - 1)
+    """Parse a random seed."""
+    return _number(text, int, 0, 2**32 - 1, "a whole number from 0 to 2**32 - 1")
 
 
 def positive(text: str) -> int:
-    """A whole number of at least 1; beyond ten million no one waits for the end."""
-    return _number(text, int, 1, "a whole number from 1 to 10000000", most=10**7)
+    """Parse a whole number from 1 to ten million."""
+    return _number(text, int, 1, 10**7, "a whole number from 1 to 10000000")
 
 
 def not_negative(text: str) -> int:
-    """A whole number of at least 0, and no more than ten million."""
-    return _number(text, int, 0, "a whole number from 0 to 10000000", most=10**7)
+    """Parse a whole number from 0 to ten million."""
+    return _number(text, int, 0, 10**7, "a whole number from 0 to 10000000")
 
 
 def rate(text: str) -> float:
-    """A finite number of at least 0."""
-    return _number(text, float, 0, "a number of at least 0")
+    """Parse a finite number of at least 0."""
+    return _number(text, float, 0, sys.float_info.max, "a number of at least 0")
 
 
 def widths(text: str) -> tuple[int, ...]:
-    """Hidden layers as in `32,32`; `0` for none."""
-    if text == "0":
-        return ()
+    """Parse hidden layer widths such as `64,64`; `0` stands for no hidden layer."""
     try:
-        return tuple(positive(part) for part in text.split(","))
+        return () if text == "0" else tuple(positive(part) for part in text.split(","))
     except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} does not name widths, as in 32,32 (0 for no hidden layer)"
-        ) from None
+        message = f"{text!r} is not a list of widths such as 64,64 (0 for no hidden layer)"
+        raise argparse.ArgumentTypeError(message) from None
 
 
-def _number(text: str, kind: type, least: float, wanted: str, most: float = math.inf) -> Any:
+def _number(text: str, kind: type, least: float, most: float, expected: str) -> Any:
     try:
         value = kind(text)
     except ValueError:
-        value = None
-    if value is None or not least <= value <= most or value == math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-    return value
-
-
-def finite(value: Any) -> Any:
-    """The same with None for numbers that JSON cannot hold."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+        value = math.nan
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
     return value

@@ -40,9 +40,9 @@ def run(args: argparse.Namespace) -> int:
     print(f"criterion: {about['criterion']}")
     if model.recipe is not None:
         print(f"\n{model.recipe.task} of {model.recipe.target}")
-        print("\n".join([*model.recipe.describe(), "", "inputs"]))
+        print("\n".join([*model.recipe.describe(), "", "columns"]))
         for column in model.recipe.columns:
-            print(f"  {column.name}: {', '.join(column.input_names())}")
+            print(f"  {column.name}: {column.describe()}")
     for name in ("report", "plan"):
         if about[name]:
             print(f"\n{name}")

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxmlp import __version__
 from jaxmlp._validation import require
 from jaxmlp.activations import ACTIVATIONS
@@ -41,51 +43,36 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="a CSV file with a header line, a Parquet file, or - for stdin")
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
-    parser.add_argument(
-        "--task", choices=("regression", "classification", "counts"),
-        help="what the target is (default: regression for numbers, classification for text and booleans)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--drop", type=columns, action="extend", default=[], metavar="A,B", help="columns that are not used"
-    )
-    parser.add_argument(
-        "--out", metavar="MODEL", help="the model to write (default: the table's name with .safetensors)"
-    )
-    parser.add_argument("--predictions", metavar="FILE", help="write the predictions of held-out rows (.csv, .parquet)")
+    tasks = "what the target is (default: regression for numbers, classification for text and booleans)"
+    parser.add_argument("--task", choices=("regression", "classification", "counts"), help=tasks)
+    parser.add_argument("--drop", type=columns, action="extend", default=[], metavar="A,B", help="columns not to use")
+    parser.add_argument("--out", metavar="MODEL", help="model to write (default: the table's name with .safetensors)")
+    parser.add_argument("--predictions", metavar="FILE", help="write predictions of held-out rows (.csv, .parquet)")
     parser.add_argument("--plot", metavar="FILE", help="write a figure of the report (.png, .svg, .pdf)")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
     parser.add_argument("--seed", type=key_seed, default=0, help="random seed (default: 0)")
-    search = parser.add_argument_group("search")
-    search.add_argument(
-        "--budget", type=rate, default=BUDGET, metavar="SECONDS",
-        help=f"time limit in seconds, start-up included (default: {BUDGET:g})",
-    )  # fmt: skip
-    search.add_argument(
-        "--fast",
-        action="store_true",
-        help="train one setting, and measure it on a fifth of the rows",
+    add = parser.add_argument_group("search").add_argument
+    limit = f"time limit in seconds, start-up included (default: {BUDGET:g})"
+    add("--budget", type=rate, default=BUDGET, metavar="SECONDS", help=limit)
+    add("--fast", action="store_true", help="train one setting, and measure it on a fifth of the rows")
+    add("--plan", metavar="MODEL", help="repeat the search of a model: with the same seed, the same bits")
+    add("--checkpoint", metavar="DIR", help="keep the search in this directory")
+    add("--resume", action="store_true", help="continue the search that --checkpoint holds")
+    add = parser.add_argument_group("hyperparameters (a given one is fixed in the search)").add_argument
+    add("--hidden", type=widths, metavar="64,64", help="hidden layer widths; 0 for a linear model (default: 100)")
+    add("--activation", choices=ACTIVATIONS, help="activation of the hidden layers (default: relu)")
+    add("--optimizer", choices=("adam", "sgd"), help="optimizer (default: adam)")
+    add("--learning-rate", type=rate, metavar="RATE", help="learning rate of the first step")
+    add(
+        "--weight-decay",
+        type=rate,
+        metavar="SHARE",
+        help="share of a weight that a step removes, times the learning rate",
     )
-    search.add_argument(
-        "--plan", metavar="MODEL", help="repeat the search of a model: with the same seed, the same bits"
-    )
-    search.add_argument("--checkpoint", metavar="DIR", help="keep the search in this directory")
-    search.add_argument("--resume", action="store_true", help="continue the search that --checkpoint holds")
-    network = parser.add_argument_group("hyperparameters, which the search leaves as given")
-    network.add_argument(
-        "--hidden", type=widths, metavar="64,64", help="hidden layer widths; 0 for a linear model (default: 100)"
-    )
-    network.add_argument("--activation", choices=ACTIVATIONS, help="activation of the hidden layers (default: relu)")
-    network.add_argument("--optimizer", choices=("adam", "sgd"), help="(default: adam)")
-    network.add_argument("--learning-rate", type=rate, metavar="RATE", help="learning rate of the first step")
-    network.add_argument("--weight-decay", type=rate, metavar="SHARE", help="decay of the weights in a step")
-    network.add_argument("--epochs", type=positive, help="largest number of passes over all rows")
-    network.add_argument("--batch-size", type=positive, metavar="ROWS", help="rows in a step")
-    network.add_argument(
-        "--patience", type=positive, metavar="EPOCHS", help="stop after this number of epochs without improvement"
-    )
-    network.add_argument(
-        "--members", type=positive, metavar="K", help="networks of each setting in each fold (default: 2; --fast: 1)"
-    )
+    add("--epochs", type=positive, help="largest number of passes over all rows")
+    add("--batch-size", type=positive, metavar="ROWS", help="rows in a step")
+    add("--patience", type=positive, metavar="EPOCHS", help="stop after this number of epochs without improvement")
+    add("--members", type=positive, metavar="K", help="networks of a setting in a fold (default: 2; with --fast: 1)")
     parser.set_defaults(run=run)
 
 
@@ -102,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
     out = _validate_paths(args)
     from jaxmlp.models import load_model, save_model
     from jaxmlp.pipeline import describe_report, fit_table
+    from jaxmlp.tables.messages import count
 
     names = ("task", "drop", "seed", "fast", "hidden", "activation", "optimizer", "learning_rate", "weight_decay")
     names += ("epochs", "batch_size", "patience", "members", "checkpoint", "resume")
@@ -127,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(describe_report(result.report)))
         print(f"\nModel: {out}. To predict:\n{command}")
-    note(f"{result.report['networks']} networks, {result.seconds:.1f} s")
+    note(f"{count(result.report['networks'], 'network')}, {result.seconds:.1f} s")
     if args.plot:
         write_figure(_figure(result), args.plot)
     if result.report["interrupted"]:
@@ -195,15 +183,13 @@ def _figure(result: Any) -> Any:
     from jaxmlp.plots import report_figure
 
     recipe, table = result.model.recipe, result.predictions
-    targets, predictions, classes = table["target"].to_list(), table["prediction"].to_list(), None
+    columns, classes = [table[name].to_list() for name in ("target", "prediction")], None
     if recipe.classes:
-        index = {str(name).lower(): k for k, name in enumerate(recipe.classes)}
-        targets, predictions = ([index[str(v).lower()] for v in values] for values in (targets, predictions))
-        classes = [name.removeprefix("probability_") for name in recipe.output_columns()[:-1]]
-    else:
-        targets = [float(value) for value in targets]
+        classes = recipe.class_names()
+        columns = [[classes.index(str(value).lower() if isinstance(value, bool) else str(value)) for value in column]
+                   for column in columns]  # fmt: skip
     title = f"{recipe.target}: {result.report['verdict']}"
-    return report_figure(result.report, targets, predictions, classes, title=title)
+    return report_figure(result.report, *(np.asarray(c, np.float64) for c in columns), classes=classes, title=title)
 
 
 @contextmanager

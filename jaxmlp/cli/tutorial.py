@@ -1,10 +1,10 @@
-"""`jaxmlp tutorial`, and `jaxmlp` alone: watch the tutorial's network learn."""
+"""`jaxmlp tutorial`, and `jaxmlp` alone: train the tutorial's network and print its loss."""
 
 import argparse
 import secrets
 import time
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,8 @@ from jaxmlp import plots
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.cli.common import (
     CommandError,
-    Compiling,
+    Commands,
+    compile_ahead,
     key_seed,
     not_negative,
     note,
@@ -31,138 +32,130 @@ from jaxmlp.cli.common import (
 from jaxmlp.ensembles import init_ensemble, train_ensemble
 from jaxmlp.network import Layer, Params, forward, init_params
 from jaxmlp.training import train
-from jaxmlp.tutorial import EPOCHS, LEARNING_RATE, SIZES, Weights, init_weights, synthetic_regression
+from jaxmlp.tutorial import EPOCHS, LEARNING_RATE, SIZES, Scalar, Weights, init_weights, synthetic_regression, tutorial
 
 _TRUE_COEFFICIENTS = (0.2, -1.3, -0.5)
 _HIDDEN = SIZES[1:-1]
+# XLA's level of optimization for the random numbers: the lowest that rounds as the default does.
+_DRAW_LEVEL = 1
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "tutorial",
-        help="train the tutorial's network on fresh data and watch the loss fall",
         description="Train the tutorial's network: 100 rows, 3 features, a hidden layer of 32, sum of squared errors.",
     )
-    parser.add_argument("--seed", type=key_seed, help="of data and weights; drawn afresh if not given")
-    parser.add_argument("--epochs", type=not_negative, default=EPOCHS, help="gradient steps, each over all rows (200)")
-    parser.add_argument(
-        "--learning-rate", type=rate, default=LEARNING_RATE, metavar="RATE", help="size of a step (1e-4)"
-    )
-    parser.add_argument(
-        "--hidden", type=widths, default=_HIDDEN, metavar="32,32", help="widths of the hidden layers; 0 for none (32)"
-    )
-    parser.add_argument(
-        "--members", type=positive, metavar="K", help="train K networks at once, from other weights each"
-    )
-    parser.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="of the hidden layers (relu)")
-    parser.add_argument("--every", type=positive, default=10, metavar="EPOCHS", help="between two lines of loss (10)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
-    parser.add_argument("--plot", metavar="FILE", help="draw loss and predictions to FILE (.png, .svg, .pdf)")
+    add = parser.add_argument
+    add("--seed", type=key_seed, help="random seed of data and weights (default: a new one)")
+    add("--epochs", type=not_negative, default=EPOCHS, help="gradient steps, each over all rows (default: 200)")
+    add("--learning-rate", type=rate, default=LEARNING_RATE, metavar="RATE", help="learning rate (default: 1e-4)")
+    add("--hidden", type=widths, default=_HIDDEN, metavar="WIDTHS",
+        help="hidden layer widths, e.g. 64,64; 0 for a linear model (default: 32)")  # fmt: skip
+    add("--members", type=positive, metavar="K", help="train K networks at once, each from other initial weights")
+    add("--activation", choices=ACTIVATIONS, default="relu", help="activation of hidden layers (default: relu)")
+    add("--every", type=positive, default=10, metavar="EPOCHS", help="print the loss every EPOCHS epochs (default: 10)")
+    add("--json", action="store_true", help="print one JSON object instead of text")
+    add("--plot", metavar="FILE", help="plot the loss and the predictions to FILE (.png, .svg or .pdf)")
     parser.set_defaults(run=run)
 
 
-class _Run(NamedTuple):
-    """What was trained: one network, or many; then each has its spread, and losses a leading member axis."""
+class _Trained(NamedTuple):
+    """The results of one network; with --members, all but `y` and the times have a leading member axis."""
 
-    targets: np.ndarray
-    losses: np.ndarray
-    response: np.ndarray
-    predictions: np.ndarray
-    response_spread: np.ndarray | None
-    predictions_spread: np.ndarray | None
+    y: np.ndarray
+    losses: np.ndarray  # (epochs,)
+    slopes: np.ndarray  # (features,)
+    predictions: np.ndarray  # (n, 1)
     compile_seconds: float
     run_seconds: float
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, print, draw."""
+    """Train, print, plot."""
     validate_plot(args.plot)
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     sizes = (3, *args.hidden, 1)
-    trained = (_train_one if args.members is None else _train_many)(args, sizes, seed)
+    trained = (_train_network if args.members is None else _train_members)(args, sizes, seed)
+    losses, slopes, predictions, slope_spread, prediction_spread = *trained[1:4], None, None
+    if args.members is not None:
+        slopes, slope_spread = slopes.mean(0), slopes.std(0)
+        predictions, prediction_spread = predictions.mean(0), predictions.std(0)
 
     if args.json:
         result = {"seed": seed, "epochs": args.epochs, "learning_rate": args.learning_rate, "hidden": args.hidden}
-        result |= {"activation": args.activation, "members": args.members, "losses": trained.losses.tolist()}
-        result |= {"true_coefficients": _TRUE_COEFFICIENTS, "mean_response": trained.response.tolist()}
-        if trained.response_spread is not None:
-            result["response_spread"] = trained.response_spread.tolist()
+        result |= {"activation": args.activation, "members": args.members, "losses": losses.tolist()}
+        result |= {"true_coefficients": _TRUE_COEFFICIENTS, "mean_slopes": slopes.tolist()}
+        result |= {} if slope_spread is None else {"slope_spread": slope_spread.tolist()}
         result |= {"platform": platform(), "compile_seconds": trained.compile_seconds}
         print_json(result | {"run_seconds": trained.run_seconds})
     else:
-        _print_losses(trained.losses, args.every)
-        _print_responses(trained.response, trained.response_spread)
+        _print_losses(losses, args.every)
+        _print_slopes(slopes, slope_spread)
     if args.plot:
-        title = "-".join(str(size) for size in sizes) + f", {args.epochs} epochs, seed {seed}"
+        title = "-".join(map(str, sizes)) + f", {args.epochs} epochs, seed {seed}"
         title += "" if args.members is None else f", {args.members} networks"
-        figure = plots.training_figure(
-            trained.losses, trained.targets, trained.predictions, trained.predictions_spread, title=title
-        )
+        figure = plots.training_figure(losses, trained.y, predictions, prediction_spread, title=title)
         write_figure(figure, args.plot)
 
     if args.hidden != _HIDDEN:
-        note("Weights: he_normal; the tutorial's standard normal weights fit its one layer of 32 only")
+        note("Initial weights: he_normal (the tutorial's standard normal weights suit one hidden layer of 32 only)")
     note(f"Device: {platform()}")
     note(f"Seed: {seed}; compile {trained.compile_seconds:.2f} s, run {trained.run_seconds * 1e3:.2f} ms")
-    finite = np.isfinite(np.atleast_2d(trained.losses)).all(axis=0)
+    finite = np.isfinite(np.atleast_2d(losses)).all(axis=0)
     if not finite.all():
         epoch = int(np.argmin(finite)) + 1
         raise CommandError(f"the loss is not finite from epoch {epoch} on; try a smaller --learning-rate", code=1)
-    note("Your own table: jaxmlp train FILE --target COLUMN")
+    note("To train on a table: jaxmlp train FILE --target COLUMN")
     return 0
 
 
-def _train_one(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> _Run:
-    activation = ACTIVATIONS[args.activation]
-    start = time.perf_counter()
-    drawing = Compiling(partial(_draw, sizes=sizes, members=None), np.uint32(seed), hurried=True)
-    x, y, params = drawing.shapes
+def _train_network(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> _Trained:
+    start, activation = time.perf_counter(), ACTIVATIONS[args.activation]
+    (x, y, params), drawing = compile_ahead(partial(_draw, sizes=sizes), np.uint32(seed), level=_DRAW_LEVEL)
     program = partial(train, epochs=args.epochs, activation=activation)
-    training = Compiling(program, params, x, y, args.learning_rate, hurried=False)
-    answering = Compiling(partial(_response_and_predictions, activation=activation), params, x, hurried=True)
+    if (sizes, args.activation) == (SIZES, "relu"):
+        program = partial(_train_as_tutorial, epochs=args.epochs)
+    _, training = compile_ahead(program, params, x, y, args.learning_rate)
+    _, measuring = compile_ahead(partial(_slopes_and_predictions, activation=activation), params, x, level=0)
     x, y, params = drawing.result()(np.uint32(seed))
-    program, answer = training.result(), answering.result()
+    program, measure = training.result(), measuring.result()
     compiled = time.perf_counter()
     params, losses = program(params, x, y, args.learning_rate)
     losses = np.asarray(losses)
     done = time.perf_counter()
+    slopes, predictions = map(np.asarray, measure(params, x))
+    return _Trained(np.asarray(y), losses, slopes, predictions, compiled - start, done - compiled)
 
-    response, predictions = (np.asarray(v) for v in answer(params, x))
-    return _Run(np.asarray(y), losses, response, predictions, None, None, compiled - start, done - compiled)
 
-
-def _train_many(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> _Run:
-    activation = ACTIVATIONS[args.activation]
-    start = time.perf_counter()
+def _train_members(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> _Trained:
+    start, activation = time.perf_counter(), ACTIVATIONS[args.activation]
     x, y, params = draw(seed, sizes, args.members)
     program = partial(train_ensemble, epochs=args.epochs, activation=activation)
-    jax.block_until_ready(program(params, x, y, args.learning_rate))  # it finds its devices, and compiles, by a call
+    jax.block_until_ready(program(params, x, y, args.learning_rate))  # The first call compiles.
     compiled = time.perf_counter()
     params, losses = program(params, x, y, args.learning_rate)
     losses = np.asarray(losses)
     done = time.perf_counter()
-
-    each = jax.vmap(partial(_response_and_predictions, activation=activation), (0, None))
-    responses, predictions = (np.asarray(v) for v in run_once(each, jax.tree.map(np.asarray, params), x))
-    response, prediction = responses.mean(0), predictions.mean(0)
-    spreads = (responses.std(0), predictions.std(0))
-    return _Run(np.asarray(y), losses, response, prediction, *spreads, compiled - start, done - compiled)
+    measure = jax.vmap(partial(_slopes_and_predictions, activation=activation), (0, None))
+    slopes, predictions = map(np.asarray, run_once(measure, jax.tree.map(np.asarray, params), x))
+    return _Trained(np.asarray(y), losses, slopes, predictions, compiled - start, done - compiled)
 
 
-def draw(seed: int, sizes: tuple[int, ...], members: int | None = None) -> tuple[Array, Array, Params]:
-    """The data, and the network or the ensemble, that belong to a seed."""
-    return run_once(partial(_draw, sizes=sizes, members=members), np.uint32(seed))
+def draw(seed: int, sizes: tuple[int, ...] = SIZES, members: int | None = None) -> tuple[Array, Array, Params]:
+    """Return the data x and y, and the initial network or ensemble, of a seed."""
+    return run_once(partial(_draw, sizes=sizes, members=members), np.uint32(seed), level=_DRAW_LEVEL)
 
 
-def _draw(seed: Array, *, sizes: tuple[int, ...], members: int | None) -> tuple[Array, Array, Params]:
-    data_key, key = jax.random.split(jax.random.key(seed))
+def _draw(seed: Array, *, sizes: tuple[int, ...], members: int | None = None) -> tuple[Array, Array, Params]:
+    data_key, weights_key = jax.random.split(jax.random.key(seed))
     x, y = synthetic_regression(data_key)
     if sizes != SIZES:
-        return x, y, init_params(key, sizes) if members is None else init_ensemble(key, sizes, members)
+        init = init_params(weights_key, sizes) if members is None else init_ensemble(weights_key, sizes, members)
+        return x, y, init
     if members is None:
-        return x, y, _layers(init_weights(key))
-    return x, y, _layers(jax.vmap(init_weights)(jax.random.split(key, members)))
+        return x, y, _layers(init_weights(weights_key))
+    return x, y, _layers(jax.vmap(init_weights)(jax.random.split(weights_key, members)))
 
 
 def _layers(weights: Weights) -> Params:
@@ -170,32 +163,37 @@ def _layers(weights: Weights) -> Params:
     return Layer(w1, b1), Layer(w2, b2)
 
 
-def _response_and_predictions(params: Params, x: Array, *, activation: Activation) -> tuple[Array, Array]:
-    """How much the prediction rises, on average over the rows, when a feature rises by 1, (features,); and (n, 1)."""
+def _train_as_tutorial(
+    params: Params, x: Array, y: Array, learning_rate: Scalar, *, epochs: int
+) -> tuple[Params, Array]:
+    (w1, b1), (w2, b2) = params
+    weights, losses = tutorial((w1, b1, w2, b2), x, y, learning_rate, epochs)
+    return _layers(weights), losses
 
-    def response(step: Array) -> Array:
+
+def _slopes_and_predictions(params: Params, x: Array, *, activation: Activation) -> tuple[Array, Array]:
+    """Return the mean change of the prediction when a feature increases by 1, (features,), and predictions (n, 1)."""
+
+    def slope(step: Array) -> Array:
         upper, lower = (forward(params, x + side * step[None, :], activation=activation) for side in (0.5, -0.5))
         return jnp.mean(upper - lower)
 
-    return jax.vmap(response)(jnp.eye(x.shape[1], dtype=x.dtype)), forward(params, x, activation=activation)
+    return jax.vmap(slope)(jnp.eye(x.shape[1], dtype=x.dtype)), forward(params, x, activation=activation)
 
 
 def _print_losses(losses: np.ndarray, every: int) -> None:
     epochs = losses.shape[-1]
     for epoch in range(1, epochs + 1):
         if epoch % every == 0 or epoch == epochs:
-            now = losses[..., epoch - 1]
-            if now.ndim == 0:
-                print(f"Epoch: {epoch} Loss: {now!s}")
-            else:
-                low, middle, high = np.quantile(now, (0.05, 0.5, 0.95))
-                print(f"Epoch: {epoch} Loss: {middle:.4f} (9 of 10 networks: {low:.4f} to {high:.4f})")
+            loss, band = losses[..., epoch - 1], ""
+            if losses.ndim > 1:
+                low, loss, high = np.quantile(loss, (0.05, 0.5, 0.95))
+                band = f" (90 % of the networks: {low:.7g} to {high:.7g})"
+            print(f"Epoch: {epoch} Loss: {loss:.7g}{band}")
 
 
-def _print_responses(response: np.ndarray, spread: np.ndarray | None) -> None:
-    print(
-        "\nFeature  True coefficient  Mean response of the network"
-        + ("s, ± their spread" if spread is not None else "")
-    )
+def _print_slopes(slopes: np.ndarray, spread: np.ndarray | None) -> None:
+    several = "" if spread is None else "s ± standard deviation"
+    print(f"\nFeature  True coefficient  Mean slope of the network{several}")
     for k, (name, true) in enumerate(zip(("x1", "x2", "x3"), _TRUE_COEFFICIENTS, strict=True)):
-        print(f"{name:7}  {true:16.1f}  {response[k]:28.2f}" + (f" ± {spread[k]:.2f}" if spread is not None else ""))
+        print(f"{name:7}  {true:16.1f}  {slopes[k]:25.2f}" + ("" if spread is None else f" ± {spread[k]:.2f}"))

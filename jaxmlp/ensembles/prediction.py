@@ -61,7 +61,7 @@ def predict_mean_and_std(
     `member_weights` (members,) are the weights of the members in both; None for all equal.
     """
     x = _validate(params, x, activation, criterion)
-    weights = None if member_weights is None else as_array("member_weights", member_weights, params_dtype(params))
+    weights = None if member_weights is None else as_array("member_weights", member_weights, params[0].w.dtype)
     return _mean_and_std(params, x, weights, activation, criterion)
 
 

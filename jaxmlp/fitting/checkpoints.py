@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp.fitting.epochs import FitState, History
+from jaxmlp.fitting.state import FitState, History
 from jaxmlp.storage.files import StorageError, read_arrays, write_arrays
 
 _FORMAT, _VERSION = "jaxmlp checkpoint", "2"

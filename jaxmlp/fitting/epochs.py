@@ -8,64 +8,23 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from jaxmlp._dispatch import as_array, params_dtype
-from jaxmlp._validation import (
-    validate,
-    validate_count,
-    validate_data,
-    validate_key,
-    validate_members,
-    validate_params,
-    validate_statics,
-)
+from jaxmlp._validation import validate, validate_count, validate_data, validate_statics
 from jaxmlp.activations import Activation, relu
-from jaxmlp.criteria import CRITERIA, Criterion, squared_error
-from jaxmlp.ensembles.members import is_ensemble, map_members
+from jaxmlp.criteria import Criterion, squared_error
+from jaxmlp.ensembles.members import map_members
 from jaxmlp.fitting.batches import choose, evaluate, train_epoch
-from jaxmlp.fitting.metrics import Metric, metric_of
-from jaxmlp.fitting.optimizers import validate_optimizer
+from jaxmlp.fitting.metrics import Metric
+from jaxmlp.fitting.state import FitData, FitState, History, empty_history, running
+from jaxmlp.fitting.tasks import CRITERION_TASKS
 from jaxmlp.network import Params
 
 # One compiled program runs any number of epochs up to this; its history has as many entries.
 CAPACITY = 128
-
-
-class FitState(NamedTuple):
-    """The whole state of a run between two epochs; of an ensemble, each leaf has a leading member axis."""
-
-    params: Params  # The network after the last epoch.
-    opt_state: Any  # The state of the optimizer.
-    key: Array  # Epoch k shuffles the rows by `fold_in(key, k)`.
-    epoch: Array  # Number of epochs run, an int32 scalar.
-    best_params: Params  # The network of the lowest validation loss; without validation, the last.
-    best_epoch: Array  # The epoch of `best_params`, an int32 scalar.
-    best_loss: Array  # The lowest loss so far of those that patience waits for; infinity at the start.
-    waited: Array  # Number of epochs since that loss last improved, an int32 scalar.
-    diverged: Array  # True once an epoch produced a non-finite loss or parameter; that epoch is discarded.
-
-
-class History(NamedTuple):
-    """Measurements of each epoch; NaN in epochs after a run has stopped."""
-
-    loss: Array  # (epochs,) mean training loss, each batch before its update; infinite in an epoch that diverged.
-    validation_loss: Array | None  # (epochs,) mean validation loss after the epoch.
-    metric: Array | None  # (epochs,) metric of the validation rows after the epoch.
-
-
-class FitData(NamedTuple):
-    """The rows of a run, of the dtype of the network; with a leading axis of folds if members use several folds."""
-
-    x: Any  # (n, fan_in) inputs.
-    y: Any  # (n, outputs) targets.
-    sample_weight: Any = None  # (n,) sample weights, or None for all ones.
-    x_valid: Any = None  # (n_valid, fan_in) inputs of the validation rows, or None for no validation.
-    y_valid: Any = None  # (n_valid, outputs) targets of the validation rows.
-    valid_weight: Any = None  # (n_valid,) sample weights of the validation rows, or None for all ones.
 
 
 class _Statics(NamedTuple):
@@ -77,31 +36,6 @@ class _Statics(NamedTuple):
     activation: Activation | tuple[Activation, ...]
     criterion: Criterion
     metric: Metric | None
-
-
-def init_fit(params: Params, *, key: Array, optimizer: Any) -> FitState:
-    """Return the state before the first epoch.
-
-    Arguments:
-        params: the network, or an ensemble, whose member k gets `jax.random.split(key, members)[k]`.
-        key: a key of `jax.random.key`; each epoch draws the order of the rows from it.
-        optimizer: a pair of functions `init` and `update`: one of `jaxmlp.fitting.optimizers`, or of optax.
-
-    Returns:
-        A state for `fit_epochs`; of an ensemble, with a leading member axis, for its `vmap`.
-
-    Raises:
-        TypeError: not a key; an optimizer that needs more than gradients, state and parameters.
-    """
-    if is_ensemble(params):
-        params, members = validate_members(params)
-        keys = jax.random.split(validate_key(key), members)
-        return jax.vmap(lambda params, key: init_fit(params, key=key, optimizer=optimizer))(params, keys)
-    params = validate_params(params)
-    opt_state = validate_optimizer(optimizer, params)
-    # From NumPy, which compiles nothing.
-    zero, infinity, no = jax.device_put((np.int32(0), np.asarray(np.inf, params[0].w.dtype), np.bool_(False)))
-    return FitState(params, opt_state, validate_key(key), zero, params, zero, infinity, zero, no)
 
 
 def fit_epochs(
@@ -211,22 +145,9 @@ def run_epochs(
     return _run(state, fold, data, epochs, patience, tolerance, l2, statics, mesh)
 
 
-def running(state: FitState, last: ArrayLike, patience: ArrayLike | None) -> Any:
-    """Return whether a run has another epoch to do, none after `last`."""
-    going = (state.epoch < last) & ~state.diverged
-    return going if patience is None else going & (state.waited < patience)
-
-
-def empty_history(state: FitState, data: FitData, metric: Metric | None, epochs: int = 0) -> History:
-    """Return a NumPy history of so many epochs, all NaN, with the fields that a run with such data and metric has."""
-    values: Any = np.full((*state.epoch.shape, epochs), np.nan, state.best_loss.dtype)
-    has_validation = data.x_valid is not None
-    return History(values, values if has_validation else None, values if has_validation and metric else None)
-
-
 def default_metric(criterion: Criterion) -> Metric | None:
     """Return the metric of a built-in criterion, None for a custom one."""
-    return metric_of(criterion) if criterion in CRITERIA.values() else None
+    return CRITERION_TASKS[criterion].metric if criterion in CRITERION_TASKS else None
 
 
 @partial(jax.jit, static_argnums=(7, 8))

@@ -27,7 +27,7 @@ class Group:
     Arguments:
         params: the networks, leaves with a leading member axis.
         weights: (members,) the share of each network in a prediction; over all groups of a model they sum to 1.
-        activation: one for all hidden layers, or a tuple with one for each.
+        activation: one for each hidden layer.
         encoding: the scaling that is applied to the inputs, in float64; None for inputs as they are.
 
     Raises:
@@ -37,7 +37,7 @@ class Group:
 
     params: Params
     weights: np.ndarray
-    activation: Activation | tuple[Activation, ...] = relu
+    activation: tuple[Activation, ...]
     encoding: Scaling | None = None
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ def make_group(params: Params, activation: Activation | tuple[Activation, ...] =
     if not is_ensemble(params):
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], validate_params(params))
     members = params[0].w.shape[0]
-    return Group(params, np.full(members, 1 / members), activation)
+    return Group(params, np.full(members, 1 / members), validate_activations(activation, len(params) - 1))
 
 
 def predict_groups(groups: Sequence[Group], inputs: Sequence[ArrayLike], criterion: Criterion) -> tuple[Array, Array]:

@@ -14,7 +14,8 @@ from jax.typing import ArrayLike
 
 from jaxmlp.ensembles.members import join_members, split_members
 from jaxmlp.fitting.checkpoints import Checkpoint
-from jaxmlp.fitting.epochs import CAPACITY, FitData, FitState, History, run_epochs, running
+from jaxmlp.fitting.epochs import CAPACITY, run_epochs
+from jaxmlp.fitting.state import FitData, FitState, History, running
 
 # A chunk has as many epochs as fit in this many seconds, so that progress moves and Ctrl-C is answered.
 _SECONDS = 0.25

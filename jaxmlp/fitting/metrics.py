@@ -12,8 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxmlp.criteria import Criterion, poisson_nll_loss, sigmoid_binary_cross_entropy, softmax_cross_entropy
-
 Metric = Callable[[Array, Array, Array | None], Array]
 Values = TypeVar("Values", Array, np.ndarray)
 RowError = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -90,16 +88,6 @@ def row_poisson_deviance(predictions: Values, y: Values) -> Values:
     xp = _numpy_of(predictions)
     mean = xp.maximum(predictions, _smallest(predictions))
     return xp.mean(2 * (_xlogy(y, y / mean) - y + mean), axis=-1)
-
-
-def metric_of(criterion: Criterion) -> Metric:
-    """Return the metric that is usual with a criterion."""
-    usual: dict[Criterion, Metric] = {
-        sigmoid_binary_cross_entropy: label_accuracy,
-        softmax_cross_entropy: accuracy_score,
-        poisson_nll_loss: mean_poisson_deviance,
-    }
-    return usual.get(criterion, root_mean_squared_error)
 
 
 def _numpy_of(values: Any) -> Any:

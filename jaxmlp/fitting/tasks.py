@@ -22,7 +22,6 @@ from jaxmlp.fitting.metrics import (
     accuracy_score,
     label_accuracy,
     mean_poisson_deviance,
-    r2_score,
     root_mean_squared_error,
     row_label_log_loss,
     row_log_loss,
@@ -45,7 +44,6 @@ class Task:
         standardizes_target: whether targets are standardized for training.
         stratifies: whether targets are one-hot classes, of which each part of the rows gets its share.
         is_least_squares: whether a linear model is solved exactly rather than trained.
-        other_metrics: (name, metric), reported with the error.
     """
 
     metric: Metric
@@ -57,7 +55,6 @@ class Task:
     standardizes_target: bool
     stratifies: bool = False
     is_least_squares: bool = False
-    other_metrics: tuple[tuple[str, Metric], ...] = ()
 
     def score(self, row_errors: np.ndarray) -> np.ndarray:
         """Return the score (...) of row errors (..., n): lower is better."""
@@ -71,14 +68,6 @@ class Task:
             return error
         score = float(self.score(row_errors))
         return error / (2 * score) if score > 0 else 0.0  # the derivative of the root is 1 / (2 root)
-
-    def scores(self, predictions: np.ndarray, y: np.ndarray) -> dict[str, float]:
-        """Return all scores of predictions and targets (n, outputs) by name, such as "rmse" and "r2"."""
-        predictions, y = np.asarray(predictions, np.float64), np.asarray(y, np.float64)
-        error = self.score(self.row_error(predictions, y))
-        with np.errstate(divide="ignore", invalid="ignore"):  # the R² of a constant target
-            others = {name: float(metric(predictions, y, None)) for name, metric in self.other_metrics}  # type: ignore[arg-type]
-        return {self.error.lower().replace(" ", "_"): float(error)} | others
 
 
 def task_of(criterion: Criterion, task: Task | None = None) -> Task:
@@ -131,7 +120,7 @@ def _logit(mean: np.ndarray) -> np.ndarray:
 def _regression(*, is_least_squares: bool) -> Task:
     return Task(
         metric=root_mean_squared_error, error="RMSE", row_error=row_squared_error, is_root=True, link=_identity,
-        constant=_mean, standardizes_target=True, is_least_squares=is_least_squares, other_metrics=(("r2", r2_score),),
+        constant=_mean, standardizes_target=True, is_least_squares=is_least_squares,
     )  # fmt: skip
 
 
@@ -141,16 +130,15 @@ CRITERION_TASKS = {
     huber_loss: _regression(is_least_squares=False),
     sigmoid_binary_cross_entropy: Task(
         metric=label_accuracy, error="log loss", row_error=row_label_log_loss, is_root=False, link=_logit,
-        constant=_label_frequencies, standardizes_target=False, other_metrics=(("accuracy", label_accuracy),),
+        constant=_label_frequencies, standardizes_target=False,
     ),
     softmax_cross_entropy: Task(
         metric=accuracy_score, error="log loss", row_error=row_log_loss, is_root=False, link=_log,
         constant=_class_frequencies, standardizes_target=False, stratifies=True,
-        other_metrics=(("accuracy", accuracy_score),),
     ),
     poisson_nll_loss: Task(
         metric=mean_poisson_deviance, error="deviance", row_error=row_poisson_deviance, is_root=False, link=_log,
-        constant=_mean_count, standardizes_target=False, other_metrics=(("rmse", root_mean_squared_error),),
+        constant=_mean_count, standardizes_target=False,
     ),
 }  # fmt: skip
 

@@ -15,13 +15,12 @@ from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import is_ensemble
 from jaxmlp.fitting.checkpoints import Checkpoint
-from jaxmlp.fitting.epochs import FitData, FitState, History, default_metric, empty_history, init_fit
+from jaxmlp.fitting.epochs import default_metric
 from jaxmlp.fitting.loop import prepare_run, run_chunks, why_ended
 from jaxmlp.fitting.metrics import Metric
+from jaxmlp.fitting.splitting import hold_out, rng_of
+from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit
 from jaxmlp.network import Params
-
-# A number that no epoch has: from it the key draws the validation rows.
-_VALIDATION = 2**32 - 1
 
 
 class FitResult(NamedTuple):
@@ -160,12 +159,10 @@ def _split_rows(params: Params, key: Array, data: FitData, validation: Any) -> F
         if len(validation) not in (2, 3):
             raise ValueError(f"validation must hold x, y and perhaps sample_weight; got {len(validation)} arrays")
         return FitData(x, y, c, *validate_data(params, *validation, *(None,) * (3 - len(validation))))
-    n = x.shape[0]
-    held_out = round(n * validation)
-    if not (0 < validation < 1 and 0 < held_out < n):
-        raise ValueError(f"validation must be a fraction that leaves rows on both sides; got {validation} of {n} rows")
-    order = np.asarray(jax.random.permutation(jax.random.fold_in(key, _VALIDATION), n))
-    valid, train = np.sort(order[:held_out]), np.sort(order[held_out:])
+    try:
+        train, valid = hold_out(len(x), validation, rng_of(key))
+    except ValueError as error:
+        raise ValueError(f"validation: {error}") from None
     c_train, c_valid = (None, None) if c is None else (c[train], c[valid])
     return FitData(x[train], y[train], c_train, x[valid], y[valid], c_valid)
 

@@ -38,8 +38,7 @@ class AboutGroup:
     sizes: tuple[int, ...]  # Layer widths from inputs to outputs.
     weights: tuple[float, ...]  # The share of each member in a prediction.
     dtype: Literal["bfloat16", "float32", "float64"]
-    activation: tuple[str, ...]  # Names, one for each hidden layer, or one for all.
-    one_for_all: bool  # Whether `activation` holds one name for all hidden layers.
+    activation: tuple[str, ...]  # Names, one for each hidden layer.
     encoding: Scaling | None
 
     def __post_init__(self) -> None:
@@ -61,6 +60,10 @@ class About:
     report: dict[str, Any]
     plan: dict[str, Any]
     checksum: int  # CRC-32 of the arrays and of everything else in this object.
+
+    def __post_init__(self) -> None:
+        if not self.groups:
+            raise ValueError("groups must hold at least one group")
 
 
 def save_model(model: Model, path: str | PathLike[str]) -> None:
@@ -96,12 +99,10 @@ def describe_model(model: Model) -> dict[str, Any]:
     """
     groups = []
     for group in model.groups:
-        one_for_all = not isinstance(group.activation, tuple)
-        functions = group.activation if isinstance(group.activation, tuple) else (group.activation,)
-        names = tuple(_name_of(function, ACTIVATIONS) for function in functions)
+        names = tuple(_name_of(function, ACTIVATIONS) for function in group.activation)
         weights = tuple(np.asarray(group.weights, np.float64).tolist())
         dtype: Any = str(group.params[0].w.dtype)
-        groups.append(AboutGroup(group.sizes, weights, dtype, names, one_for_all, group.encoding))
+        groups.append(AboutGroup(group.sizes, weights, dtype, names, group.encoding))
     about = About(
         _VERSION, tuple(groups), _name_of(model.criterion, CRITERIA), model.recipe, model.target, model.interval, None,
         dict(model.report), dict(model.plan), 0,
@@ -182,8 +183,7 @@ def _read_group(path: Path, k: int, about: AboutGroup, arrays: dict[str, np.ndar
             leaves.append(jnp.asarray(array))
         layers.append(Layer(*leaves))
     functions = _function_of(path, "activation", about.activation, activation, ACTIVATIONS)
-    function = functions[0] if about.one_for_all else functions
-    return Group(tuple(layers), np.array(about.weights), function, about.encoding)  # type: ignore[arg-type]
+    return Group(tuple(layers), np.array(about.weights), functions, about.encoding)
 
 
 def _function_of(

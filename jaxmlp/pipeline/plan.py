@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.fitting.defaults import (
+    HIDDEN,
     SEARCH_FOLDS,
     SEARCH_SEEDS,
     SINGLE,
@@ -17,8 +18,6 @@ from jaxmlp.fitting.defaults import (
 )
 from jaxmlp.fitting.optimizers import OPTIMIZERS
 from jaxmlp.storage.json import from_json, to_json
-
-HIDDEN = (100,)
 
 
 @dataclass(frozen=True)

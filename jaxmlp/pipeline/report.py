@@ -1,6 +1,5 @@
 """The report on a model of a table: as data that JSON can hold, and as the lines that the command prints."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from jaxmlp.models import Interval
 from jaxmlp.selection import CrossValidation, Importance, Score
+from jaxmlp.storage.json import make_finite
 from jaxmlp.tables import Recipe
 
 MAX_COLUMNS_SHOWN = 20
@@ -80,17 +80,6 @@ def describe_report(report: Mapping[str, Any]) -> list[str]:
     lines += [f"  {c['name']:{width}}  {c['importance']:.4g} ± {c['std']:.2g}" for c in columns]
     hidden = len(report["columns"]) - len(columns)
     return lines + ([f"  and {hidden} more"] if hidden else [])
-
-
-def make_finite(value: Any) -> Any:
-    """Return the value as JSON can hold it: NumPy's numbers as Python's, None for numbers that are not finite."""
-    if isinstance(value, Mapping):
-        return {key: make_finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [make_finite(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _figures(score: Score) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """`fit_table`: the whole path from a table to a model and its report."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,24 +10,22 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from jaxmlp._validation import require
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.fitting.checkpoints import CheckpointError, read_about
 from jaxmlp.fitting.tasks import TASKS
-from jaxmlp.models import Interval, Model, measure_interval
-from jaxmlp.models.tables import arrange_predictions
+from jaxmlp.models import Model, measure_interval
 from jaxmlp.pipeline.plan import Plan, find_conflicts, fit_to_budget, full_plan, read_plan
 from jaxmlp.pipeline.report import describe_report, make_report
+from jaxmlp.pipeline.rows import Note, Rows, arrange_held_out, read_rows
 from jaxmlp.selection import CrossValidation, permutation_importance
 from jaxmlp.selection.crossvalidation import Progress, prepare_search, run_search
-from jaxmlp.selection.search import Search, measure_epoch
-from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table
+from jaxmlp.selection.search import Search, Settings, measure_epoch
+from jaxmlp.tables import Recipe
+from jaxmlp.tables.messages import count
 
 if TYPE_CHECKING:
     from polars import DataFrame
 
-MIN_ROWS = 6
-MAX_ROWS_COMPARED = 10**5  # Duplicates are counted up to this number of rows.
 TRAINING_SHARE = 0.85  # The share of the remaining time that is for training; the rest is for the report.
 
 
@@ -70,7 +68,7 @@ def fit_table(
     checkpoint: str | PathLike[str] | None = None,
     resume: bool = False,
     progress: Progress | None = None,
-    on_note: Callable[[str], None] | None = None,
+    on_note: Note = lambda text: None,
 ) -> TableResult:
     """Find a model that predicts a column of a table from the others, and measure it on rows it was not trained on.
 
@@ -114,50 +112,43 @@ def fit_table(
         MissingDependencyError: polars or safetensors is not installed.
     """
     start = time.perf_counter()
-    notes = _Notes(on_note)
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        notes.append(text)
+        on_note(text)
+
     options = {"hidden": None if hidden is None else tuple(hidden), "activation": activation, "optimizer": optimizer}
     options |= {"epochs": epochs, "batch_size": batch_size, "patience": patience, "members": members}
     options = {name: value for name, value in options.items() if value is not None}
-    frame, recipe, x, y, rows = _read(table, target, task, tuple(drop), notes)
+    rows = read_rows(table, target, task, tuple(drop), note)
     directory = None if checkpoint is None else Path(checkpoint)
     fixed = read_plan(plan) if isinstance(plan, Mapping) else plan
     if resume:
-        fixed = _read_stored_plan(directory, notes) or fixed
+        fixed = _read_stored_plan(directory, note) or fixed
     if fixed is None:
-        full = full_plan(len(x), options, fast=fast, learning_rate=learning_rate, weight_decay=weight_decay)
-        search = _prepare(x, y, recipe, full, seed)
+        full = full_plan(len(rows.x), options, fast=fast, learning_rate=learning_rate, weight_decay=weight_decay)
+        search = _prepare(rows, full, seed)
         left = budget - (time.perf_counter() - start)
-        used = _reduce(full, search, left, notes, fixed_epochs=epochs is not None)
-        search = replace(search, epochs=used.epochs, patience=used.patience)
+        used = _reduce(full, search, left, note, fixed_epochs=epochs is not None)
+        settings = search.settings._replace(epochs=used.epochs, patience=used.patience)
+        search = search._replace(settings=settings)
     else:
         used, conflicts = fixed, find_conflicts(fixed, options)
         if conflicts:
             raise ValueError(f"{', '.join(conflicts)} cannot be given: the plan has other values")
-        search = _prepare(x, y, recipe, used, seed)
-    notes.add(_describe_plan(used, recipe))
+        search = _prepare(rows, used, seed)
+    note(_describe_plan(used, rows.recipe))
     result = run_search(
-        search, y, used.candidates, checkpoint=directory, about={"plan": used.to_json()}, resume=resume,
+        search, rows.y, used.candidates, checkpoint=directory, about={"plan": used.to_json()}, resume=resume,
         progress=progress,
     )  # fmt: skip
     if not np.isfinite(result.network.score):
         raise FloatingPointError("training diverged: try a smaller --learning-rate")
-    return _conclude(frame, recipe, result, x, y, rows, used, seed, tuple(notes), start)
+    return _conclude(rows, result, used, seed, tuple(notes), start)
 
 
-class _Notes(list[str]):
-    """Notes, each passed to a function as soon as it is added."""
-
-    def __init__(self, on_note: Callable[[str], None] | None):
-        super().__init__()
-        self._on_note = on_note
-
-    def add(self, text: str) -> None:
-        self.append(text)
-        if self._on_note is not None:
-            self._on_note(text)
-
-
-def _reduce(plan: Plan, search: Search, seconds: float, notes: _Notes, *, fixed_epochs: bool) -> Plan:
+def _reduce(plan: Plan, search: Search, seconds: float, note: Note, *, fixed_epochs: bool) -> Plan:
     """Return the plan that fits into the time, by the measured time of an epoch."""
     start = time.perf_counter()
     seconds_per_epoch = measure_epoch(search, plan.candidates[0])
@@ -165,96 +156,59 @@ def _reduce(plan: Plan, search: Search, seconds: float, notes: _Notes, *, fixed_
     reduced = fit_to_budget(plan, seconds_per_epoch, left, fixed_epochs=fixed_epochs)
     if reduced != plan:
         tried = f"{len(reduced.candidates)} of {len(plan.candidates)} settings, at most {reduced.epochs} epochs"
-        notes.add(f"Search reduced to fit the budget: {tried}")
+        note(f"Search reduced to fit the budget: {tried}")
     return reduced
 
 
-def _read(
-    table: Any, target: str, task: str | None, drop: tuple[str, ...], notes: _Notes
-) -> tuple["DataFrame", Recipe, np.ndarray, np.ndarray, np.ndarray]:
-    """Read a table and learn its recipe; return the rows that have a target, as a table, arrays, and indices."""
-    frame = load_table(Path(table)) if isinstance(table, str | PathLike) else as_frame(table)
-    recipe = learn_recipe(frame, target, task=task, drop=drop)
-    x, remarks = recipe.inputs(frame)
-    y, has_target = recipe.targets(frame)
-    for line in [*recipe.describe(), *remarks]:
-        notes.add(line)
-    if not has_target.all():
-        notes.add(f"Rows without a target, left out: {int((~has_target).sum())}")
-    n = int(has_target.sum())
-    if n < MIN_ROWS:
-        raise TableError(f"{n} rows with a target; at least {MIN_ROWS} are needed to measure a model on held-out rows")
-    rows = np.flatnonzero(has_target)
-    frame, x, y = frame[rows], x[rows], y[rows]
-    if n <= MAX_ROWS_COMPARED:
-        duplicates = n - len(np.unique(np.concatenate([x, y], axis=1), axis=0))
-        if duplicates > n / 20:
-            notes.add(f"{duplicates} of {n} rows are duplicates; in different folds they make the score optimistic")
-    return frame, recipe, x, y, rows
-
-
-def _read_stored_plan(directory: Path | None, notes: _Notes) -> Plan | None:
+def _read_stored_plan(directory: Path | None, note: Note) -> Plan | None:
     """Return the plan of a checkpoint, if there is one."""
     if directory is None:
         raise ValueError("resume must be False without a checkpoint")
     path = directory / "candidate-0.safetensors"
     if not path.exists():
-        notes.add(f"{directory}: no checkpoint; starting a new search")
+        note(f"{directory}: no checkpoint; starting a new search")
         return None
     try:
         plan = read_plan(read_about(path)["plan"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: not the checkpoint of a table's search: {error}") from None
-    notes.add(f"Resuming from {directory}")
+    note(f"Resuming from {directory}")
     return plan
 
 
-def _prepare(x: np.ndarray, y: np.ndarray, recipe: Recipe, plan: Plan, seed: int) -> Search:
-    return prepare_search(
-        x, y, key=jax.random.key(seed), hidden=plan.hidden, folds=plan.folds, seeds=plan.members, epochs=plan.epochs,
-        batch_size=plan.batch_size, patience=plan.patience, optimizer=plan.optimizer,
-        activation=ACTIVATIONS[plan.activation], criterion=TASKS[recipe.task],
+def _prepare(rows: Rows, plan: Plan, seed: int) -> Search:
+    settings = Settings(
+        plan.hidden, plan.folds, plan.members, plan.epochs, plan.batch_size, plan.patience, plan.optimizer,
+        ACTIVATIONS[plan.activation], TASKS[rows.recipe.task],
     )  # fmt: skip
+    return prepare_search(rows.x, rows.y, settings, jax.random.key(seed))
 
 
 def _describe_plan(plan: Plan, recipe: Recipe) -> str:
     sizes = "-".join(map(str, (recipe.n_inputs, *plan.hidden, recipe.n_outputs)))
     folds = f"{plan.folds} folds" if plan.folds > 1 else "one hold-out"
+    settings, networks = count(len(plan.candidates), "setting"), count(plan.members, "network")
     return (
-        f"Plan: networks {sizes}, {plan.activation}, {plan.optimizer}; {folds}, {len(plan.candidates)} settings, "
-        f"{plan.members} networks each; at most {plan.epochs} epochs, batches of {plan.batch_size}"
+        f"Plan: networks {sizes}, {plan.activation}, {plan.optimizer}; {folds}, {settings}, "
+        f"{networks} each; at most {plan.epochs} epochs, batches of {plan.batch_size}"
     )
 
 
 def _conclude(
-    frame: "DataFrame", recipe: Recipe, result: CrossValidation, x: np.ndarray, y: np.ndarray, rows: np.ndarray,
-    plan: Plan, seed: int, notes: tuple[str, ...], start: float,
-) -> TableResult:  # fmt: skip
+    rows: Rows, result: CrossValidation, plan: Plan, seed: int, notes: tuple[str, ...], start: float
+) -> TableResult:
     """Measure what the report tells, and put model, report and predictions together."""
+    recipe, x, y, *_ = rows
     importance = permutation_importance(result, x, y, recipe.groups(), key=jax.random.key(seed))
-    held_out = result.fold >= 0
-    predictions, interval = result.network.predictions, None
+    interval = None
     if not recipe.classes:
-        counts = recipe.task == "counts"
-        interval = measure_interval(predictions[held_out, 0], y[held_out, 0], grows_with_root=counts)
+        held_out, counts = result.fold >= 0, recipe.task == "counts"
+        interval = measure_interval(result.network.predictions[held_out, 0], y[held_out, 0], grows_with_root=counts)
     report = make_report(recipe, result, importance, y, interval) | {"seed": seed}
     model = Model(
         (result.group,), criterion=result.criterion, recipe=recipe, target=result.target, interval=interval,
         report=report, plan=plan.to_json(),
     )  # fmt: skip
-    table = _arrange_held_out(frame, recipe, result, rows, interval)
-    return TableResult(model, report, table, plan, notes, time.perf_counter() - start)
-
-
-def _arrange_held_out(
-    frame: "DataFrame", recipe: Recipe, result: CrossValidation, rows: np.ndarray, interval: Interval | None
-) -> "DataFrame":
-    polars = require("polars", extra="tables")
-    held_out = np.flatnonzero(result.fold >= 0)
-    predictions = arrange_predictions(recipe, result.network.predictions[held_out], None, interval)
-    about = {
-        "row": rows[held_out] + 1,
-        "fold": result.fold[held_out] + 1,
-        "target": frame[recipe.target].gather(held_out),
-    }
-    return polars.concat([polars.DataFrame(about), predictions], how="horizontal")
+    return TableResult(
+        model, report, arrange_held_out(rows, result, interval), plan, notes, time.perf_counter() - start
+    )

@@ -13,19 +13,9 @@ from jax.typing import ArrayLike
 from jaxmlp._validation import validate_choice, validate_count
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
-from jaxmlp.fitting.defaults import (
-    CANDIDATES,
-    HIDDEN,
-    LINEAR_CANDIDATES,
-    MAX_COLUMNS_SOLVED,
-    SEARCH_FOLDS,
-    SEARCH_SEEDS,
-    Candidate,
-    default_batch_size,
-    default_epochs,
-    default_patience,
-)
-from jaxmlp.fitting.groups import Group
+from jaxmlp.fitting import defaults
+from jaxmlp.fitting.defaults import Candidate
+from jaxmlp.fitting.groups import Group, make_group
 from jaxmlp.fitting.scaling import Scaling, absorb
 from jaxmlp.fitting.splitting import make_folds, rng_of
 from jaxmlp.fitting.tasks import Task, task_of
@@ -33,7 +23,7 @@ from jaxmlp.network import Params
 from jaxmlp.selection.linear import solve_linear
 from jaxmlp.selection.preparation import prepare
 from jaxmlp.selection.scores import Score, is_better, score_predictions
-from jaxmlp.selection.search import Search, Trained, scale_members, train_candidate, train_linear
+from jaxmlp.selection.search import Search, Settings, Trained, scale_members, train_candidate, train_linear
 
 Progress = Callable[[float], None]
 
@@ -45,7 +35,7 @@ class CrossValidation:
     group: Group  # The networks of the best candidate, (folds * seeds, …), fold by fold.
     target: Scaling  # The scaling of the targets; predictions undo it.
     network: Score  # The score of the best candidate.
-    linear: Score  # The score of the best linear model.
+    linear: Score  # The score of a linear model.
     constant: Score  # The score of the mean or the class frequencies of the rows that are not held out.
     candidates: tuple[Candidate, ...]
     scores: tuple[Score, ...]  # The score of each candidate.
@@ -96,7 +86,7 @@ class CrossValidation:
         """How the scores were measured, in one line."""
         rows = f"{int((self.fold >= 0).sum())} held-out rows"
         how = f"{self.folds} folds" if self.folds > 1 else "a single hold-out"
-        text = f"{self.task.error} on {rows}, {how}, {self.n_networks} networks; ± is one standard error"
+        text = f"{self.task.error} on {rows}, {how}, {_count(self.n_networks, 'network')}; ± is one standard error"
         if len(self.candidates) > 1:
             text += (
                 f". The best of {len(self.candidates)} settings was chosen on the same rows, so this error is slightly "
@@ -110,10 +100,10 @@ def cross_validate(
     y: ArrayLike,
     *,
     key: Array,
-    hidden: Sequence[int] = HIDDEN,
-    folds: int = SEARCH_FOLDS,
-    candidates: Sequence[tuple[float, float]] = CANDIDATES,
-    seeds: int = SEARCH_SEEDS,
+    hidden: Sequence[int] = defaults.HIDDEN,
+    folds: int = defaults.SEARCH_FOLDS,
+    candidates: Sequence[tuple[float, float]] = defaults.CANDIDATES,
+    seeds: int = defaults.SEARCH_SEEDS,
     epochs: int | None = None,
     batch_size: int | None = None,
     patience: int | None = None,
@@ -162,45 +152,27 @@ def cross_validate(
     candidates = tuple(Candidate(float(rate), float(decay)) for rate, decay in candidates)
     if not candidates:
         raise ValueError("candidates must hold at least one pair of learning rate and weight decay")
-    search = prepare_search(
-        x, y, key=key, hidden=hidden, folds=folds, seeds=seeds, epochs=epochs, batch_size=batch_size,
-        patience=patience, optimizer=optimizer, activation=activation, criterion=criterion, task=task,
+    settings = Settings(
+        tuple(hidden), validate_count("folds", folds, at_least=1), validate_count("seeds", seeds, at_least=1),
+        epochs or 0, batch_size or 0, patience or 0, optimizer, activation, criterion,
     )  # fmt: skip
+    search = prepare_search(x, y, settings, key, task)
     return run_search(search, y, candidates, checkpoint=checkpoint, resume=resume, progress=progress)
 
 
-def prepare_search(
-    x: ArrayLike,
-    y: ArrayLike,
-    *,
-    key: Array,
-    hidden: Sequence[int],
-    folds: int,
-    seeds: int,
-    epochs: int | None,
-    batch_size: int | None,
-    patience: int | None,
-    optimizer: str,
-    activation: Activation | tuple[Activation, ...],
-    criterion: Criterion,
-    task: Task | None = None,
-) -> Search:
+def prepare_search(x: ArrayLike, y: ArrayLike, settings: Settings, key: Array, task: Task | None = None) -> Search:
     """Validate, draw the folds and scale the rows; arguments and errors are those of `cross_validate`."""
-    validate_choice("criterion", criterion, Criterion, CRITERIA)
-    task = task_of(criterion, task)
+    validate_choice("criterion", settings.criterion, Criterion, CRITERIA)
+    task = task_of(settings.criterion, task)
     x, y = _validate_finite("x", x), _validate_finite("y", y)
     if x.shape[0] != y.shape[0]:
         raise ValueError(f"y must have a row for each of x; got {y.shape} and {x.shape}")
-    rng = rng_of(key)
-    classes = y.argmax(axis=1) if task.stratifies else None
-    parts = make_folds(len(x), validate_count("folds", folds, at_least=1), rng, classes=classes)
-    n_train = parts.train.shape[1]
-    batch_size = batch_size or default_batch_size(n_train)
-    epochs = epochs or default_epochs(n_train, batch_size)
-    return Search(
-        prepare(x, y, parts, task), tuple(hidden), validate_count("seeds", seeds, at_least=1), epochs, batch_size,
-        patience or default_patience(epochs), activation, criterion, optimizer, key,
-    )  # fmt: skip
+    folds = make_folds(len(x), settings.folds, rng_of(key), classes=y.argmax(axis=1) if task.stratifies else None)
+    batch_size = settings.batch_size or defaults.default_batch_size(folds.train.shape[1])
+    epochs = settings.epochs or defaults.default_epochs(folds.train.shape[1], batch_size)
+    patience = settings.patience or defaults.default_patience(epochs)
+    settings = settings._replace(batch_size=batch_size, epochs=epochs, patience=patience)
+    return Search(prepare(x, y, folds, task), settings, key)
 
 
 def run_search(
@@ -232,7 +204,7 @@ def run_search(
 
         def report(state: Any, _: Any, k: int = k) -> None:
             if progress is not None:
-                progress((k + float(np.max(state.epoch)) / search.epochs) / len(candidates))
+                progress((k + float(np.max(state.epoch)) / search.settings.epochs) / len(candidates))
 
         networks = train_candidate(
             search, candidate, checkpoint=None if checkpoint is None else checkpoint / f"candidate-{k}.safetensors",
@@ -250,39 +222,29 @@ def run_search(
 def _compare(
     search: Search, y: np.ndarray, candidates: tuple[Candidate, ...], trained: list[Trained]
 ) -> CrossValidation:
-    prepared, task = search.prepared, search.prepared.task
+    prepared, settings, _ = search
+    task = prepared.task
 
     def score(predictions: np.ndarray) -> Score:
         return score_predictions(predictions, y, task, prepared.held_out)
 
-    if task.is_least_squares and y.shape[1] and prepared.data.x.shape[2] <= MAX_COLUMNS_SOLVED:
-        linear = [score(prepared.collect(solve_linear(prepared)))]
+    if task.is_least_squares and prepared.data.x.shape[2] <= defaults.MAX_COLUMNS_SOLVED:
+        linear = prepared.collect(solve_linear(prepared))
     else:
-        epochs = default_epochs(prepared.data.x.shape[1], search.batch_size)  # not shortened with the networks
-        full = replace(search, epochs=epochs, patience=default_patience(epochs), optimizer="adam", activation=relu)
-        linear = [score(model.predictions) for model in train_linear(full, LINEAR_CANDIDATES)]
+        linear = train_linear(search).predictions
     constant = prepared.collect(np.repeat(prepared.constant[:, None, :], prepared.x_test.shape[1], axis=1))
     scores = tuple(score(networks.predictions) for networks in trained)
-    best = int(np.argmin([s.score if np.isfinite(s.score) else np.inf for s in scores]))
-    members = search.members
+    best = int(np.argmin([entry.score if np.isfinite(entry.score) else np.inf for entry in scores]))
+    group = make_group(scale_members(search, trained[best].params), settings.activation)
     return CrossValidation(
-        group=Group(
-            scale_members(search, trained[best].params), np.full(members, 1 / members), search.activation,
-            prepared.encoding,
-        ),
-        target=prepared.target,
-        network=scores[best],
-        linear=min(linear, key=lambda model: model.score),
-        constant=score(constant),
-        candidates=candidates,
-        scores=scores,
-        best=best,
-        fold=prepared.folds.number,
-        seeds=search.seeds,
-        criterion=search.criterion,
-        task=task,
-        interrupted=any(networks.interrupted for networks in trained) or len(trained) < len(candidates),
+        replace(group, encoding=prepared.encoding), prepared.target, scores[best], score(linear), score(constant),
+        candidates, scores, best, prepared.folds.number, settings.seeds, settings.criterion, task,
+        any(networks.interrupted for networks in trained),
     )  # fmt: skip
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + "s" * (number != 1)
 
 
 def _validate_finite(name: str, values: Any) -> np.ndarray:

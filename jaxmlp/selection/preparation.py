@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmlp.fitting.epochs import FitData
 from jaxmlp.fitting.scaling import Scaling, identity_scaling, learn_scaling
 from jaxmlp.fitting.splitting import Folds
+from jaxmlp.fitting.state import FitData
 from jaxmlp.fitting.tasks import Task
 
 

@@ -1,42 +1,49 @@
 """The search: the networks of each candidate, one for each fold and seed, trained as one compiled program."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import Array
 
-from jaxmlp.activations import Activation
+from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles import init_ensemble
 from jaxmlp.ensembles.prediction import predict_members
+from jaxmlp.fitting import defaults
 from jaxmlp.fitting.checkpoints import Checkpoint
 from jaxmlp.fitting.defaults import Candidate
-from jaxmlp.fitting.epochs import FitState, History, empty_history, init_fit
 from jaxmlp.fitting.loop import Run, prepare_run, run_chunks
 from jaxmlp.fitting.optimizers import OPTIMIZERS
 from jaxmlp.fitting.scaling import absorb
+from jaxmlp.fitting.state import FitState, History, empty_history, init_fit
 from jaxmlp.network import Params
 from jaxmlp.selection.preparation import Prepared
 
 
-@dataclass(frozen=True, eq=False)
-class Search:
-    """What the networks of a search share; candidates differ in their hyperparameters only."""
+class Settings(NamedTuple):
+    """What all networks of a search share besides the rows."""
 
-    prepared: Prepared
     hidden: tuple[int, ...]  # Hidden layer widths; empty for a linear model.
+    folds: int  # Number of folds; 1 is a single hold-out.
     seeds: int  # Number of networks of each candidate in each fold; their mean predicts.
-    epochs: int  # Largest number of epochs.
-    batch_size: int  # Rows in a step.
-    patience: int  # Epochs without a lower validation loss after which a network stops.
+    epochs: int  # Largest number of epochs; 0 for a number that suits the rows.
+    batch_size: int  # Rows in a step; 0 for a number that suits the rows.
+    patience: int  # Epochs without a lower validation loss after which a network stops; 0 for a third of `epochs`.
+    optimizer: str  # A name in `OPTIMIZERS`.
     activation: Activation | tuple[Activation, ...]
     criterion: Criterion
-    optimizer: str  # A name in `OPTIMIZERS`.
+
+
+class Search(NamedTuple):
+    """What the candidates of a search share; they differ in their hyperparameters only."""
+
+    prepared: Prepared
+    settings: Settings
     key: Array  # Draws the initial weights, and the order of rows in each epoch.
 
     @property
@@ -47,7 +54,7 @@ class Search:
     @property
     def fold(self) -> np.ndarray:
         """The fold of each network, (members,) int32."""
-        return np.repeat(np.arange(len(self.prepared.x_test), dtype=np.int32), self.seeds)
+        return np.repeat(np.arange(len(self.prepared.x_test), dtype=np.int32), self.settings.seeds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,17 +97,16 @@ def train_candidate(
     Raises:
         StorageError: the checkpoint cannot be written or read, or belongs to another run.
     """
-    state, run = _start(search, candidate)
-    history, saver = empty_history(state, search.prepared.data, None), None
+    (state, run), settings, data = _start(search, candidate), search.settings, search.prepared.data
+    history, saver = empty_history(state, data, None), None
     if checkpoint is not None:
-        saver = Checkpoint(checkpoint, about=about or {}, data=(search.prepared.data, state))
+        saver = Checkpoint(checkpoint, about=about or {}, data=(data, state))
         if resume and saver.exists():
             state, history = saver.load(state, history)
-    state, history, interrupted = run_chunks(
-        run, state, history, epochs=search.epochs, patience=search.patience, checkpoint=saver, on_chunk=on_chunk
-    )
-    predictions = _predict_held_out(search, state)
-    return Trained(jax.tree.map(np.asarray, state.best_params), predictions, history, interrupted)
+    limits = {"epochs": settings.epochs, "patience": settings.patience}
+    state, history, interrupted = run_chunks(run, state, history, **limits, checkpoint=saver, on_chunk=on_chunk)
+    state = jax.device_get(state)  # a checkpoint is read there too, and predictions are the same bits
+    return Trained(state.best_params, _predict_held_out(search, state), history, interrupted)
 
 
 def measure_epoch(search: Search, candidate: Candidate, seconds: float = 0.5) -> float:
@@ -111,67 +117,63 @@ def measure_epoch(search: Search, candidate: Candidate, seconds: float = 0.5) ->
     while True:
         jax.block_until_ready(run(state, epochs=epochs))
         elapsed = time.perf_counter() - start
-        if elapsed > seconds or epochs >= search.epochs:
+        if elapsed > seconds or epochs >= search.settings.epochs:
             return elapsed / epochs
-        epochs, start = min(2 * epochs, search.epochs), time.perf_counter()
+        epochs, start = min(2 * epochs, search.settings.epochs), time.perf_counter()
 
 
-def train_linear(search: Search, candidates: Sequence[Candidate]) -> list[Trained]:
-    """Train linear models for all candidates as the networks are trained."""
-    return [train_candidate(replace(search, hidden=(), seeds=1), candidate) for candidate in candidates]
+def train_linear(search: Search) -> Trained:
+    """Train linear models as the networks are trained, but for the default number of epochs."""
+    epochs = defaults.default_epochs(search.prepared.data.x.shape[1], search.settings.batch_size)
+    linear = search.settings._replace(
+        hidden=(), seeds=1, epochs=epochs, patience=defaults.default_patience(epochs), optimizer="adam", activation=relu
+    )
+    return train_candidate(search._replace(settings=linear), defaults.LINEAR)
 
 
 def scale_members(search: Search, params: Params) -> Params:
     """Return networks for inputs and targets that are scaled by all rows, given those of their own folds."""
     prepared = search.prepared
-    inputs = [scaling.relative_to(prepared.encoding) for scaling in prepared.inputs for _ in range(search.seeds)]
-    targets = [scaling.relative_to(prepared.target) for scaling in prepared.targets for _ in range(search.seeds)]
+    inputs = [prepared.inputs[fold].relative_to(prepared.encoding) for fold in search.fold]
+    targets = [prepared.targets[fold].relative_to(prepared.target) for fold in search.fold]
     return absorb(params, inputs, targets)
 
 
 def _start(search: Search, candidate: Candidate) -> tuple[FitState, Run]:
-    """Return the state before the first epoch, split over devices, and the function that runs epochs."""
-    data = search.prepared.data
-    steps = search.epochs * -(-data.x.shape[1] // search.batch_size)
-    optimizer = OPTIMIZERS[search.optimizer](
-        candidate.learning_rate, weight_decay=candidate.weight_decay, decay_steps=float(steps)
-    )
-    weights_key, rows_key = jax.random.split(search.key)
-    params = _draw(search, weights_key)
-    state = init_fit(params, key=rows_key, optimizer=optimizer)
+    """Return the state before the first epoch, and the function that runs epochs."""
+    (data, *_), settings, key = search
+    steps = settings.epochs * -(-data.x.shape[1] // settings.batch_size)
+    rate, decay = candidate
+    optimizer = OPTIMIZERS[settings.optimizer](rate, weight_decay=decay, decay_steps=float(steps))
+    weights_key, rows_key = jax.random.split(key)
+    state = init_fit(_draw(search, weights_key), key=rows_key, optimizer=optimizer)
     run = prepare_run(
-        state, data, fold=search.fold, optimizer=optimizer, batch_size=search.batch_size, patience=search.patience,
-        activation=search.activation, criterion=search.criterion, metric=None,
+        state, data, fold=search.fold, optimizer=optimizer, batch_size=settings.batch_size, patience=settings.patience,
+        activation=settings.activation, criterion=settings.criterion, metric=None,
     )  # fmt: skip
     return state, run
 
 
 def _draw(search: Search, key: Array) -> Params:
     """Draw the initial weights; the outputs of a network start near the constant baseline, a linear model's at it."""
-    prepared, sizes = (
-        search.prepared,
-        (search.prepared.data.x.shape[2], *search.hidden, search.prepared.data.y.shape[2]),
-    )
+    prepared, settings, _ = search
+    sizes = (prepared.data.x.shape[2], *settings.hidden, prepared.data.y.shape[2])
     params = jax.tree.map(np.array, init_ensemble(key, sizes, search.members))
-    if not search.hidden:
+    if not settings.hidden:
         params[0].w[:] = 0
     if not prepared.task.standardizes_target:
         constant = prepared.task.link(prepared.constant)
-        params[-1].b[:] = np.repeat(constant, search.seeds, axis=0)[:, None, :]
+        params[-1].b[:] = np.repeat(constant, settings.seeds, axis=0)[:, None, :]
     return params
 
 
 def _predict_held_out(search: Search, state: FitState) -> np.ndarray:
     """Return (n, outputs) the mean prediction of the seeds of each fold, for the rows that the fold holds out."""
-    prepared, folds = search.prepared, len(search.prepared.x_test)
-    predictions = np.asarray(
-        predict_members(
-            state.best_params, prepared.x_test, search.fold, activation=search.activation, criterion=search.criterion
-        ),
-        np.float64,
-    )
-    predictions[np.asarray(state.best_epoch) == 0] = np.inf  # diverged in the first epoch
-    by_fold = predictions.reshape(folds, search.seeds, *predictions.shape[1:])
-    return prepared.collect(
-        np.stack([t.invert(p).mean(axis=0) for t, p in zip(prepared.targets, by_fold, strict=True)])
-    )
+    prepared, settings, _ = search
+    functions = {"activation": settings.activation, "criterion": settings.criterion}
+    predictions = predict_members(state.best_params, prepared.x_test, search.fold, **functions)
+    diverged = np.asarray(state.best_epoch) == 0  # in the first epoch
+    predictions = np.where(diverged[:, None, None], np.inf, np.asarray(predictions, np.float64))
+    by_fold = predictions.reshape(-1, settings.seeds, *predictions.shape[1:])
+    inverted = [target.invert(fold).mean(axis=0) for target, fold in zip(prepared.targets, by_fold, strict=True)]
+    return prepared.collect(np.stack(inverted))

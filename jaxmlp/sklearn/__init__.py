@@ -1,4 +1,8 @@
-"""Estimators for those who come from scikit-learn: its names and meanings, around `jaxmlp.fitting`."""
+"""Estimators with the names and meanings of scikit-learn's, around `jaxmlp.fitting`."""
 
-from jaxmlp.sklearn.classifier import MLPClassifier as MLPClassifier
-from jaxmlp.sklearn.regressor import MLPRegressor as MLPRegressor
+from jaxmlp._validation import require
+
+require("sklearn", extra="sklearn")
+
+from jaxmlp.sklearn.classifier import MLPClassifier as MLPClassifier  # noqa: E402
+from jaxmlp.sklearn.regressor import MLPRegressor as MLPRegressor  # noqa: E402

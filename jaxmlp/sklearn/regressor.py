@@ -1,18 +1,19 @@
 """Regression: targets are numbers, the score is R²."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal, Self, overload
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-
-# isort: split (after ours, which says what to install where scikit-learn is missing)
+from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 
 from jaxmlp.criteria import CRITERIA, Criterion, poisson_nll_loss
 from jaxmlp.fitting.metrics import Metric, r2_score
-from jaxmlp.sklearn import settings
+from jaxmlp.fitting.optimizers import Optimizer
 from jaxmlp.sklearn.estimator import Perceptron
+from jaxmlp.sklearn.parameters import ActivationName, read_criterion
 
 
 def _half_squared_error(outputs: Array, y: Array) -> Array:
@@ -36,47 +37,48 @@ class MLPRegressor(RegressorMixin, Perceptron):
         hidden_layer_sizes: the units of each hidden layer.
         activation: "relu", "logistic", "tanh", "identity", "gelu", "silu", or a `jaxmlp.Activation`; or a tuple, one
             for each hidden layer.
-        loss: "squared_error", "huber_loss", "poisson" or another of `jaxmlp.criteria`, or your own `jaxmlp.Criterion`.
-        solver: "adam", "sgd", or an optimizer of `jaxmlp.fitting.optimizers` or of optax, made once.
-        alpha: the L2 penalty: `alpha / 2` times the sum of all squared weights, over the weight of a batch's rows.
-        batch_size: rows a step, or "auto": 200, or all if they are fewer.
-        learning_rate_init: the step of "adam" and "sgd".
-        momentum: of "sgd".
-        nesterovs_momentum: whether "sgd" looks ahead.
-        beta_1: the decay of the mean gradient in "adam".
-        beta_2: the decay of the mean squared gradient in "adam".
+        loss: "squared_error", "huber_loss", "poisson" or another of `jaxmlp.criteria`, or a custom `jaxmlp.Criterion`.
+        solver: "adam", "sgd", or an optimizer of `jaxmlp.fitting.optimizers` or of optax, built once.
+        alpha: L2 penalty: `alpha / 2` times the sum of all squared weights, over the sum of a batch's sample weights.
+        batch_size: rows in a step, or "auto": 200, or all if they are fewer.
+        learning_rate_init: learning rate of "adam" and "sgd".
+        momentum: momentum of "sgd".
+        nesterovs_momentum: whether "sgd" uses Nesterov's momentum.
+        beta_1: decay of the mean gradient in "adam".
+        beta_2: decay of the mean squared gradient in "adam".
         epsilon: keeps "adam" from dividing by zero.
-        max_iter: at most how many epochs.
-        early_stopping: put rows aside, stop once the loss on them no longer falls, and keep the best weights.
-        validation_fraction: the share of rows to put aside.
-        n_iter_no_change: epochs without progress after which to stop; infinity for never.
-        tol: by how much the loss (that of validation with early stopping) must fall to count as progress.
-        random_state: of the first weights, the rows put aside, and the order of the rows; an integer to repeat a run.
-        warm_start: go on from the last weights in `fit`.
-        n_members: how many networks to train in one program, which differ in first weights and order of rows; their
-            mean is predicted.
-        device: the name of a JAX device, "cpu", "cuda" or "cuda:1"; None for JAX's own choice.
+        max_iter: largest number of epochs.
+        early_stopping: hold out validation rows, stop once their loss no longer improves, and keep the best weights.
+        validation_fraction: fraction of the rows that is for validation.
+        n_iter_no_change: number of epochs without progress after which to stop; infinity for never.
+        tol: by how much the loss (with early stopping, the validation loss) must improve to count as progress.
+        random_state: draws the initial weights, the validation rows and the order of the rows; an integer repeats a
+            run.
+        warm_start: continue from the last weights in `fit`.
+        n_members: number of networks, trained as one program on all CPU devices. They differ in initial weights and
+            order of the rows; their mean is predicted.
+        device: the name of a JAX device, such as "cpu", "cuda" or "cuda:1"; None for JAX's own choice.
         verbose: print the loss of each epoch.
 
     Attributes:
         coefs_: the weights of each layer, (fan_in, fan_out); with several members (members, fan_in, fan_out).
         intercepts_: the biases of each layer, (fan_out,) or (members, fan_out).
         loss_curve_: the training loss of each epoch, penalty included; with several members, a list for each.
-        validation_loss_curve_: the loss on the rows put aside after each epoch; None without early stopping.
-        validation_scores_, best_validation_score_: the score on them, and the highest.
+        validation_loss_curve_: the validation loss after each epoch; None without early stopping.
+        validation_scores_, best_validation_score_: the score of the validation rows after each epoch, and the highest.
         loss_: the last training loss.
-        best_loss_: the lowest loss: on the rows put aside with early stopping, else in training.
-        n_iter_: epochs run.
+        best_loss_: the lowest validation loss; without early stopping, the lowest training loss.
+        n_iter_: number of epochs run.
         n_layers_, n_outputs_, n_features_in_, feature_names_in_: as in scikit-learn.
     """
 
     def __init__(
         self,
         *,
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
-        loss: Any = "squared_error",
-        solver: Any = "adam",
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: ActivationName | Sequence[ActivationName] = "relu",
+        loss: str | Criterion = "squared_error",
+        solver: str | Optimizer = "adam",
         alpha: float = 1e-4,
         batch_size: int | str = "auto",
         learning_rate_init: float = 1e-3,
@@ -88,47 +90,44 @@ class MLPRegressor(RegressorMixin, Perceptron):
         max_iter: int = 200,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        n_iter_no_change: int | float = 10,
+        n_iter_no_change: float = 10,
         tol: float = 1e-4,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         n_members: int = 1,
         device: str | None = None,
         verbose: bool = False,
     ):
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes, activation=activation, loss=loss, solver=solver, alpha=alpha,
-            batch_size=batch_size, learning_rate_init=learning_rate_init, momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, max_iter=max_iter,
-            early_stopping=early_stopping, validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change,
-            tol=tol, random_state=random_state, warm_start=warm_start, n_members=n_members, device=device,
-            verbose=verbose,
-        )  # fmt: skip
+        self._set_parameters(locals())
 
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
-        """One more epoch, over these rows; arguments, result and errors as in `fit`."""
-        return self._partial_fit(X, y, sample_weight, None)
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train for one more epoch, on these rows; arguments, result and errors as in `fit`."""
+        return self._partial_fit(X, y, sample_weight)
 
-    def predict(self, X: Any, *, return_std: bool = False) -> Any:
-        """The mean of what the members predict.
+    @overload
+    def predict(self, X: ArrayLike, *, return_std: Literal[False] = False) -> np.ndarray: ...
+    @overload
+    def predict(self, X: ArrayLike, *, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+    def predict(self, X: ArrayLike, *, return_std: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Return the mean of the members' predictions.
 
         Arguments:
             X: (n, features).
-            return_std: return the standard deviation over the members too, zero for one.
+            return_std: also return the standard deviation over members, zero for a single one.
 
         Returns:
-            (n,), or (n, outputs) for several; or a pair of such arrays.
+            (n,), or (n, outputs) for several outputs; or a pair of such arrays.
         """
-        mean, deviation = (v[:, 0] if self.n_outputs_ == 1 else v for v in self._predictions(X))
-        return (mean, deviation) if return_std else mean
+        mean, std = (v[:, 0] if self.n_outputs_ == 1 else v for v in self._predict(X))
+        return (mean, std) if return_std else mean
 
-    def _targets(self, y: np.ndarray) -> np.ndarray:
+    def _encode(self, y: np.ndarray, **_: Any) -> tuple[np.ndarray, float]:
         if self.loss == "poisson" and y.min() < 0:
-            raise ValueError("y must not be negative with loss='poisson': it counts")
-        return y.reshape(len(y), -1)
+            raise ValueError("y must not be negative with loss='poisson': targets are counts")
+        return y.reshape(len(y), -1), 1.0
 
     def _criterion(self) -> Criterion:
-        return settings.criterion(self.loss, _LOSSES)
+        return read_criterion(self.loss, _LOSSES)
 
     def _metric(self) -> Metric:
         return r2_score

@@ -57,6 +57,17 @@ def parse_json(text: str, where: str = "recipe") -> dict[str, Any]:
     return content
 
 
+def make_finite(value: Any) -> Any:
+    """Return the value as JSON can hold it: numbers of NumPy as Python's, None for numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {key: make_finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [make_finite(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def shorten(value: Any, length: int = 80) -> str:
     """Return the `repr` of a value, cut to a length."""
     text = repr(value)

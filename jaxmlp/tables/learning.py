@@ -21,14 +21,14 @@ import io
 import re
 import shlex
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxmlp.tables.columns import Column, MissingIndicator, Number, OneHot
 from jaxmlp.tables.messages import TableError, count, join, quote, quote_if_odd, require_columns
 from jaxmlp.tables.recipe import TASKS, Recipe, TableTask
-from jaxmlp.tables.values import BOOLEANS, infer_type, is_missing, to_numbers, to_text
+from jaxmlp.tables.values import BOOLEANS, Class, infer_type, is_missing, to_numbers, to_text
 
 if TYPE_CHECKING:
     from polars import DataFrame, Series
@@ -108,21 +108,23 @@ def _require_usable(columns: list[Column], left_out: list[tuple[str, str]], targ
         raise TableError(f"no column is left to predict {quote(target)} from; {because}")
 
 
-def _learn_target(column: "Series", task: str | None, rows: np.ndarray) -> tuple[TableTask, tuple[Any, ...]]:
+def _learn_target(column: "Series", task: str | None, rows: np.ndarray) -> tuple[TableTask, tuple[Class, ...]]:
     """Return the task and the classes, by the training rows that have a target."""
     if task not in (None, *TASKS):
         raise ValueError(f"task must be one of {', '.join(TASKS)}, or None; got {task!r}")
     name, type_name = f"the target {quote(column.name)}", infer_type(column)
-    column = column.filter(rows)
-    if type_name == "empty" or not len(column):
+    if not rows.any():
         raise TableError(f"{name} is empty: no training row has a value")
     if type_name not in ("numbers", "text"):
         raise TableError(f"{name} holds {type_name}; only numbers, text and booleans can be predicted")
-    if type_name == "text" and task in ("regression", "counts"):
-        raise TableError(f"{name} holds text such as {quote(to_text(column)[0])}; --task {task} needs numbers")
-    if type_name == "text" or task == "classification":
-        return "classification", _learn_classes(column, name, is_text=type_name == "text")
-    numbers = to_numbers(column)
+    if type_name == "text":
+        text = to_text(column.filter(rows))
+        if task in ("regression", "counts"):
+            raise TableError(f"{name} holds text such as {quote(text[0])}; --task {task} needs numbers")
+        return "classification", _learn_classes(name, text.unique().sort().to_list())
+    numbers = to_numbers(column)[rows]
+    if task == "classification":
+        return "classification", _learn_classes(name, np.unique(numbers).tolist())
     if task == "counts" and numbers.min() < 0:
         raise TableError(f"{name} holds {numbers.min():.4g}; counts are 0 or more")
     if np.ptp(numbers) == 0 or numbers.std() == 0:
@@ -130,19 +132,17 @@ def _learn_target(column: "Series", task: str | None, rows: np.ndarray) -> tuple
     return "counts" if task == "counts" else "regression", ()
 
 
-def _learn_classes(column: "Series", name: str, *, is_text: bool) -> tuple[Any, ...]:
-    """Return the different values of a target, in order, as bool, str, int or float."""
-    classes = to_text(column).unique().sort().to_list() if is_text else np.unique(to_numbers(column)).tolist()
-    if len(classes) > MOST_LEVELS:
-        values = "texts" if is_text else "numbers, which --task regression predicts"
-        raise TableError(f"{name} holds {len(classes)} different {values}; at most {MOST_LEVELS} can be classes")
-    if len(classes) < 2:
+def _learn_classes(name: str, values: list[str] | list[float]) -> tuple[Class, ...]:
+    """Return the classes, given the different values of a target in order."""
+    if len(values) > MOST_LEVELS:
+        what = "texts" if isinstance(values[0], str) else "numbers, which --task regression predicts"
+        raise TableError(f"{name} holds {len(values)} different {what}; at most {MOST_LEVELS} can be classes")
+    if len(values) < 2:
         raise TableError(f"{name} {_CONSTANT}")
-    if tuple(classes) == BOOLEANS:
+    if tuple(values) == BOOLEANS:
         return (False, True)
-    if not is_text and all(value.is_integer() for value in classes):
-        return tuple(map(int, classes))
-    return tuple(classes)
+    is_whole = all(isinstance(value, float) and value.is_integer() for value in values)
+    return tuple(int(value) if is_whole else value for value in values)
 
 
 def _learn_column(column: "Series", rows: np.ndarray) -> tuple[Column | None, str]:
@@ -167,20 +167,20 @@ def _learn_column(column: "Series", rows: np.ndarray) -> tuple[Column | None, st
 
 
 def _learn_number(column: "Series", rows: np.ndarray) -> tuple[Column | None, str]:
-    """Do the same for a column of numbers. Whether it counts the rows is decided by all rows."""
+    """Return the same as `_learn_column`, for a column of numbers."""
     name, values = column.name, to_numbers(column)
     missing = np.isnan(values)
     training = values[rows & ~missing]
-    count_missing = int((rows & missing).sum())
+    n_missing = int((rows & missing).sum())
     if np.ptp(training) == 0 or training.std() == 0:
-        return (MissingIndicator(name), "") if count_missing else (None, "constant")
+        return (MissingIndicator(name), "") if n_missing else (None, "constant")
     remark = ""
     if len(values) > 10 and (values == np.floor(values)).all() and len(np.unique(values)) == len(values):
         if _INDEX_NAME.fullmatch(name.lower()) or _INDEX_NAME.fullmatch(name):
             return None, "whole numbers, all different, like an identifier"
         if values.min() in (0, 1) and np.ptp(values) == len(values) - 1:
             remark = f"{quote(name)} counts the rows, like an identifier; if it is one: {_format_drop(name)}"
-    return Number(name, float(training.mean()), count_missing), remark
+    return Number(name, float(training.mean()), n_missing), remark
 
 
 def _format_drop(*names: str) -> str:

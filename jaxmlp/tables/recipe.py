@@ -11,7 +11,7 @@ from jaxmlp._validation import require
 from jaxmlp.storage.json import from_json, parse_json, to_json
 from jaxmlp.tables.columns import Column, MissingIndicator, Number, OneHot
 from jaxmlp.tables.messages import cell_error, count, join, quote_if_odd, require_columns
-from jaxmlp.tables.values import BOOLEANS, is_missing, to_codes, to_numbers
+from jaxmlp.tables.values import BOOLEANS, Class, is_missing, to_codes, to_numbers
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -28,7 +28,7 @@ class Recipe:
     task: TableTask
     target: str
     columns: tuple[Column, ...]
-    classes: tuple[str | bool | int | float, ...] = ()  # of a classification: in order, of the target's type
+    classes: tuple[Class, ...] = ()  # of a classification: in order, of the target's type
     left_out: tuple[tuple[str, str], ...] = ()  # (column, reason)
     remarks: tuple[str, ...] = ()  # warnings about columns that are used, a sentence each
 
@@ -37,7 +37,7 @@ class Recipe:
             raise ValueError("columns must not be empty")
         classes = list(self.classes)
         if len({type(name) for name in classes}) > 1 or sorted({*classes}) != classes:
-            raise ValueError(f"classes must be different values of one type, in order; got {classes!r:.80}")
+            raise ValueError(f"classes must be different, in order and of the same type; got {classes!r:.80}")
         if (self.task == "classification") != (len(classes) > 1):
             raise ValueError(f"classes must have at least 2 values for classification, else none; got {len(classes)}")
 

@@ -1,4 +1,4 @@
-"""The values of one column: which type they are, and the column as numbers, as text, or as indices of levels."""
+"""The values of a column: their type, and the column as numbers, as text, or as indices of levels."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Sums of squares of larger numbers would overflow float32.
 LARGEST = 1e30
 BOOLEANS = ("false", "true")
-Level = str | bool | int | float | None
+Class = str | bool | int | float
 
 _DATE = r"^(\d{4}-\d{2}(-\d{2})?|\d{4}/\d{2}/\d{2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4})([T ]\d{1,2}:\d{2}.*)?$"
 
@@ -29,10 +29,10 @@ def infer_type(column: "Series") -> str:
         return "text"
     if not _is_text(column):
         return "numbers" if column.dtype.is_numeric() else str(column.dtype)
-    text = column.cast(str).drop_nulls().str.strip_chars()
+    text = column.cast(str).drop_nulls()
     if np.isnan(to_floats(text)).sum() <= len(text) / 10:
         return "numbers"
-    return "dates" if text.str.contains(_DATE).sum() >= 0.9 * len(text) else "text"
+    return "dates" if text.str.strip_chars().str.contains(_DATE).sum() >= 0.9 * len(text) else "text"
 
 
 def is_missing(column: "Series") -> np.ndarray:
@@ -79,7 +79,7 @@ def to_text(column: "Series") -> "Series":
     return lower if lower.drop_nulls().is_in(list(BOOLEANS)).all() else text
 
 
-def to_codes(column: "Series", levels: tuple[Level, ...]) -> np.ndarray:
+def to_codes(column: "Series", levels: tuple[Class | None, ...]) -> np.ndarray:
     """Return the index of each value in `levels`, (n,) integers; -1 where a value is none of them.
 
     Levels are text, with None for a missing value; or booleans; or numbers.
@@ -92,7 +92,7 @@ def to_codes(column: "Series", levels: tuple[Level, ...]) -> np.ndarray:
         levels = tuple(BOOLEANS[level] if isinstance(level, bool) else level for level in levels)
         if {*levels} <= {*BOOLEANS, None}:  # in any spelling, whatever the other rows of this table hold
             column = column.str.to_lowercase()
-    return column.replace_strict(levels, range(len(levels)), default=-1).to_numpy()
+    return column.replace_strict(list(levels), list(range(len(levels))), default=-1).to_numpy()
 
 
 def _is_text(column: "Series") -> bool:
