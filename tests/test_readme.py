@@ -1,4 +1,4 @@
-"""Every snippet of the README runs: Python as it stands, commands through the command's own door."""
+"""README and docs: their snippets and commands run, their output is real, and what they point to exists."""
 
 import pathlib
 import re
@@ -8,38 +8,69 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmlp.cli import main, verdict
+from jaxmlp.cli import main
 
-README = (pathlib.Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+ROOT = pathlib.Path(__file__).parent.parent
+PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+PAGES = {"README.md": (ROOT / "README.md").read_text(encoding="utf-8")} | PAGES
+README = PAGES["README.md"]
+# Snippets of Python, and commands: lines of a shell block, or at the end of a bullet.
+SNIPPET = re.compile(r"```(python|sh)\n(.*?)```|^\* \*\*.*: `(jaxmlp .*)`$", re.DOTALL | re.MULTILINE)
+
+
+def snippets_of(page):
+    """(line number, "python" or "sh", code) of each snippet of a page, in order."""
+    for match in SNIPPET.finditer(PAGES[page]):
+        language, code, command = match.groups()
+        yield PAGES[page][: match.start()].count("\n") + 2, language or "sh", code or command
+
+
+def shorten(line):
+    """The words of a command, with fewer networks; a search that is repeated or resumed has the plan of its first run."""
+    words = shlex.split(line)[1:]
+    if words[0] == "train" and not {"--plan", "--resume"} & {*words}:
+        words += ["--fast", "--epochs", "2"]
+    return ["10" if word == "1000" else word for word in words]
+
+
+COMMANDS = [line for _, language, code in snippets_of("README.md") if language == "sh" for line in code.splitlines()]
 
 
 @pytest.fixture
 def user(tmp_path, monkeypatch):
-    """A user's directory, with the table that the README speaks of, and JAX as it comes."""
+    """A user's directory with the example tables, and JAX without the strict mode of our tests."""
     monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(0)
-    rooms, area = rng.integers(1, 8, size=120), rng.uniform(30, 200, size=120)
-    rows = [f"{r},{a:.1f},{5000 * r + 1000 * a:.0f}" for r, a in zip(rooms, area, strict=True)]
-    pathlib.Path("houses.csv").write_text("\n".join(["rooms,area,price", *rows]))
-    monkeypatch.setattr(verdict, "_PLANS", ((3, 1, 1),))  # fewer networks
+    pathlib.Path("docs").mkdir()
+    pathlib.Path("docs/examples").symlink_to(ROOT / "docs" / "examples")
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 
 
-@pytest.mark.parametrize("snippet", PYTHON, ids=lambda snippet: snippet.split("\n")[2][:40])
-def test_python_snippets_run(snippet, user):
-    names = {}
-    exec(snippet.replace("1000)", "16)"), names)  # fewer members of the ensemble
-    losses = np.asarray(names["losses"])
-    assert np.all(losses[..., -1] < losses[..., 0])
+@pytest.mark.parametrize("page", PAGES)
+def test_snippets_and_commands_run_in_order(page, user, capsys):
+    for line, language, code in snippets_of(page):
+        if language == "python":
+            names = {}
+            exec(compile("\n" * (line - 1) + code, page, "exec"), names)
+            losses = np.asarray(names.get("losses", (1, 0)))
+            assert np.all(losses[..., -1] < losses[..., 0]), f"{page}, line {line}"
+        else:
+            for command in code.splitlines():
+                if command.startswith("jaxmlp "):
+                    assert main(shorten(command)) == 0, command
+    assert capsys.readouterr().out or not any(snippets_of(page))
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("jaxmlp ")])
-def test_commands_run(line, user, capsys):
-    assert main(shlex.split(line)[1:]) == 0
-    assert capsys.readouterr().out
+def test_the_first_output_is_that_of_seed_0(capsys):
+    shown = re.search(r"```text\n(Epoch.*?)```", README, re.DOTALL).group(1).splitlines()
+    assert main(["--seed", "0"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    losses = dict(line.split(" Loss: ") for line in printed if " Loss: " in line)
+    for line in shown:
+        if " Loss: " in line:
+            epoch, loss = line.split(" Loss: ")
+            np.testing.assert_allclose(float(losses[epoch]), float(loss), rtol=1e-4)
+    assert shown[-4:] == printed[-4:]
 
 
 def test_the_two_commands_are_there_for_ci_to_run():
@@ -49,7 +80,25 @@ def test_the_two_commands_are_there_for_ci_to_run():
     ]
 
 
-def test_links_point_to_files():
-    root = pathlib.Path(__file__).parent.parent
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (root / target).exists(), target
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_and_files_exist(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)", PAGES[page]):
+        assert ((ROOT / page).parent / target).exists(), target
+    for name in re.findall(r"`([\w/.-]+/[\w.-]+\.(?:py|md|csv|png|toml))`", PAGES[page]):
+        assert (ROOT / name).exists() or (ROOT / "jaxmlp" / name).exists(), name
+
+
+def test_the_map_names_what_is_in_the_files():
+    """In tables of the page for contributors, names after a file stand in that file."""
+    rows = [line for line in PAGES["docs/CONTRIBUTING.md"].splitlines() if line.startswith("|")]
+    places = [place for row in rows for place in re.findall(r"`([\w/]+\.py)`((?:,? (?:and )?`\w+`)*)", row)]
+    assert len(places) > 20
+    for path, names in places:
+        path = ROOT / path if (ROOT / path).exists() else ROOT / "jaxmlp" / path
+        text = path.read_text(encoding="utf-8")
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"^ *(def|class) {name}\b|^{name}\b.* =|^ +{name}: ", text, re.MULTILINE), (path, name)

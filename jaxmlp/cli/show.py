@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Load and print."""
     from jaxmlp.models import load_model
     from jaxmlp.models.files import describe_model
-    from jaxmlp.tables.messages import quote_if_odd
+    from jaxmlp.tables.messages import count, quote_if_odd
 
     with jax.enable_x64(True), report_errors(args.model):  # a model of float64 needs it
         model = load_model(args.model)
@@ -34,10 +34,8 @@ def run(args: argparse.Namespace) -> int:
         print_json({"model": args.model} | about)
         return 0
     for k, group in enumerate(about["groups"]):
-        sizes = "-".join(map(str, group["sizes"]))
-        print(
-            f"group {k}: {len(group['weights'])} networks {sizes}, {', '.join(group['activation'])}, {group['dtype']}"
-        )
+        parts = ("-".join(map(str, group["sizes"])), *group["activation"], group["dtype"])
+        print(f"group {k}: {count(len(group['weights']), 'network')} {', '.join(parts)}")
     print(f"criterion: {about['criterion']}")
     if model.recipe is not None:
         print(f"\n{model.recipe.task} of {quote_if_odd(model.recipe.target)}")
