@@ -112,8 +112,12 @@ def fit_to_budget(plan: Plan, seconds_per_epoch: float, seconds: float, fixed: C
     return replace(plan, candidates=plan.candidates[:1], epochs=epochs, patience=patience)
 
 
-def find_conflicts(plan: Plan, options: Mapping[str, Any]) -> list[str]:
-    """Return the names of options that the user has given, as in `full_plan`, and that differ from the plan."""
+def require_agreement(plan: Plan, options: Mapping[str, Any]) -> Plan:
+    """Return the plan if it agrees with the options that the user has given, as in `full_plan`.
+
+    Raises:
+        ValueError: an option that the plan contradicts.
+    """
 
     def has(name: str, value: Any) -> bool:
         if name == "fast":
@@ -122,4 +126,7 @@ def find_conflicts(plan: Plan, options: Mapping[str, Any]) -> list[str]:
             return all(getattr(candidate, name) == value for candidate in plan.candidates)
         return getattr(plan, name) == value
 
-    return [name for name, value in options.items() if not has(name, value)]
+    conflicts = [name for name, value in options.items() if not has(name, value)]
+    if conflicts:
+        raise ValueError(f"{', '.join(conflicts)} cannot be given: the plan has other values")
+    return plan
