@@ -14,7 +14,7 @@ from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.fitting.checkpoints import CheckpointError, read_about
 from jaxmlp.fitting.tasks import TASKS
 from jaxmlp.models import Model, measure_interval
-from jaxmlp.pipeline.plan import Plan, require_agreement, fit_to_budget, full_plan, read_plan
+from jaxmlp.pipeline.plan import Plan, fit_to_budget, full_plan, read_plan, require_agreement
 from jaxmlp.pipeline.report import describe_report, make_report
 from jaxmlp.pipeline.rows import Note, Rows, arrange_held_out, read_rows
 from jaxmlp.selection import CrossValidation, permutation_importance
