@@ -31,7 +31,7 @@ def commands_of(page):
 
 
 def shorten(line):
-    """The words of a command, with fewer networks; a search that is repeated or resumed has the plan of its first run."""
+    """The words of a command, with fewer networks; a search that is repeated or resumed has its plan already."""
     words = shlex.split(line)[1:]
     if words[0] == "train" and not {"--plan", "--resume"} & {*words}:
         words += ["--fast", "--epochs", "2"]
