@@ -70,30 +70,52 @@ EQUIVALENT: list[tuple[str, str, str, str]] = [
     *(
         (
             "network",
-            "return bias_grad((row_losses if weights is None else weights * row_losses)[:, None])[0, 0]",
-            f"return bias_grad((row_losses if weights is None else weights * row_losses)[:, None])[{entry}]",
+            "return column_sums((row_losses if c is None else c * row_losses)[:, None])[0, 0]",
+            f"return column_sums((row_losses if c is None else c * row_losses)[:, None])[{entry}]",
             "of shape (1, 1); JAX takes an index beyond the end for the last",
         )
         for entry in ("1, 0", "0, 1")
     ),
     *(
-        ("products", filled, filled.replace(*change), "what is filled in is cut off again, however much")
+        ("_dispatch", before, before.replace(*change), reason)
+        for before, change, reason in (
+            ("for w, b in params:", ("w, b", "(b, w)"), "both are looked at in the same way"),
+            (
+                "if isinstance(w, np.ndarray) or isinstance(b, np.ndarray):",
+                ("w, np.ndarray", "np.ndarray, w"),
+                "its TypeError is caught; `validate_params` gives the same dtype, only later",
+            ),
+            (
+                "if isinstance(w, np.ndarray) or isinstance(b, np.ndarray):",
+                ("b, np.ndarray", "np.ndarray, b"),
+                "as above",
+            ),
+            ("return params[0].w.dtype", ("0", "1"), "a network has one dtype; the error of one layer is caught"),
+        )
+    ),
+    *(
+        (
+            "_dispatch",
+            "except (TypeError, LookupError, AttributeError, ValueError):",
+            f"except ({names}):",
+            "the names of errors have no order",
+        )
+        for names in (
+            "LookupError, TypeError, AttributeError, ValueError",
+            "TypeError, AttributeError, LookupError, ValueError",
+            "TypeError, LookupError, ValueError, AttributeError",
+        )
+    ),
+    *(
+        ("_cpu_products", filled, filled.replace(*change), "what is filled in is cut off again, however much")
         for filled in ("filled = jnp.pad(w, ((0, 0), (0, -outputs % LANES)))",)
         for change in (("-outputs % LANES", "LANES"), ("-outputs", "outputs"))
     ),
-    ("products", "m = n // 4", "m = n // 5", "the rows that four blocks leave over are added too, however many"),
+    ("_cpu_products", "m = n // 4", "m = n // 5", "the rows that four blocks leave over are added too, however many"),
     *(
-        ("products", before, before.replace(pair, swapped), "the terms of a sum commute")
+        ("_cpu_products", before, before.replace(pair, swapped), "the terms of a sum commute")
         for before in ("terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)] + odd",)
         for pair, swapped in (("a, b in", "(b, a) in"), ("terms[::2], terms[1::2]", "terms[1::2], terms[::2]"))
-    ),
-    *(
-        ("training", before, before.replace(numbers, swapped), "the numbers of static arguments have no order")
-        for before, numbers, swapped in (
-            ("_train_step = jax.jit(_step, static_argnums=(5, 6))", "5, 6", "6, 5"),
-            ("@partial(jax.jit, static_argnums=(5, 6, 7))", "5, 6", "6, 5"),
-            ("@partial(jax.jit, static_argnums=(5, 6, 7))", "6, 7", "7, 6"),
-        )
     ),
 ]
 

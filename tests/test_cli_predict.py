@@ -1,4 +1,4 @@
-"""`jaxmlp predict` writes a line for each row, in order; `jaxmlp show` says what a model is."""
+"""`jaxmlp predict` writes a line for each row, in order; `jaxmlp show` describes a model."""
 
 import io
 import json
@@ -37,12 +37,13 @@ def saved(target="price", members=None, dtype="float32"):
             for i, o in shapes
         )
         criterion = jaxmlp.softmax_cross_entropy if recipe.classes else jaxmlp.squared_error
-        model = jaxmlp.Model(params, criterion=criterion, recipe=recipe, training={"rows": 4, "scores": {"rmse": 0.5}})
+        report = {"rows": 4, "network": {"score": 0.5}}
+        model = jaxmlp.Model(params, criterion=criterion, recipe=recipe, report=report)
         jaxmlp.save_model(model, "model")
     return model
 
 
-def test_a_line_for_each_row_in_order_whatever_the_order_of_the_columns(command):
+def test_each_row_is_a_line_in_order_and_columns_are_found_by_name(command):
     model = saved()
     code, out, err = command("predict", "model", "houses.csv")
     assert (code, out[0], err) == (0, "prediction", [])
@@ -51,7 +52,7 @@ def test_a_line_for_each_row_in_order_whatever_the_order_of_the_columns(command)
     assert command("predict", "model", "new.csv")[1] == out
 
 
-def test_probabilities_come_first_the_spread_before_the_prediction_and_the_prediction_last(command):
+def test_probabilities_come_first_then_the_standard_deviation_and_last_the_prediction(command):
     model = saved("sold", members=3)
     _, out, _ = command("predict", "model", "houses.csv")
     table = polars.read_csv(io.StringIO("\n".join(out)))
@@ -62,7 +63,7 @@ def test_probabilities_come_first_the_spread_before_the_prediction_and_the_predi
     assert table["prediction"].to_list() == (mean[:, 1] > 0.5).tolist()
 
 
-def test_the_spread_of_a_number_is_in_its_unit(command):
+def test_the_standard_deviation_of_a_number_is_in_its_unit(command):
     model = saved(members=3)
     _, out, _ = command("predict", "model", "houses.csv")
     assert out[0] == "std,prediction"
@@ -71,16 +72,16 @@ def test_the_spread_of_a_number_is_in_its_unit(command):
     np.testing.assert_allclose(table, np.column_stack([std, mean]), rtol=1e-6)
 
 
-def test_what_is_new_in_a_table_is_a_note(command):
+def test_unknown_levels_are_noted(command):
     saved()
     HOUSES.with_columns(city=polars.Series(["Rome", "Bern", "Oslo", "Lima"])).write_csv("new.csv")
     _, out, err = command("predict", "model", "new.csv")
     assert len(out) == 5
-    assert err == ["city: 2 rows with a text not seen in training; taken as none of its levels"]
+    assert err == ["city: 2 unknown values, none in training; encoded as zeros"]
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
-def test_the_output_is_a_file_of_the_kind_that_its_name_says(command, name):
+def test_the_ending_of_the_output_tells_its_format(command, name):
     saved()
     expected = [float(line) for line in command("predict", "model", "houses.csv")[1][1:]]
     code, out, err = command("predict", "model", "houses.csv", "-o", name)
@@ -89,12 +90,12 @@ def test_the_output_is_a_file_of_the_kind_that_its_name_says(command, name):
     assert table.to_dict(as_series=False) == {"prediction": expected}
 
 
-def test_the_input_is_not_overwritten_however_it_is_spelled(command, tmp_path):
+def test_an_input_is_not_overwritten_under_another_spelling(command, tmp_path):
     saved()
     before = pathlib.Path("houses.csv").read_bytes()
     code, _, err = command("predict", "model", "houses.csv", "-o", f"../{tmp_path.name}/houses.csv")
     assert (code, len(err)) == (2, 1)
-    assert "that is a file to read" in err[0]
+    assert "that is an input file" in err[0]
     assert pathlib.Path("houses.csv").read_bytes() == before
 
 
@@ -121,12 +122,12 @@ def test_a_model_of_float64_predicts_in_float64(command):
         (["model", "short.csv"], "short.csv: no column 'city'; the columns are 'rooms'"),
         (["model", "houses.csv", "-o", "out.txt"], "-o out.txt: the name must end in .csv or .parquet"),
         (["model", "houses.csv", "-o", "no/out.csv"], "-o no/out.csv: no such directory"),
-        (["model", "houses.csv", "-o", "./houses.csv"], "-o houses.csv: that is a file to read"),
+        (["model", "houses.csv", "-o", "./houses.csv"], "-o houses.csv: that is an input file"),
         (["model"], "the following arguments are required: FILE"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_2(command, words, message):
-    jaxmlp.save_model(jaxmlp.Model(saved().params), "plain")
+    jaxmlp.save_model(jaxmlp.Model(saved().groups), "plain")
     pathlib.Path("short.csv").write_text("rooms\n1\n")
     code, out, err = command("predict", *words)
     assert (code, out) == (2, [])
@@ -135,24 +136,26 @@ def test_a_users_mistake_is_one_line_and_exit_2(command, words, message):
     assert HOUSES.equals(polars.read_csv("houses.csv"))
 
 
-def test_show_prints_the_network_the_columns_and_how_it_was_trained(command):
+def test_show_prints_networks_columns_and_report(command):
     saved(members=3)
     code, out, _ = command("show", "model")
     assert code == 0
-    assert out[:4] == ["sizes: 4-1", "members: 3", "parameters: 15", "dtype: float32"]
+    assert out[:2] == ["group 0: 3 networks 4-1, float32", "criterion: squared_error"]
     assert "regression of price" in out
-    assert "  rooms  number, mean 2.833, standard deviation 1.434, 1 gap" in out
-    assert "  city   one of 'Oslo', 'Rome'" in out
-    assert out[-2:] == ["  rows: 4", "  scores: rmse 0.5"]
+    assert "  rooms: number, mean 2.833, 1 missing value" in out
+    assert "  city: one of 'Oslo', 'Rome'" in out
+    assert out[-3:] == ["report", "  rows: 4", "  network: score 0.5"]
 
 
 def test_show_as_json_holds_the_whole_recipe(command):
     model = saved()
     _, (line,), _ = command("show", "model", "--json")
     result = json.loads(line)
-    assert result["recipe"] == json.loads(model.recipe.to_json())
-    assert (result["sizes"], result["criterion"], result["training"]["rows"]) == ([4, 1], "squared_error", 4)
+    recipe = json.loads(model.recipe.to_json())
+    assert result["recipe"].items() <= recipe.items()
+    assert (result["groups"][0]["sizes"], result["criterion"]) == ([4, 1], "squared_error")
+    assert result["report"]["rows"] == 4
 
 
-def test_show_refuses_what_is_no_model(command):
+def test_show_refuses_other_files(command):
     assert command("show", "houses.csv")[0] == 2

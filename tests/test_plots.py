@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from jaxmlp.plots import fit_figure, report_figure, save_figure, training_figure
+from jaxmlp.plots import report_figure, save_figure, training_figure
 
 LOSSES, TARGETS = np.geomspace(100, 1, 20), np.arange(5.0)
 POINTS = np.column_stack([TARGETS, TARGETS + 1])
@@ -80,15 +80,6 @@ def test_classes_are_a_confusion_matrix_with_a_line_for_each_target():
     assert [text.get_text() for text in matrix.texts] == ["2", "1", "·", "1"]
     assert [text.get_text() for text in matrix.get_yticklabels()] == ["no", "yes"]
     assert (matrix.get_xlabel(), matrix.get_ylabel()) == ("prediction", "target")
-
-
-def test_a_fit_is_its_two_losses_its_best_epoch_and_the_held_out_rows():
-    curve, scatter = fit_figure(LOSSES, 2 * LOSSES, 7, TARGETS, TARGETS + 1, title="a fit").axes
-    np.testing.assert_array_equal(curve.lines[0].get_ydata(), LOSSES)
-    np.testing.assert_array_equal(curve.lines[1].get_ydata(), 2 * LOSSES)
-    assert list(curve.lines[2].get_xdata()) == [7, 7]
-    assert [text.get_text() for text in curve.get_legend().get_texts()] == ["training", "validation", "best epoch"]
-    np.testing.assert_array_equal(scatter.collections[0].get_offsets(), POINTS)
 
 
 @pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])

@@ -198,6 +198,11 @@ def test_a_learning_rate_means_the_same_in_every_type():
         assert_equal(train(PARAMS, X, Y, rate, WEIGHTS, epochs=EPOCHS), expected)
 
 
+def test_one_layer_of_numpy_arrays_trains_like_one_of_jax_arrays():
+    params, x, y, _ = problem((3, 2))
+    assert_equal(train(params, x, y, 1e-2, epochs=3), train(jax.tree.map(jnp.asarray, params), x, y, 1e-2, epochs=3))
+
+
 def test_large_integers_are_numbers_like_any_other():
     params = (jaxmlp.Layer(jnp.full((2, 1), 1e-9), jnp.zeros((1, 1))),)
     x = np.array([[3_000_000_000, 1]] * 4)

@@ -157,8 +157,11 @@ def test_parameters_of_another_dtype(function, dtype):
 
 
 def test_float64_parameters_while_x64_is_off(function):
+    for layer in (Layer(np.ones((3, 2)), np.ones((1, 2))), Layer(np.ones((3, 2)), jnp.ones((1, 2)))):
+        with refuses(TypeError, "params must not be float64 while JAX's x64 mode is off", "jax_enable_x64"):
+            function((layer,), X, Y)
     with refuses(TypeError, "params must not be float64 while JAX's x64 mode is off", "jax_enable_x64"):
-        function((Layer(np.ones((3, 2)), np.ones((1, 2))),), X, Y)
+        function((PARAMS[0], Layer(jnp.ones((5, 2)), np.ones((1, 2)))), X, Y)
 
 
 def test_float64_asked_for_while_x64_is_off():

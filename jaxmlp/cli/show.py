@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Load and print."""
     from jaxmlp.models import load_model
     from jaxmlp.models.files import describe_model
+    from jaxmlp.tables.messages import count, quote_if_odd
 
     with jax.enable_x64(True), report_errors(args.model):  # a model of float64 needs it
         model = load_model(args.model)
@@ -33,16 +34,14 @@ def run(args: argparse.Namespace) -> int:
         print_json({"model": args.model} | about)
         return 0
     for k, group in enumerate(about["groups"]):
-        sizes = "-".join(map(str, group["sizes"]))
-        print(
-            f"group {k}: {len(group['weights'])} networks {sizes}, {', '.join(group['activation'])}, {group['dtype']}"
-        )
+        parts = ("-".join(map(str, group["sizes"])), *group["activation"], group["dtype"])
+        print(f"group {k}: {count(len(group['weights']), 'network')} {', '.join(parts)}")
     print(f"criterion: {about['criterion']}")
     if model.recipe is not None:
-        print(f"\n{model.recipe.task} of {model.recipe.target}")
+        print(f"\n{model.recipe.task} of {quote_if_odd(model.recipe.target)}")
         print("\n".join([*model.recipe.describe(), "", "columns"]))
         for column in model.recipe.columns:
-            print(f"  {column.name}: {column.describe()}")
+            print(f"  {quote_if_odd(column.name)}: {column.describe()}")
     for name in ("report", "plan"):
         if about[name]:
             print(f"\n{name}")
@@ -56,4 +55,5 @@ def _text(value: Any) -> str:
         return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
     if isinstance(value, list):
         return "; ".join(map(_text, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if text.isprintable() else repr(text)

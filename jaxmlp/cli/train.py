@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import jax
 
 from jaxmlp import __version__
 from jaxmlp._validation import require
@@ -95,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
     names += ("epochs", "batch_size", "patience", "members", "checkpoint", "resume")
     options = {name: getattr(args, name) for name in names}
     with report_errors(args.file), _progress() as progress:
-        plan = None if args.plan is None else load_model(args.plan).plan
+        with jax.enable_x64(True):  # a model of float64 needs it
+            plan = None if args.plan is None else load_model(args.plan).plan
         if plan == {}:
             raise CommandError(f"--plan {args.plan}: the model has no plan; it was not made by jaxmlp train")
         result = fit_table(
@@ -158,8 +159,6 @@ def _validate_paths(args: argparse.Namespace) -> Path:
         raise CommandError("--budget 0 leaves no time to train")
     if args.resume and args.checkpoint is None:
         raise CommandError("--resume needs --checkpoint DIR, the directory that holds the search")
-    if args.plan is not None and (args.fast or args.learning_rate is not None or args.weight_decay is not None):
-        raise CommandError("--plan already says what --fast, --learning-rate and --weight-decay would")
     if not Path(args.file).name:
         raise CommandError(f"{args.file!r} is not a file")
     out = Path("model.safetensors" if args.file == "-" else Path(args.file).with_suffix(".safetensors").name)
@@ -183,13 +182,11 @@ def _figure(result: Any) -> Any:
     from jaxmlp.plots import report_figure
 
     recipe, table = result.model.recipe, result.predictions
-    columns, classes = [table[name].to_list() for name in ("target", "prediction")], None
+    columns = [table[name].to_list() for name in ("target", "prediction")]
     if recipe.classes:
-        classes = recipe.class_names()
-        columns = [[classes.index(str(value).lower() if isinstance(value, bool) else str(value)) for value in column]
-                   for column in columns]  # fmt: skip
+        columns = [[recipe.classes.index(value) for value in column] for column in columns]
     title = f"{recipe.target}: {result.report['verdict']}"
-    return report_figure(result.report, *(np.asarray(c, np.float64) for c in columns), classes=classes, title=title)
+    return report_figure(result.report, *columns, recipe.class_names() or None, title=title)
 
 
 @contextmanager

@@ -29,8 +29,8 @@ def default_candidates(
     optimizer: str = "adam", *, learning_rate: float | None = None, weight_decay: float | None = None
 ) -> tuple[Candidate, ...]:
     """Return the candidates of a search; a given hyperparameter is the same in all of them."""
-    rates = LEARNING_RATES[optimizer] if learning_rate is None else (learning_rate,)
-    decays = WEIGHT_DECAYS if weight_decay is None else (weight_decay,)
+    rates = LEARNING_RATES[optimizer] if learning_rate is None else (float(learning_rate),)
+    decays = WEIGHT_DECAYS if weight_decay is None else (float(weight_decay),)
     return tuple(Candidate(rate, decay) for decay in decays for rate in rates)
 
 

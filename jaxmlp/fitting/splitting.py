@@ -40,7 +40,7 @@ def make_folds(
         rng: draws them.
         classes: (n,) integers; each fold and its validation rows get their share of each class.
         validation: fraction of the remaining rows that is for early stopping and not for training.
-        held_out: fraction of the rows that a single fold holds out.
+        held_out: fraction of the rows that a single fold holds out; at least two rows, as a standard error needs.
 
     Returns:
         Folds of equal size, as far as whole rows can.
@@ -51,7 +51,7 @@ def make_folds(
     if folds < 1 or n < 3 * folds:
         raise ValueError(f"folds must be at least 1 and have at least 3 rows each; got {folds} folds of {n} rows")
     if folds == 1:
-        rest, test = hold_out(n, held_out, rng, classes)
+        rest, test = hold_out(n, max(held_out, 2 / n), rng, classes)
         train, valid = hold_out(len(rest), validation, rng, None if classes is None else classes[rest])
         number = np.full(n, -1)
         number[test] = 0

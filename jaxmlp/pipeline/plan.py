@@ -1,6 +1,7 @@
 """The plan of a search: everything that decides its result besides the table and the seed."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +26,7 @@ class Plan:
     """Everything that decides a search besides the table and the seed. The same plan gives the same bits.
 
     Raises:
-        ValueError: an unknown activation or optimizer; a number below 1.
+        ValueError: an unknown activation or optimizer; a number below 1; a learning rate or weight decay below 0.
     """
 
     folds: int  # Number of folds; 1 is a single hold-out.
@@ -46,6 +47,8 @@ class Plan:
         numbers = (self.folds, self.members, self.epochs, self.batch_size, self.patience, *self.hidden)
         if min(numbers) < 1 or not self.candidates:
             raise ValueError("a plan must have at least one candidate, and no number below 1")
+        if not all(0 <= value < math.inf for candidate in self.candidates for value in candidate):
+            raise ValueError("learning rates and weight decays must be finite and at least 0")
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold and `read_plan` reads."""
@@ -61,56 +64,62 @@ def read_plan(content: Mapping[str, Any]) -> Plan:
     return from_json(Plan, dict(content), "plan")
 
 
-def full_plan(
-    n: int, options: Mapping[str, Any], *, fast: bool, learning_rate: float | None, weight_decay: float | None
-) -> Plan:
+def full_plan(n: int, options: Mapping[str, Any]) -> Plan:
     """Return the plan for a table of n rows, without regard to time.
 
     Arguments:
         n: rows with a target.
-        options: fields of the plan that the user has fixed.
-        fast: whether to train one candidate on a single hold-out.
-        learning_rate: of all candidates, or None.
-        weight_decay: of all candidates, or None.
+        options: what the user has fixed: fields of the plan, "learning_rate" and "weight_decay" of all candidates, and
+            "fast" for one candidate and a single hold-out.
     """
-    optimizer = options.get("optimizer", "adam")
+    fields = dict(options)
+    fast, optimizer = fields.pop("fast", False), fields.get("optimizer", "adam")
+    learning_rate, weight_decay = fields.pop("learning_rate", None), fields.pop("weight_decay", None)
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
     candidates = default_candidates(optimizer, learning_rate=learning_rate, weight_decay=weight_decay)
     if fast:
         single = SINGLE[optimizer]
-        rate = single.learning_rate if learning_rate is None else learning_rate
-        candidates = (Candidate(rate, single.weight_decay if weight_decay is None else weight_decay),)
+        rate = single.learning_rate if learning_rate is None else float(learning_rate)
+        candidates = (Candidate(rate, single.weight_decay if weight_decay is None else float(weight_decay)),)
     folds = 1 if fast else min(SEARCH_FOLDS, n // 3)
     n_train = n * (folds - 1) // folds if folds > 1 else n * 4 // 5
-    batch_size = options.get("batch_size") or default_batch_size(n_train)
-    epochs = options.get("epochs") or default_epochs(n_train, batch_size)
-    fields = {
+    batch_size = fields.get("batch_size") or default_batch_size(n_train)
+    epochs = fields.get("epochs") or default_epochs(n_train, batch_size)
+    default = {
         "folds": folds, "members": 1 if fast else SEARCH_SEEDS, "candidates": candidates, "epochs": epochs,
         "batch_size": batch_size, "patience": default_patience(epochs), "hidden": HIDDEN, "activation": "relu",
         "optimizer": optimizer,
     }  # fmt: skip
-    return Plan(**fields | dict(options))
+    return Plan(**default | fields)
 
 
-def fit_to_budget(plan: Plan, seconds_per_epoch: float, seconds: float, *, fixed_epochs: bool) -> Plan:
+def fit_to_budget(plan: Plan, seconds_per_epoch: float, seconds: float, fixed: Container[str] = ()) -> Plan:
     """Return the plan with as many candidates, and if there is one with as many epochs, as fit into the time.
 
     Arguments:
         plan: without regard to time.
         seconds_per_epoch: measured time of an epoch of all networks of a candidate.
         seconds: time for training.
-        fixed_epochs: whether the user has fixed the number of epochs.
+        fixed: fields that the user has fixed, of which "epochs" and "patience" matter.
     """
     affordable = int(seconds / seconds_per_epoch)
     count = min(len(plan.candidates), max(1, affordable // plan.epochs))
-    if fixed_epochs or affordable >= plan.epochs:
+    if "epochs" in fixed or affordable >= plan.epochs:
         return replace(plan, candidates=plan.candidates[:count])
     epochs = max(1, affordable)
-    patience = min(plan.patience, default_patience(epochs))
+    patience = plan.patience if "patience" in fixed else min(plan.patience, default_patience(epochs))
     return replace(plan, candidates=plan.candidates[:1], epochs=epochs, patience=patience)
 
 
 def find_conflicts(plan: Plan, options: Mapping[str, Any]) -> list[str]:
-    """Return the names of options that the user has given and that differ from the plan."""
-    return [name for name, value in options.items() if getattr(plan, name) != value]
+    """Return the names of options that the user has given, as in `full_plan`, and that differ from the plan."""
+
+    def has(name: str, value: Any) -> bool:
+        if name == "fast":
+            return plan.folds == 1
+        if name in Candidate._fields:
+            return all(getattr(candidate, name) == value for candidate in plan.candidates)
+        return getattr(plan, name) == value
+
+    return [name for name, value in options.items() if not has(name, value)]

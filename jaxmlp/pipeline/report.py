@@ -9,6 +9,7 @@ from jaxmlp.models import Interval
 from jaxmlp.selection import CrossValidation, Importance, Score
 from jaxmlp.storage.json import make_finite
 from jaxmlp.tables import Recipe
+from jaxmlp.tables.messages import quote_if_odd
 
 MAX_COLUMNS_SHOWN = 20
 
@@ -62,7 +63,7 @@ def describe_report(report: Mapping[str, Any]) -> list[str]:
     heads = ["model", report["error"], "accuracy" if "accuracy" in report["network"] else ""]
     rows = [[label, *_cells(report[name])] for name, label in names.items()]
     widths = [max(len(row[k]) for row in [heads, *rows]) for k in range(3)]
-    lines = [f"{report['target']}: {report['verdict']}", ""]
+    lines = [f"{quote_if_odd(report['target'])}: {report['verdict']}", ""]
     for row in [heads, *rows]:
         cells = f"{row[0]:{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}".rstrip()
         lines.append(cells + ("   <- saved" if row[0] == "network" else ""))
@@ -72,12 +73,16 @@ def describe_report(report: Mapping[str, Any]) -> list[str]:
         low, high = (f"{'-' if end < 0 else '+'} {abs(end):.4g}{root}" for end in report["interval"])
         lines.append(f"90 % of targets fall within [prediction {low}, prediction {high}]")
     columns = report["columns"][:MAX_COLUMNS_SHOWN]
-    width = max(len(column["name"]) for column in columns)
+    labels = [quote_if_odd(column["name"]) for column in columns]
+    width = max(map(len, labels))
     lines += [
         "",
         f"Columns that matter (permutation importance: growth of the {report['error']}, ± standard deviation)",
     ]
-    lines += [f"  {c['name']:{width}}  {c['importance']:.4g} ± {c['std']:.2g}" for c in columns]
+    lines += [
+        f"  {label:{width}}  {column['importance']:.4g} ± {column['std']:.2g}"
+        for label, column in zip(labels, columns, strict=True)
+    ]
     hidden = len(report["columns"]) - len(columns)
     return lines + ([f"  and {hidden} more"] if hidden else [])
 
@@ -87,5 +92,5 @@ def _figures(score: Score) -> dict[str, Any]:
 
 
 def _cells(entry: Mapping[str, Any]) -> list[str]:
-    error = f"{entry['score']:.4g} ± {entry['standard_error']:.2g}"
+    error = "diverged" if entry["score"] is None else f"{entry['score']:.4g} ± {entry['standard_error']:.2g}"
     return [error, f"{entry['accuracy']:.1%} ± {entry['accuracy_error']:.1%}" if "accuracy" in entry else ""]

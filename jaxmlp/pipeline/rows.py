@@ -14,7 +14,7 @@ from jaxmlp.selection import CrossValidation
 from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table
 
 if TYPE_CHECKING:
-    from polars import DataFrame, Series
+    from polars import DataFrame
 
 MIN_ROWS = 6
 MAX_ROWS_COMPARED = 10**5  # Duplicates are counted up to this number of rows.
@@ -28,7 +28,6 @@ class Rows(NamedTuple):
     x: np.ndarray  # (n, inputs), float64
     y: np.ndarray  # (n, outputs), float64
     number: np.ndarray  # (n,) row numbers in the table, from 1
-    target: "Series"  # The target column of these rows.
 
 
 def read_rows(table: Any, target: str, task: str | None, drop: tuple[str, ...], note: Note) -> Rows:
@@ -43,14 +42,15 @@ def read_rows(table: Any, target: str, task: str | None, drop: tuple[str, ...], 
     n = len(rows)
     if n < frame.height:
         note(f"Rows without a target, left out: {frame.height - n}")
-    if n < MIN_ROWS:
-        raise TableError(f"{n} rows with a target; at least {MIN_ROWS} are needed to measure a model on held-out rows")
+    least, of = max(MIN_ROWS, 2 * len(recipe.classes)), f" of {len(recipe.classes)} classes" * bool(recipe.classes)
+    if n < least:
+        raise TableError(f"{n} rows with a target; at least {least} are needed to measure a model{of} on held-out rows")
     x, y = x[rows], y[rows]
     if n <= MAX_ROWS_COMPARED:
         duplicates = n - len(np.unique(np.concatenate([x, y], axis=1), axis=0))
         if duplicates > n / 20:
             note(f"{duplicates} of {n} rows are duplicates; in different folds they make the score optimistic")
-    return Rows(recipe, x, y, rows + 1, frame[target][rows])
+    return Rows(recipe, x, y, rows + 1)
 
 
 def arrange_held_out(rows: Rows, result: CrossValidation, interval: Interval | None) -> "DataFrame":
@@ -58,5 +58,6 @@ def arrange_held_out(rows: Rows, result: CrossValidation, interval: Interval | N
     polars = require("polars", extra="tables")
     held_out = np.flatnonzero(result.fold >= 0)
     predictions = arrange_predictions(rows.recipe, result.network.predictions[held_out], None, interval)
-    about = {"row": rows.number[held_out], "fold": result.fold[held_out] + 1, "target": rows.target[held_out]}
+    target = rows.recipe.decode(rows.y[held_out])["prediction"]
+    about = {"row": rows.number[held_out], "fold": result.fold[held_out] + 1, "target": target}
     return polars.concat([polars.DataFrame(about), predictions], how="horizontal")

@@ -120,17 +120,21 @@ def fit_table(
 
     options = {"hidden": None if hidden is None else tuple(hidden), "activation": activation, "optimizer": optimizer}
     options |= {"epochs": epochs, "batch_size": batch_size, "patience": patience, "members": members}
+    options |= {"learning_rate": learning_rate, "weight_decay": weight_decay, "fast": fast or None}
     options = {name: value for name, value in options.items() if value is not None}
-    rows = read_rows(table, target, task, tuple(drop), note)
+    rows = read_rows(table, target, task, (drop,) if isinstance(drop, str) else tuple(drop), note)
     directory = None if checkpoint is None else Path(checkpoint)
     fixed = read_plan(plan) if isinstance(plan, Mapping) else plan
     if resume:
-        fixed = _read_stored_plan(directory, note) or fixed
+        stored = _read_stored_plan(directory, note)
+        if stored is not None and fixed not in (None, stored):
+            raise ValueError("the plan cannot be given: the checkpoint has another plan")
+        fixed = stored or fixed
     if fixed is None:
-        full = full_plan(len(rows.x), options, fast=fast, learning_rate=learning_rate, weight_decay=weight_decay)
+        full = full_plan(len(rows.x), options)
         search = _prepare(rows, full, seed)
         left = budget - (time.perf_counter() - start)
-        used = _reduce(full, search, left, note, fixed_epochs=epochs is not None)
+        used = _reduce(full, search, left, note, options)
         settings = search.settings._replace(epochs=used.epochs, patience=used.patience)
         search = search._replace(settings=settings)
     else:
@@ -144,16 +148,18 @@ def fit_table(
         progress=progress,
     )  # fmt: skip
     if not np.isfinite(result.network.score):
-        raise FloatingPointError("training diverged: try a smaller --learning-rate")
+        raise FloatingPointError("training diverged: try a smaller learning rate")
     return _conclude(rows, result, used, seed, tuple(notes), start)
 
 
-def _reduce(plan: Plan, search: Search, seconds: float, note: Note, *, fixed_epochs: bool) -> Plan:
+def _reduce(plan: Plan, search: Search, seconds: float, note: Note, options: Mapping[str, Any]) -> Plan:
     """Return the plan that fits into the time, by the measured time of an epoch."""
+    if len(plan.candidates) == 1 and "epochs" in options:
+        return plan
     start = time.perf_counter()
     seconds_per_epoch = measure_epoch(search, plan.candidates[0])
     left = TRAINING_SHARE * (seconds - (time.perf_counter() - start))
-    reduced = fit_to_budget(plan, seconds_per_epoch, left, fixed_epochs=fixed_epochs)
+    reduced = fit_to_budget(plan, seconds_per_epoch, left, options)
     if reduced != plan:
         tried = f"{len(reduced.candidates)} of {len(plan.candidates)} settings, at most {reduced.epochs} epochs"
         note(f"Search reduced to fit the budget: {tried}")

@@ -107,19 +107,21 @@ def _figure(title: str, columns: int) -> "tuple[Figure, Sequence[Axes]]":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5 * columns, 4.4), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     return figure, figure.subplots(1, columns)
 
 
 def _scores(axes: "Axes", report: Mapping[str, Any]) -> None:
     """Plot the score and standard error of each candidate and baseline; the markers of other candidates are hollow."""
-    best = min(candidate["score"] for candidate in report["candidates"])
+    candidates = [candidate for candidate in report["candidates"] if candidate["score"] is not None]  # None: diverged
+    best = min(candidate["score"] for candidate in candidates)
     entries = []
-    for candidate in report["candidates"]:
+    for candidate in candidates:
         name = f"learning rate {candidate['learning_rate']:g},\nweight decay {candidate['weight_decay']:g}"
         chosen = candidate["score"] == best
         entries.append((name + "  (chosen)" * chosen, candidate, _BLUE, _BLUE if chosen else "white"))
-    entries.append(("linear baseline", report["linear"], _ORANGE, _ORANGE))
+    if report["linear"]["score"] is not None:
+        entries.append(("linear baseline", report["linear"], _ORANGE, _ORANGE))
     entries.append(("constant baseline", report["constant"], _GREY, _GREY))
     for place, (_, entry, color, filling) in enumerate(entries):
         error = entry["standard_error"]
@@ -171,7 +173,8 @@ def _confusion(axes: "Axes", targets: ArrayLike, predictions: ArrayLike, classes
 
 
 def _cut(name: str, length: int) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
+    """Return a name of at most `length` characters, in which "$" starts no formula."""
+    return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")
 
 
 def _plain(axes: "Axes") -> None:

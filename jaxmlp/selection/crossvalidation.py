@@ -193,34 +193,41 @@ def run_search(
         candidates: to choose among.
         checkpoint: a directory that keeps the search, one file for each candidate.
         about: stored in each checkpoint; what JSON can hold.
-        resume: continue from the checkpoint if it exists.
+        resume: continue from the checkpoint if it exists; otherwise its files are deleted.
         progress: called with the share of the training that is done, from 0 to 1.
 
     Raises:
         KeyboardInterrupt: Ctrl-C before the first candidate is usable.
     """
+    if checkpoint is not None and not resume:
+        for file in checkpoint.glob("candidate-*.safetensors"):
+            file.unlink()
     trained: list[Trained] = []
-    for k, candidate in enumerate(candidates):
+    interrupted = False
+    try:
+        for k, candidate in enumerate(candidates):
 
-        def report(state: Any, _: Any, k: int = k) -> None:
-            if progress is not None:
-                progress((k + float(np.max(state.epoch)) / search.settings.epochs) / len(candidates))
+            def report(state: Any, _: Any, k: int = k) -> None:
+                if progress is not None:
+                    progress((k + float(np.max(state.epoch)) / search.settings.epochs) / len(candidates))
 
-        networks = train_candidate(
-            search, candidate, checkpoint=None if checkpoint is None else checkpoint / f"candidate-{k}.safetensors",
-            about=(about or {}) | {"candidate": list(candidate)}, resume=resume, on_chunk=report,
-        )  # fmt: skip
-        if not networks.interrupted or networks.is_usable:
-            trained.append(networks)
-        if networks.interrupted:
-            break
-    if not trained:
-        raise KeyboardInterrupt
-    return _compare(search, np.asarray(y, np.float64), candidates[: len(trained)], trained)
+            networks = train_candidate(
+                search, candidate, checkpoint=None if checkpoint is None else checkpoint / f"candidate-{k}.safetensors",
+                about=(about or {}) | {"candidate": list(candidate)}, resume=resume, on_chunk=report,
+            )  # fmt: skip
+            if not networks.interrupted or networks.is_usable:
+                trained.append(networks)
+            if networks.interrupted:
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:  # in the training loop, or between two loops
+        if not trained:
+            raise
+        interrupted = True
+    return _compare(search, np.asarray(y, np.float64), candidates[: len(trained)], trained, interrupted=interrupted)
 
 
 def _compare(
-    search: Search, y: np.ndarray, candidates: tuple[Candidate, ...], trained: list[Trained]
+    search: Search, y: np.ndarray, candidates: tuple[Candidate, ...], trained: list[Trained], *, interrupted: bool
 ) -> CrossValidation:
     prepared, settings, _ = search
     task = prepared.task
@@ -231,7 +238,8 @@ def _compare(
     if task.is_least_squares and prepared.data.x.shape[2] <= defaults.MAX_COLUMNS_SOLVED:
         linear = prepared.collect(solve_linear(prepared))
     else:
-        linear = train_linear(search).predictions
+        baseline = train_linear(search)
+        linear, interrupted = baseline.predictions, interrupted or baseline.interrupted
     constant = prepared.collect(np.repeat(prepared.constant[:, None, :], prepared.x_test.shape[1], axis=1))
     scores = tuple(score(networks.predictions) for networks in trained)
     best = int(np.argmin([entry.score if np.isfinite(entry.score) else np.inf for entry in scores]))
@@ -239,12 +247,12 @@ def _compare(
     return CrossValidation(
         replace(group, encoding=prepared.encoding), prepared.target, scores[best], score(linear), score(constant),
         candidates, scores, best, prepared.folds.number, settings.seeds, settings.criterion, task,
-        any(networks.interrupted for networks in trained),
+        interrupted,
     )  # fmt: skip
 
 
 def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" + "s" * (number != 1)
+    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def _validate_finite(name: str, values: Any) -> np.ndarray:
