@@ -1,7 +1,7 @@
-"""A run that is killed while it writes checkpoints, again and again: `killed.py DIRECTORY TRIALS`, a line a trial.
+"""Kill training runs while they write checkpoints, and resume them: `python -m tests.killed DIRECTORY TRIALS`.
 
-Every run is forked from this one, which has imported all and started nothing; what one has compiled the others find in
-JAX's cache. A run ends with its parameters on disk, to be compared with those of one that was never killed.
+Prints a line for each trial. Every run is forked from this process, which has only imported modules; compiled programs
+are shared through JAX's cache. A run writes its parameters to disk, to be compared with those of a run without a kill.
 """
 
 import os
@@ -22,7 +22,7 @@ from jaxmlp.storage.files import read_arrays
 
 EPOCHS = 60
 
-# A chunk for each epoch, and a checkpoint for each chunk: most of the time a file is being written.
+# A checkpoint after every epoch: most of the time a file is being written.
 loop._SECONDS, checkpoints._SECONDS = 0.0, 0.0
 
 
@@ -38,7 +38,7 @@ def train(checkpoint, out):
     np.savez(out, *leaves, *result.history, best_epoch=result.best_epoch)
 
 
-def forked(*arguments):
+def fork(*arguments):
     sys.stdout.flush()
     process = os.fork()
     if process:
@@ -50,33 +50,33 @@ def forked(*arguments):
         os._exit(1)
 
 
-def ended(process):
+def wait_for(process):
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
-def same(one, other):
-    with np.load(one) as first, np.load(other) as second:
+def same(path, other):
+    with np.load(path) as first, np.load(other) as second:
         assert first.files == second.files
         return all(first[name].tobytes() == second[name].tobytes() for name in first.files)
 
 
 def main(directory, trials):
     whole = directory / "whole.npz"
-    assert ended(forked(directory / "whole", whole)) == 0
+    assert wait_for(fork(directory / "whole", whole)) == 0
     for trial in range(trials):
         checkpoint, out = directory / f"{trial}", directory / f"{trial}.npz"
         random.seed(trial)
         epoch = random.randrange(EPOCHS)
-        process = forked(checkpoint, out)
+        process = fork(checkpoint, out)
         while not checkpoint.exists():
             time.sleep(1e-3)
-        while read_arrays(checkpoint)[0]["state.epoch"] < epoch:  # whole, whenever one looks
+        while read_arrays(checkpoint)[0]["state.epoch"] < epoch:  # complete at any time
             time.sleep(1e-4)
         time.sleep(random.uniform(0, 5e-3))
         os.kill(process, signal.SIGKILL)
-        killed = ended(process) == -signal.SIGKILL
+        killed = wait_for(process) == -signal.SIGKILL
         left = len(list(directory.glob(f".{trial}.*.part")))
-        resumed = ended(forked(checkpoint, out)) == 0 and same(out, whole)
+        resumed = wait_for(fork(checkpoint, out)) == 0 and same(out, whole)
         print(f"epoch {epoch}", "killed" if killed else "ended", f"{left} left", "same" if resumed else "DIFFERENT")
 
 

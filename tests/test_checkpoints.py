@@ -1,4 +1,4 @@
-"""A run that is killed at any moment goes on, to the same bits as one that never was."""
+"""Checkpoints: a killed run resumes to the same bits."""
 
 import pathlib
 import subprocess
@@ -16,16 +16,16 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("trials", [2, pytest.param(50, marks=pytest.mark.slow)])
-def test_killed_while_it_writes_checkpoints(tmp_path, trials):
+def test_a_run_killed_while_it_writes_checkpoints_resumes_to_the_same_bits(tmp_path, trials):
     words = [sys.executable, "-m", "tests.killed", tmp_path, str(trials)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60 * trials)
     lines = done.stdout.splitlines()
     assert len(lines) == trials, done.stderr
     assert all(line.endswith("same") for line in lines)
-    assert sum("killed" in line for line in lines) > trials / 2  # else nothing was tried
+    assert sum("killed" in line for line in lines) > trials / 2  # else the test tested nothing
 
 
-def test_a_checkpoint_tells_what_it_is_about(tmp_path):
+def test_read_about_returns_the_plan_of_a_checkpoint(tmp_path):
     params = (jaxmlp.Layer(np.ones((3, 1), np.float32), np.zeros((1, 1), np.float32)),)
     state = init_fit(params, key=jax.random.key(1), optimizer=jaxmlp.adam())
     history = empty_history(state, FitData(np.ones((2, 3)), np.ones((2, 1))), None)

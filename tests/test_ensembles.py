@@ -1,4 +1,4 @@
-"""Many networks as one program; eight CPU devices, so that members are always split and padded."""
+"""Ensembles, on eight CPU devices: members are split and padded."""
 
 import functools
 import re
@@ -16,7 +16,7 @@ from jaxmlp.ensembles import prediction, training
 
 pytestmark = pytest.mark.portable
 
-# A member is compiled inside another program than the same network alone: a few roundings an epoch.
+# A member is compiled in another program than the same network alone, which rounds differently.
 TOLERANCE = 1e-5
 SIZES = (3, 4, 2)
 _, X, Y, WEIGHTS = problem(SIZES)
@@ -36,14 +36,14 @@ def test_member_k_is_init_params_of_the_kth_key():
     assert_equal(member(ensemble(), 1), jax.jit(lambda key: init_params(key, SIZES))(keys[1]))
 
 
-def test_members_are_drawn_by_the_initializer_and_dtype_asked_for():
+def test_init_ensemble_uses_the_initializer_and_the_dtype():
     params = init_ensemble(jax.random.key(0), (3, 1), 2, w_init=jax.nn.initializers.ones, dtype=jnp.bfloat16)
     assert params[0].w.dtype == jnp.bfloat16
     assert np.all(np.asarray(params[0].w, np.float32) == 1)
 
 
 @pytest.mark.parametrize("members", [1, 11])
-def test_each_member_equals_the_same_network_alone(members):
+def test_each_member_equals_the_same_network_trained_alone(members):
     params, losses = train_ensemble(ensemble(members), X, Y, 1e-2, WEIGHTS, epochs=20)
     assert losses.shape == (members, 20)
     for k in {0, members - 1}:
@@ -51,7 +51,7 @@ def test_each_member_equals_the_same_network_alone(members):
         assert_close(member((params, losses), k), alone, TOLERANCE)
 
 
-def test_data_weights_and_rates_may_be_given_for_each_member():
+def test_members_may_have_different_data_weights_and_learning_rates():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(3, 7, 3)).astype(np.float32), rng.normal(size=(3, 7, 2)).astype(np.float32)
     weights, rates = rng.uniform(size=(3, 7)).astype(np.float32), np.array([1e-3, 1e-2, 2e-2], np.float32)
@@ -62,7 +62,7 @@ def test_data_weights_and_rates_may_be_given_for_each_member():
 
 
 @pytest.mark.parametrize("which", ["x", "y", "learning_rate", "sample_weight"])
-def test_each_argument_is_judged_by_its_own_rank(which):
+def test_each_argument_may_have_a_member_axis(which):
     arguments = {"x": X, "y": Y, "learning_rate": np.float32(1e-2), "sample_weight": WEIGHTS}
     arguments[which] = np.stack([arguments[which], 2 * arguments[which], 3 * arguments[which]])
     _, losses = train_ensemble(ensemble(), **arguments, epochs=5)
@@ -77,7 +77,7 @@ def test_members_are_split_over_the_devices():
         assert len(leaf.sharding.device_set) == 8
 
 
-def test_training_goes_on_from_a_trained_ensemble():
+def test_training_continues_from_a_trained_ensemble():
     half, first = train_ensemble(ensemble(11), X, Y, 1e-2, epochs=5)
     whole, second = train_ensemble(half, X, Y, 1e-2, epochs=5)
     expected, losses = train_ensemble(ensemble(11), X, Y, 1e-2, epochs=10)
@@ -130,7 +130,7 @@ def test_members_and_rows_may_both_be_split():
     assert_close(member(program(params, x, y), 1), train(member(ensemble(8), 1), X[:6], Y[:6], 1e-2, epochs=5))
 
 
-def test_a_second_call_traces_nothing_whatever_the_rate_is():
+def test_a_second_call_traces_nothing_even_with_another_learning_rate():
     traces = []
 
     def fn(outputs, y):
@@ -157,13 +157,13 @@ def test_ensembles_compose_with_jit_vmap_and_grad():
     np.testing.assert_allclose(slopes, (ends[0] - ends[1]) / (2 * step), rtol=2e-2)
 
 
-def test_no_epochs_return_the_ensemble_and_empty_histories():
+def test_zero_epochs_return_the_ensemble_and_empty_losses():
     params, losses = train_ensemble(ensemble(), X, Y, 1e-2, epochs=0)
     assert_equal(jax.tree.map(np.asarray, params), jax.tree.map(np.asarray, ensemble()))
     assert losses.shape == (3, 0)
 
 
-def test_the_prediction_is_mean_and_deviation_of_the_members():
+def test_predict_ensemble_returns_mean_and_standard_deviation():
     outputs = np.stack([jaxmlp.forward(member(ensemble(), k), X) for k in range(3)])
     mean, std = predict_ensemble(ensemble(), X)
     assert_close(mean, outputs.mean(0), TOLERANCE)
@@ -177,7 +177,7 @@ def test_probabilities_are_averaged_not_logits():
     np.testing.assert_allclose(mean.sum(1), 1, rtol=1e-6)
 
 
-def test_features_may_be_given_for_each_member():
+def test_members_may_predict_different_inputs():
     x = np.stack([X, 2 * X, 3 * X])
     mean, _ = predict_ensemble(ensemble(), x)
     outputs = np.stack([jaxmlp.forward(member(ensemble(), k), x[k]) for k in range(3)])
@@ -226,13 +226,13 @@ def test_rows_are_predicted_in_blocks(n, monkeypatch):
         ({"epochs": -1}, "epochs must be a whole number of at least 0; got -1"),
     ],
 )
-def test_what_does_not_fit_is_refused(change, message):
+def test_wrong_shapes_raise(change, message):
     arguments = {"params": ensemble(), "x": X, "y": Y, "learning_rate": 1e-2, "sample_weight": WEIGHTS} | change
     with pytest.raises(ValueError, match=re.escape(message)):
         train_ensemble(**arguments)
 
 
-def test_bare_functions_and_mixed_dtypes_are_refused():
+def test_bare_functions_and_mixed_dtypes_raise():
     with pytest.raises(TypeError, match=r"activation must be a jaxmlp\.Activation"):
         train_ensemble(ensemble(), X, Y, 1e-2, activation=jax.nn.relu)
     with pytest.raises(TypeError, match=r"criterion must be a jaxmlp\.Criterion"):
@@ -245,6 +245,6 @@ def test_bare_functions_and_mixed_dtypes_are_refused():
 
 
 @pytest.mark.parametrize("members", [0, -1])
-def test_no_members_are_refused(members):
+def test_fewer_than_one_member_raises(members):
     with pytest.raises(ValueError, match="members must be a whole number of at least 1"):
         init_ensemble(jax.random.key(0), SIZES, members)

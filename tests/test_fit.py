@@ -1,4 +1,4 @@
-"""`fit`: the Python around the epochs."""
+"""`fit` and its training loop."""
 
 import re
 import time
@@ -24,7 +24,7 @@ Y = np.sin(X[:, :1]) + X[:, 1:2]
 PARAMS = jaxmlp.init_params(jax.random.key(1), (3, 4, 1), w_init=jax.nn.initializers.he_normal())
 OPTIMIZER = jaxmlp.adam(0.05)
 
-# The one program of these tests, but for those of what diverges.
+# Most tests share this one program.
 fit = partial(
     jaxmlp.fit,
     PARAMS,
@@ -52,7 +52,7 @@ def assert_same_run(result, other):
     assert_equal(result.history, other.history)
 
 
-def test_fit_is_fit_epochs_and_returns_the_best_parameters():
+def test_fit_equals_fit_epochs_and_returns_the_best_parameters():
     result = fit(epochs=30)
     rows = np.arange(20)
     state = jaxmlp.init_fit(PARAMS, key=jax.random.key(7), optimizer=OPTIMIZER)
@@ -63,13 +63,13 @@ def test_fit_is_fit_epochs_and_returns_the_best_parameters():
     assert all(isinstance(values, np.ndarray) and values.shape == (30,) for values in result.history)
 
 
-def test_the_length_of_chunks_does_not_change_a_bit(monkeypatch):
+def test_the_length_of_chunks_changes_no_bit(monkeypatch):
     whole = fit(epochs=30, patience=9)
     lengths = []
     monkeypatch.setattr(loop, "_SECONDS", 0)
-    each = fit(epochs=30, patience=9, callback=lambda state, history: lengths.append(len(history.loss)))
+    in_single_epochs = fit(epochs=30, patience=9, callback=lambda state, history: lengths.append(len(history.loss)))
     assert lengths == list(range(1, len(lengths) + 1))
-    assert_same_run(each, whole)
+    assert_same_run(in_single_epochs, whole)
 
 
 def test_patience_ends_a_run():
@@ -78,7 +78,7 @@ def test_patience_ends_a_run():
     assert len(result.history.loss) == result.state.epoch == result.best_epoch + 3
 
 
-def test_ctrl_c_ends_a_run_with_what_it_has_and_resuming_completes_it_to_the_same_bits(tmp_path, monkeypatch):
+def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
     whole = fit(epochs=30)
     monkeypatch.setattr(loop, "_SECONDS", 0)
     path = tmp_path / "run.safetensors"
@@ -86,12 +86,12 @@ def test_ctrl_c_ends_a_run_with_what_it_has_and_resuming_completes_it_to_the_sam
     assert part.stopped == "interrupted"
     assert 7 <= part.state.epoch < 30
     assert_same_run(fit(epochs=30, checkpoint=path, resume=True), whole)
-    # A run that is complete has nothing more to do, and one without resume starts anew.
+    # Resuming a complete run does nothing; without resume a run starts at epoch 0.
     assert_same_run(fit(epochs=30, checkpoint=path, resume=True, callback=interrupt_from(0)), whole)
     assert fit(epochs=30, checkpoint=path, callback=interrupt_from(1)).state.epoch == 1
 
 
-def test_a_state_on_disk_goes_on_to_the_same_bits_and_only_in_a_run_of_its_kind(tmp_path):
+def test_a_saved_state_continues_to_the_same_bits_in_a_run_with_the_same_structure(tmp_path):
     path, params = tmp_path / "run.state", fit(epochs=0).params
     run = partial(jaxmlp.fit_epochs, optimizer=OPTIMIZER, batch_size=8)
     table = X, Y, np.arange(20) < 15, np.arange(20) >= 15
@@ -112,7 +112,7 @@ def test_a_state_on_disk_goes_on_to_the_same_bits_and_only_in_a_run_of_its_kind(
         jaxmlp.load_state(path, start())
 
 
-def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
+def test_a_checkpoint_that_is_damaged_or_of_another_run_raises(tmp_path):
     path = tmp_path / "run.safetensors"
     fit(epochs=1, checkpoint=path)
     assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
@@ -136,7 +136,7 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
         fit(epochs=1, checkpoint=tmp_path / "nowhere" / "run.safetensors")
 
 
-def test_an_ensemble_is_fitted_as_one_program_and_each_member_stops_by_itself(tmp_path, monkeypatch):
+def test_each_member_of_an_ensemble_stops_by_itself(tmp_path, monkeypatch):
     ensemble = jaxmlp.init_ensemble(jax.random.key(3), (3, 4, 1), 3, w_init=jax.nn.initializers.he_normal())
     fits = partial(fit.func, ensemble, *fit.args[1:], **fit.keywords, epochs=60, patience=4)
     whole = fits()
@@ -178,7 +178,7 @@ def test_the_key_draws_the_validation_rows():
             split(0, fraction)
 
 
-def test_a_run_that_diverges_names_its_last_epoch():
+def test_a_run_that_diverges_keeps_the_last_finite_parameters():
     result = jaxmlp.fit(PARAMS, X, Y, key=jax.random.key(0), optimizer=jaxmlp.sgd(1e3), epochs=50, batch_size=8)
     assert result.stopped == "not finite"
     assert len(result.history.loss) == result.state.epoch + 1
@@ -232,12 +232,12 @@ def test_a_result_prints_in_a_notebook_cell():
     assert "stopped={'epochs': 16}" in text
 
 
-def test_progress_is_silent_where_no_one_watches(capfd):
+def test_progress_prints_nothing_without_a_terminal(capfd):
     fit(epochs=2, progress=True)
     assert capfd.readouterr() == ("", "")
 
 
-def test_it_refuses_what_cannot_be():
+def test_contradictory_arguments_raise():
     with pytest.raises(ValueError, match="patience must be None without validation"):
         fit(epochs=1, validation=None, patience=2)
     with pytest.raises(ValueError, match="resume must be False without a checkpoint"):

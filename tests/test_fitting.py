@@ -1,4 +1,4 @@
-"""Epochs of mini-batches: what a step, an epoch, a run and a stopped run are."""
+"""Epochs of mini-batches: steps, order of rows, sample weights, early stopping."""
 
 from functools import partial
 
@@ -28,7 +28,7 @@ PARAMS = jaxmlp.init_params(jax.random.key(1), SIZES, w_init=jax.nn.initializers
 # The last five rows validate.
 TRAIN, VALID = (np.arange(N) < 15).astype(np.float32), (np.arange(N) >= 15).astype(np.float32)
 
-# One program for most tests: adam, batches of 8, validation by weights.
+# Most tests share this program: Adam, batches of 8, validation by weights.
 run = partial(jaxmlp.fit_epochs, optimizer=adam(), batch_size=BATCH)
 
 
@@ -48,8 +48,8 @@ def gradients(params, x, y, c):
     return jax.grad(lambda params: jaxmlp.loss(params, x, y, c / c.sum()))(params)
 
 
-def descended(order_of, epochs, weights, rate):
-    """Plain mini-batch gradient descent in Python: jax.grad of the mean loss of each batch, in the order given."""
+def descend(order_of, epochs, weights, rate):
+    """Return the network after plain mini-batch gradient descent with jax.grad, rows in the given order."""
     params = PARAMS
     for epoch in range(epochs):
         order = order_of(epoch)
@@ -65,11 +65,11 @@ def drawn_order(epoch, rows=N):
     return np.argsort(np.asarray(jax.random.bits(jax.random.fold_in(KEY, epoch), (rows,))) >> 1, kind="stable")
 
 
-def test_an_epoch_takes_every_row_once_in_an_order_of_its_own():
+def test_an_epoch_uses_every_row_once_in_a_new_order():
     assert sorted(drawn_order(0)) == list(range(N))
     assert list(drawn_order(0)) != list(drawn_order(1))
     state, _ = jaxmlp.fit_epochs(start(sgd(0.1, momentum=0)), X, Y, optimizer=sgd(), epochs=2, batch_size=BATCH)
-    assert_close(state.params, descended(drawn_order, 2, np.ones(N, np.float32), 0.1))
+    assert_close(state.params, descend(drawn_order, 2, np.ones(N, np.float32), 0.1))
 
 
 def test_rows_are_sorted_by_their_numbers_and_equal_numbers_by_row():
@@ -80,35 +80,35 @@ def test_rows_are_sorted_by_their_numbers_and_equal_numbers_by_row():
         np.testing.assert_array_equal(rows, [[2, 5, 0, 3, 7, 4, 1, 6], range(8)])
 
 
-def test_what_a_row_of_weight_0_holds_is_never_looked_at():
+def test_rows_of_weight_0_may_hold_anything():
     weights, x, y = np.ones(N, np.float32), X.copy(), Y.copy()
     weights[2], x[2], y[2] = 0, np.nan, np.inf
-    one, history = run(start(), x, y, weights, weights, epochs=2)
+    state, history = run(start(), x, y, weights, weights, epochs=2)
     other, expected = run(start(), X, Y, weights, weights, epochs=2)
-    assert not one.diverged
-    assert bits((one.params, history)) == bits((other.params, expected))
+    assert not state.diverged
+    assert bits((state.params, history)) == bits((other.params, expected))
 
 
-def test_rows_of_weight_0_come_last_and_a_batch_of_them_is_no_step():
+def test_rows_of_weight_0_come_last_and_make_no_step():
     weights = np.where(np.arange(N) % 3 == 0, 0, np.linspace(0.5, 2, N)).astype(np.float32)
-    some = partial(jaxmlp.fit_epochs, optimizer=sgd(), epochs=2, batch_size=BATCH)
-    state, history = some(start(sgd(0.1, momentum=0)), X, Y, weights)
-    expected = descended(lambda epoch: [row for row in drawn_order(epoch) if weights[row] > 0], 2, weights, 0.1)
+    train = partial(jaxmlp.fit_epochs, optimizer=sgd(), epochs=2, batch_size=BATCH)
+    state, history = train(start(sgd(0.1, momentum=0)), X, Y, weights)
+    expected = descend(lambda epoch: [row for row in drawn_order(epoch) if weights[row] > 0], 2, weights, 0.1)
     assert_close(state.params, expected)
 
-    # What stands in those rows does not matter.
+    # The values in these rows do not matter.
     other = np.where(weights[:, None] > 0, X, 1e3)
-    assert bits(some(start(sgd(0.1, momentum=0)), other, Y, weights)) == bits((state, history))
+    assert bits(train(start(sgd(0.1, momentum=0)), other, Y, weights)) == bits((state, history))
 
-    # Nor whether they are there: 5 of them make a third batch, in which the optimizer does nothing.
+    # Nor does their number: 5 of them make a third batch, in which the optimizer does nothing.
     few = (np.arange(N) < 15).astype(np.float32)
-    state, _ = some(start(sgd(0.1)), X, Y, few)
-    same, _ = some(start(sgd(0.1, momentum=0)), X, Y, few)
-    assert_close(same.params, descended(partial(drawn_order, rows=15), 2, few, 0.1))
-    assert optax.tree.get(state.opt_state, "count") == 2 * 2
+    state, _ = train(start(sgd(0.1)), X, Y, few)
+    same, _ = train(start(sgd(0.1, momentum=0)), X, Y, few)
+    assert_close(same.params, descend(partial(drawn_order, rows=15), 2, few, 0.1))
+    assert state.opt_state.step == 2 * 2
 
 
-def test_the_full_batch_is_train_with_a_mean_loss_and_a_weight_of_2_a_row_given_twice():
+def test_the_full_batch_equals_train_with_a_mean_loss_and_weight_2_a_repeated_row():
     rows, once = np.r_[np.arange(N), np.arange(5)], np.ones(N + 5, np.float32)
     twice = np.r_[np.full(5, 2), np.ones(15), np.zeros(5)].astype(np.float32)
     full = partial(jaxmlp.fit_epochs, x=X[rows], y=Y[rows], optimizer=sgd(), epochs=5)
@@ -153,9 +153,9 @@ def test_early_stopping_keeps_the_best_parameters_and_then_changes_nothing():
 def test_an_ensemble_of_fits_is_a_vmap():
     rates = jnp.asarray([0.1, 0.003, 1e30])
     keys = jax.random.split(KEY, 3)
-    states = jax.vmap(lambda key, rate: start(adam(rate), key=key))(keys, rates)
+    starts = jax.vmap(lambda key, rate: start(adam(rate), key=key))(keys, rates)
     fits = jax.vmap(partial(run, epochs=40, patience=5), (0, None, None, None, None))
-    states, histories = fits(states, X, Y, TRAIN, VALID)
+    states, histories = fits(starts, X, Y, TRAIN, VALID)
     assert list(np.asarray(states.diverged)) == [False, False, True]
     assert states.epoch[0] < 40
     for k in (0, 1):
@@ -163,9 +163,12 @@ def test_an_ensemble_of_fits_is_a_vmap():
         assert states.epoch[k] == alone.epoch
         assert_close(jax.tree.map(lambda leaf: leaf[k], states.best_params), alone.best_params, 1e-4)  # noqa: B023
         np.testing.assert_allclose(histories.loss[k], history.loss, rtol=1e-4)
+    members, measured = run(starts, X, Y, TRAIN, VALID, epochs=40, patience=5)  # in turn, without vmap
+    assert_close(members.best_params, states.best_params, 1e-4)
+    assert measured.loss.shape == (3, 40)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_the_last_finite_parameters():
+def test_a_loss_that_is_not_finite_ends_the_run():
     state, history = run(start(sgd(1e3)), X, Y, epochs=50, optimizer=sgd())
     assert state.diverged
     failed = int(state.epoch)
@@ -176,7 +179,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_the_last_finite_parameters(
     assert bits(run(state, X, Y, epochs=50, optimizer=sgd())[0]) == bits(state)
 
 
-def test_numbers_never_compile_anew():
+def test_other_hyperparameters_do_not_recompile():
     run(start(), X, Y, TRAIN, VALID, epochs=20)
     before = epochs._run._cache_size()
     run(start(adam(0.5, weight_decay=0.1)), X, Y, VALID, TRAIN, epochs=20, patience=3)
@@ -214,7 +217,7 @@ def test_a_run_keeps_the_dtype_of_its_network(dtype, x64):
     assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {np.dtype(dtype)}
 
 
-def test_it_refuses_what_cannot_be():
+def test_wrong_arguments_raise():
     with pytest.raises(TypeError, match=r"search along a line.*value_fn"):
         start(optax.lbfgs())
     with pytest.raises(TypeError, match="optimizer must be a pair of functions"):

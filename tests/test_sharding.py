@@ -28,13 +28,13 @@ MEAN_OF = {n: np.full(n, 1 / n, np.float32) for n in (100, 37)}
 
 
 def collectives(program):
-    """How often each kind of message between devices stands in a part of a compiled program."""
+    """Return how often each kind of collective occurs in a part of a compiled program."""
     kinds = "all-reduce|all-gather|all-to-all|collective-permute|collective-broadcast|reduce-scatter"
     return Counter(re.findall(rf" ({kinds})(?:-start)?\(", program))
 
 
 def before_and_in_the_loop(program):
-    """A compiled program's main part, and all others: the loop's condition and body."""
+    """Return a compiled program's main part, and the rest: the loop's condition and body."""
     loop, main = re.split(r"^ENTRY ", program.as_text(), flags=re.M)
     assert main.count(" while(") == 1
     return main, loop
@@ -87,7 +87,7 @@ def test_mini_batches_are_the_same_rows_on_eight_devices():
     assert_close((there.params, *measured), (fitted.params, *map(np.asarray, history)), TOLERANCE)
 
 
-def test_rows_are_split_evenly_and_filled_up_with_weight_0():
+def test_rows_are_split_evenly_and_padded_with_weight_0():
     _, x, y, weights = problem(n=37)
     for given, expected in ((weights, weights), (None, np.ones(37, np.float32))):
         placed = shard_batch(data_mesh(), x, y, given)
@@ -99,7 +99,7 @@ def test_rows_are_split_evenly_and_filled_up_with_weight_0():
         assert not np.any(np.asarray(placed[2])[37:])
 
 
-def test_a_filling_row_is_one_of_the_datas_own():
+def test_padding_repeats_a_row_of_the_data():
     # At a target of zero this loss is infinite, and 0 times that is no number.
     logarithmic = jaxmlp.Criterion(
         lambda outputs, y: jnp.sum((outputs - jnp.log(y)) ** 2, axis=1), lambda outputs, y: 2 * (outputs - jnp.log(y))
@@ -129,14 +129,14 @@ def test_whole_numbers_become_floats_and_floats_keep_their_dtype():
         ((np.ones((3, 2)), np.ones((3, 1)), np.ones((3, 1))), r"sample_weight must have shape .*got \(3, 1\)"),
     ],
 )
-def test_rows_that_do_not_belong_together_are_refused(arguments, message):
+def test_rows_that_do_not_fit_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         shard_batch(data_mesh(), *arguments)
     with pytest.raises(TypeError, match="x must hold real numbers"):
         shard_batch(data_mesh(), np.array([["a"]]), np.ones((1, 1)))
 
 
-def test_gradients_are_checked_where_the_rows_lie():
+def test_sharded_gradients_are_checked():
     params, x, y, weights = problem((3, 4, 2), n=5)
     mesh = data_mesh()
     jaxmlp.check_network(replicate(mesh, params), *shard_batch(mesh, x, y, weights)).raise_if_wrong()
@@ -161,7 +161,7 @@ def test_a_users_own_shard_map_sums_over_devices_or_trains_on_each():
 
 
 def two_processes(path, state):
-    """What process 0 wrote, of two that train on the loopback, and are killed when they have gone on with a fit."""
+    """Return what process 0 wrote, of two that train together and are killed during a fit."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -169,12 +169,12 @@ def two_processes(path, state):
     options = {"cwd": pathlib.Path(__file__).parent.parent, "stderr": subprocess.PIPE, "text": True}
     running = [subprocess.Popen([*words, str(k), path, state], **options) for k in range(2)]
     try:
-        errors = [each.communicate(timeout=120)[1] for each in running]
+        errors = [process.communicate(timeout=120)[1] for process in running]
     finally:
-        for each in running:
-            each.kill()
-    # The one that is not killed first may lose the other before.
-    assert {each.returncode for each in running} <= {-signal.SIGKILL, -signal.SIGABRT}, errors
+        for process in running:
+            process.kill()
+    # The process that is killed second may first lose the other.
+    assert {process.returncode for process in running} <= {-signal.SIGKILL, -signal.SIGABRT}, errors
     with np.load(path) as written:
         return list(written.values())
 
@@ -191,8 +191,8 @@ def test_two_processes_equal_one(times, tmp_path):
         assert_close(history, np.asarray(losses), TOLERANCE)
         assert rows == 100
         assert_equal(key, jax.random.key_data(jax.random.key(3)))
-        # One process goes on from where two were killed, as if there had never been but one.
+        # One process continues from where two were killed, as if nothing had happened.
         state = load_state(saved, worker.first_state())
         assert 0 < state.epoch < 12
         state, _ = fit_epochs(state, x, y, optimizer=worker.OPTIMIZER, epochs=12 - int(state.epoch))
-        assert_close((state.params, state.opt_state), (whole.params, whole.opt_state), 1e-5)
+        assert_close((state.params, state.opt_state.moments), (whole.params, whole.opt_state.moments), 1e-5)

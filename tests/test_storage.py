@@ -1,4 +1,4 @@
-"""A file appears whole or stays as it was, whatever happens while it is written."""
+"""A file is written completely or not at all, whatever happens."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,24 +13,24 @@ def test_arrays_of_every_dtype_and_rank_come_back_to_the_bit(tmp_path):
     arrays = {f"{np.dtype(dtype)} {shape}": np.ones(shape, dtype) for dtype in dtypes for shape in ((), (2, 3), (0, 2))}
     arrays["transposed"] = np.arange(6.0).reshape(2, 3).T
     write_arrays(tmp_path / "file", arrays, {"name": "née\n{}"})
-    found, metadata = read_arrays(tmp_path / "file")
+    loaded, metadata = read_arrays(tmp_path / "file")
     assert metadata == {"name": "née\n{}"}
-    assert found.keys() == arrays.keys()
+    assert loaded.keys() == arrays.keys()
     for name, array in arrays.items():
-        assert (found[name].shape, found[name].dtype) == (array.shape, array.dtype), name
-        np.testing.assert_array_equal(found[name], array)
+        assert (loaded[name].shape, loaded[name].dtype) == (array.shape, array.dtype), name
+        np.testing.assert_array_equal(loaded[name], array)
 
 
-def test_a_full_disk_leaves_what_was_there(tmp_path):
+def test_a_full_disk_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     write_bytes(path, b"old")
     with files_no_longer_than(1000), pytest.raises(StorageError, match=rf"^cannot write {path}: File too large$"):
         write_bytes(path, bytes(2000))
     assert path.read_bytes() == b"old"
-    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
-def test_what_cannot_be_written_or_read_is_one_line(tmp_path):
+def test_errors_are_one_line_with_the_name_of_the_file(tmp_path):
     with pytest.raises(StorageError, match=r"cannot write .*: No such file or directory"):
         write_bytes(tmp_path / "none" / "file", b"")
     with pytest.raises(StorageError, match=r"cannot read .*: Is a directory"):

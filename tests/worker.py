@@ -1,6 +1,6 @@
-"""One process of two, which test_sharding.py starts: python -m tests.worker PORT WHICH FILE STATE.
+"""One of the two processes that test_sharding.py starts: python -m tests.worker PORT WHICH FILE STATE.
 
-It trains and writes what came out to FILE; then it fits, saving its state to STATE, and is killed on the way.
+It trains and writes the result to FILE; then it fits, saves its state to STATE, and is killed before the end.
 """
 
 import os
@@ -14,7 +14,7 @@ import jaxmlp
 
 
 def rows_of(which):
-    """The tutorial's rows, 60 in process 0 and 40 in process 1: in a real run, each would read its own file."""
+    """Return the rows of a process, 60 or 40 of the tutorial's; in a real run, each process would read its own file."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(100, 3)).astype(np.float32)
     y = x @ np.array([[0.2], [-1.3], [-0.5]], np.float32) + rng.normal(size=(100, 1)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Many networks of one shape: trained as one compiled program, their predictions averaged."""
+"""Many networks of the same shape: trained as one compiled program, their predictions averaged."""
 
 from jaxmlp.ensembles.prediction import predict_ensemble as predict_ensemble
 from jaxmlp.ensembles.training import init_ensemble as init_ensemble

@@ -1,7 +1,7 @@
 """Many networks in one program: what an ensemble is, and where its members are computed.
 
 An ensemble is a tree of arrays with a leading member axis. On CPUs each device computes its members one after another,
-because the data of one member fit the fastest cache. On accelerators all members are one `vmap`.
+because a member's data then fit the fastest cache. On accelerators all members are one `vmap`.
 
     by_member, shared, mesh = split_members(by_member, shared, members)     # outside `jax.jit`
     results = map_members(function, by_member, shared, mesh)                # inside
@@ -72,7 +72,7 @@ def map_members(
         return jax.vmap(function, in_axes=(0, None))(by_member, shared)
 
     if mesh is not None:
-        # No device needs anything of another: there is nothing to check.
+        # Devices do not communicate: there is nothing to check.
         specs = {"in_specs": (_MEMBER, _WHOLE), "out_specs": _MEMBER, "check_vma": False}
         return jax.shard_map(in_turn, mesh=mesh, **specs)(by_member, shared)
     if on_several_devices((by_member, shared)):

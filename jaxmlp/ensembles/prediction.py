@@ -1,4 +1,4 @@
-"""Predictions of one network or an ensemble: rows in blocks, mean and standard deviation over members."""
+"""Predictions of a network or an ensemble: rows in blocks, mean and standard deviation over members."""
 
 from collections.abc import Callable
 from functools import partial
@@ -56,7 +56,7 @@ def predict_mean_and_std(
     criterion: Criterion = squared_error,
     member_weights: ArrayLike | None = None,
 ) -> tuple[Array, Array]:
-    """`predict_ensemble` of an ensemble or one network, whose standard deviation is 0.
+    """`predict_ensemble` of an ensemble or of a single network, whose standard deviation is 0.
 
     `member_weights` (members,) are the weights of the members in both; None for all equal.
     """
@@ -73,7 +73,7 @@ def predict_members(
     activation: Activation | tuple[Activation, ...] = relu,
     criterion: Criterion = squared_error,
 ) -> Array:
-    """Return the predictions of all members, (members, n, outputs); of one network, (1, n, outputs).
+    """Return the predictions of all members, (members, n, outputs); a single network is one member.
 
     Arguments are those of `predict_ensemble`; with `fold` (members,), x is (folds, n, fan_in), and member k predicts
     `x[fold[k]]`.

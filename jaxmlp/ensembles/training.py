@@ -1,4 +1,4 @@
-"""Many networks of one shape, drawn and trained as one compiled program.
+"""Many networks of the same shape, drawn and trained as one compiled program.
 
 An ensemble is `Params` whose leaves have a leading member axis.
 """

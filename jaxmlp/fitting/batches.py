@@ -13,7 +13,7 @@ from jaxmlp.backprop import backpropagate
 from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles.prediction import map_blocks
 from jaxmlp.fitting.metrics import Metric
-from jaxmlp.fitting.optimizers import optimizer_step
+from jaxmlp.fitting.optimizers import Optimizer, optimizer_step
 from jaxmlp.network import Params, forward_pass
 
 Tree = TypeVar("Tree")
@@ -29,7 +29,7 @@ def train_epoch(
     f: tuple[Activation, ...],
     criterion: Criterion,
     *,
-    optimizer: Any,
+    optimizer: Optimizer,
     batch_size: int | None,
     l2: ArrayLike | None,
 ) -> tuple[Params, Any, Array]:

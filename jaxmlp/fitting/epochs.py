@@ -4,7 +4,7 @@
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,8 @@ from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import map_members
 from jaxmlp.fitting.batches import choose, evaluate, train_epoch
 from jaxmlp.fitting.metrics import Metric
-from jaxmlp.fitting.state import FitData, FitState, History, empty_history, running
+from jaxmlp.fitting.optimizers import Optimizer
+from jaxmlp.fitting.state import FitData, FitState, History, empty_history, is_running
 from jaxmlp.fitting.tasks import CRITERION_TASKS
 from jaxmlp.network import Params
 
@@ -31,7 +32,7 @@ class _Statics(NamedTuple):
     """What `jax.jit` compiles a program for."""
 
     capacity: int
-    optimizer: Any
+    optimizer: Optimizer
     batch_size: int | None
     activation: Activation | tuple[Activation, ...]
     criterion: Criterion
@@ -45,7 +46,7 @@ def fit_epochs(
     sample_weight: ArrayLike | None = None,
     validation_sample_weight: ArrayLike | None = None,
     *,
-    optimizer: Any,
+    optimizer: Optimizer,
     epochs: int,
     batch_size: int | None = None,
     patience: int | None = None,
@@ -61,7 +62,7 @@ def fit_epochs(
     or before an epoch whose loss or parameters are not finite.
 
     Arguments:
-        state: of `init_fit`, or of earlier epochs.
+        state: of `init_fit`, or of earlier epochs; of an ensemble, each member trains on all rows.
         x: (n, fan_in) inputs.
         y: (n, outputs) targets.
         sample_weight: (n,) weights of the rows in training; None for all ones.
@@ -76,7 +77,7 @@ def fit_epochs(
             criterion, which a custom criterion does not have.
 
     Returns:
-        The state after the last epoch, and the `History` of these epochs.
+        The state after the last epoch, and the `History` of these epochs; of an ensemble, both have a member axis.
 
     Raises:
         ValueError: a shape that does not fit; patience without validation_sample_weight.
@@ -105,7 +106,7 @@ def run_epochs(
     epochs: int | Array,
     *,
     fold: ArrayLike | None = None,
-    optimizer: Any,
+    optimizer: Optimizer,
     batch_size: int | None,
     patience: ArrayLike | None,
     activation: Activation | tuple[Activation, ...],
@@ -115,21 +116,21 @@ def run_epochs(
     l2: ArrayLike | None = None,
     mesh: Mesh | None = None,
 ) -> tuple[FitState, History]:
-    """Run `fit_epochs` for one network or an ensemble; the history has at least `CAPACITY` entries an epoch.
+    """Run `fit_epochs` for one network or an ensemble; the history has at least `CAPACITY` entries.
 
     One program serves all numbers of epochs up to that, and another all up to the next power of two; a traced number
     must not exceed it. `epochs`, `patience`, `tolerance` and `l2` are traced: other values do not recompile.
 
     Arguments:
-        state: of one network or, with a leading member axis, of an ensemble.
+        state: of a network or, with a leading member axis, an ensemble.
         data: the rows; their dtype is that of the network.
         epochs: number of epochs to run, at most.
         fold: (members,) int32: member k uses `data` at `fold[k]`; None for data without an axis of folds.
-        optimizer: as in `fit_epochs`, and so are all arguments without an explanation.
-        batch_size: rows a step.
-        patience: it waits for the validation loss, or without validation for the training loss.
-        activation: one for all hidden layers, or a tuple with one for each.
-        criterion: the loss of a row.
+        optimizer: as in `fit_epochs`.
+        batch_size: as in `fit_epochs`.
+        patience: waits for the validation loss, or without validation for the training loss.
+        activation: as in `fit_epochs`.
+        criterion: as in `fit_epochs`.
         metric: None for none.
         tolerance: the loss must improve by more than this, or the epoch counts as one without a lower loss.
         l2: the penalty of `train_epoch`.
@@ -193,7 +194,7 @@ def _run_member(state, data, numbers, statics):
     # Not a scan: the compiler does not know the length of a while loop, so one epoch is rounded as many are. Under
     # vmap it ends with the last member that runs, while those that stopped stay as they are.
     last = first + epochs
-    return lax.while_loop(lambda carry: running(carry[0], last, patience), epoch, (state, history))
+    return lax.while_loop(lambda carry: is_running(carry[0], last, patience), epoch, (state, history))
 
 
 def _advance(state, params, opt_state, loss, validation_loss, patience, tolerance):

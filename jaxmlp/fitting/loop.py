@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from jaxmlp.ensembles.members import join_members, split_members
 from jaxmlp.fitting.checkpoints import Checkpoint
 from jaxmlp.fitting.epochs import CAPACITY, run_epochs
-from jaxmlp.fitting.state import FitData, FitState, History, running
+from jaxmlp.fitting.state import FitData, FitState, History, is_running
 
 # A chunk has as many epochs as fit in this many seconds, so that progress moves and Ctrl-C is answered.
 _SECONDS = 0.25
@@ -35,7 +35,7 @@ def prepare_run(state: FitState, data: FitData, *, fold: ArrayLike | None = None
     Members of an ensemble are split over the CPU devices; the states that go in and come out have no padding.
 
     Arguments:
-        state: of one network or an ensemble.
+        state: of a network or an ensemble.
         data: the rows, with an axis of folds if `fold` is given.
         fold: (members,) int32, as in `run_epochs`.
         options: the other keywords of `run_epochs`.
@@ -85,7 +85,7 @@ def run_chunks(
     """
     length, done, interrupted = 1, int(np.max(state.epoch)), False
     try:
-        while np.any(running(_counters(state), epochs, patience)):
+        while np.any(is_running(_counters(state), epochs, patience)):
             start = time.monotonic()
             if deadline is not None and start >= deadline:
                 break
@@ -124,7 +124,7 @@ def _counters(state: FitState) -> FitState:
     return state._replace(epoch=epoch, waited=waited, diverged=diverged)
 
 
-def why_ended(state: FitState, epochs: int, patience: int | None) -> str | tuple[str, ...]:
+def find_stop_reason(state: FitState, epochs: int, patience: int | None) -> str | tuple[str, ...]:
     """Return why a run has ended, of an ensemble for each member; one that could continue was interrupted."""
     state = _counters(state)
     waited = np.zeros_like(state.diverged) if patience is None else state.waited >= patience

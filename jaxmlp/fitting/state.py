@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxmlp._validation import validate_key, validate_members, validate_params
 from jaxmlp.ensembles.members import is_ensemble
 from jaxmlp.fitting.metrics import Metric
-from jaxmlp.fitting.optimizers import validate_optimizer
+from jaxmlp.fitting.optimizers import Optimizer, validate_optimizer
 from jaxmlp.network import Params
 
 
@@ -47,7 +47,7 @@ class FitData(NamedTuple):
     valid_weight: Any = None  # (n_valid,) sample weights of the validation rows, or None for all ones.
 
 
-def init_fit(params: Params, *, key: Array, optimizer: Any) -> FitState:
+def init_fit(params: Params, *, key: Array, optimizer: Optimizer) -> FitState:
     """Return the state before the first epoch.
 
     Arguments:
@@ -56,7 +56,7 @@ def init_fit(params: Params, *, key: Array, optimizer: Any) -> FitState:
         optimizer: a pair of functions `init` and `update`: one of `jaxmlp.fitting.optimizers`, or of optax.
 
     Returns:
-        A state for `fit_epochs`; of an ensemble, with a leading member axis, for its `vmap`.
+        A state for `fit_epochs`; of an ensemble, with a leading member axis.
 
     Raises:
         TypeError: not a key; an optimizer that needs more than gradients, state and parameters.
@@ -72,14 +72,14 @@ def init_fit(params: Params, *, key: Array, optimizer: Any) -> FitState:
     return FitState(params, opt_state, validate_key(key), zero, params, zero, infinity, zero, no)
 
 
-def running(state: FitState, last: ArrayLike, patience: ArrayLike | None) -> Any:
+def is_running(state: FitState, last: ArrayLike, patience: ArrayLike | None) -> Any:
     """Return whether a run has another epoch to do, none after `last`."""
     going = (state.epoch < last) & ~state.diverged
     return going if patience is None else going & (state.waited < patience)
 
 
 def empty_history(state: FitState, data: FitData, metric: Metric | None, epochs: int = 0) -> History:
-    """Return a NumPy history of so many epochs, all NaN, with the fields that a run with such data and metric has."""
+    """Return a NumPy history of NaN, with the fields that a run with these data and this metric has."""
     values: Any = np.full((*state.epoch.shape, epochs), np.nan, state.best_loss.dtype)
     has_validation = data.x_valid is not None
     return History(values, values if has_validation else None, values if has_validation and metric else None)

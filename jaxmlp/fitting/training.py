@@ -16,8 +16,9 @@ from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import is_ensemble
 from jaxmlp.fitting.checkpoints import Checkpoint
 from jaxmlp.fitting.epochs import default_metric
-from jaxmlp.fitting.loop import prepare_run, run_chunks, why_ended
+from jaxmlp.fitting.loop import find_stop_reason, prepare_run, run_chunks
 from jaxmlp.fitting.metrics import Metric
+from jaxmlp.fitting.optimizers import Optimizer
 from jaxmlp.fitting.splitting import hold_out, rng_of
 from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit
 from jaxmlp.network import Params
@@ -53,7 +54,7 @@ def fit(
     sample_weight: ArrayLike | None = None,
     *,
     key: Array,
-    optimizer: Any,
+    optimizer: Optimizer,
     epochs: int,
     batch_size: int | None = None,
     validation: float | tuple[ArrayLike, ...] | None = None,
@@ -140,7 +141,7 @@ def fit(
         )
     best_epoch = np.asarray(state.best_epoch)
     best_epoch = best_epoch if best_epoch.ndim else int(best_epoch)
-    return FitResult(state.best_params, history, best_epoch, why_ended(state, epochs, patience), state)
+    return FitResult(state.best_params, history, best_epoch, find_stop_reason(state, epochs, patience), state)
 
 
 def last_mean(values: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""Files written whole or not at all; arrays as safetensors, read without running anything."""
+"""Files written completely or not at all; arrays as safetensors, which run no code when they are read."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ from jaxmlp._validation import require
 
 
 class StorageError(ValueError):
-    """A file that cannot be written or read; the message is one line that names it."""
+    """A file cannot be written or read; the message is one line that names it."""
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Put arrays and text into a file that appears complete, or stays as it was, whatever happens.
+    """Write arrays and text to a file, completely or not at all.
 
     Arguments:
         path: the file; its directory must exist.
@@ -34,16 +34,16 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Put bytes into a file that appears complete, or stays as it was, whatever happens.
+    """Write bytes to a file, completely or not at all; until then the old file stays.
 
     Arguments:
         path: the file; its directory must exist.
-        content: all of it.
+        content: the whole content.
 
     Raises:
         StorageError: the disk is full, the directory is missing or may not be written.
     """
-    # In the same directory, so that the last step is a rename; under a name of its own, so that two never share it.
+    # In the same directory, so that the last step is a rename; under a random name, so that no two writers share it.
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
         with open(temporary, "wb") as file:
@@ -59,7 +59,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays and the text of a file.
+    """Read the arrays and the text of a file.
 
     Arguments:
         path: the file.
@@ -73,11 +73,11 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """
     safetensors = require("safetensors", extra="tables")
     try:
-        with open(path, "rb"):  # for the system's own words where it is missing or forbidden
+        with open(path, "rb"):  # for the system's message if the file is missing or forbidden
             pass
         with safetensors.safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror or error}") from None
-    except Exception as error:  # the library's own errors have no common class
+    except Exception as error:  # the library's errors have no common class
         raise StorageError(f"{path} is damaged, or no safetensors file: {str(error).splitlines()[0]}") from None
