@@ -25,7 +25,7 @@ _IN_FLOAT64 = {"central differences": CENTRAL_BOUND, "adjoint identity": BOUNDS[
 
 
 class Configuration(NamedTuple):
-    """The names of one combination of the grid."""
+    """The names of a combination in the grid."""
 
     activation: str
     criterion: str

@@ -1,4 +1,4 @@
-"""`jaxmlp explain`: every number of one epoch of the tutorial's network, compared with autodiff."""
+"""`jaxmlp explain`: every number in an epoch of the tutorial's network, compared with autodiff."""
 
 import argparse
 import ast

@@ -47,7 +47,7 @@ def add_parser(commands: common.Commands) -> None:
 
 
 class _Trained(NamedTuple):
-    """The results of one network; with --members, all but `y` and the times have a leading member axis."""
+    """The results for a network; with --members, all but `y` and the times have a leading member axis."""
 
     y: np.ndarray
     losses: np.ndarray  # (epochs,)

@@ -21,7 +21,7 @@ class GradientError(AssertionError):
 
 
 class Finding(NamedTuple):
-    """The comparison of one leaf of the gradient, or of one derivative, with one oracle."""
+    """The comparison of a leaf of the gradient, or of a derivative, with an oracle."""
 
     name: str  # `params[0].w`, `activation[0].derivative` or `criterion.derivative`.
     shape: tuple[int, ...]  # Shape of the leaf, or of the pre-activations.
@@ -55,7 +55,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class GradientReport:
-    """The findings about the gradients of one network on its data; prints as a table."""
+    """The findings about the gradients of a network on its data; prints as a table."""
 
     findings: tuple[Finding, ...]  # Derivatives first, then leaves.
     sizes: tuple[int, ...]  # Layer widths, from inputs to outputs.
