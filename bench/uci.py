@@ -97,7 +97,7 @@ def ours(splits: Splits, setting: Setting, members: int) -> np.ndarray:
 
 
 def scikit_learn(splits: Splits) -> np.ndarray:
-    """The predictions (splits, 1, n_test) of one network each: adam, 400 epochs, batches of 32, all else its own."""
+    """The predictions (splits, 1, n_test) of one network each: adam, 400 epochs, batches of 32, else defaults."""
     import warnings
 
     from sklearn.neural_network import MLPRegressor

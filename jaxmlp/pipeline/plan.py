@@ -1,4 +1,4 @@
-"""The plan of a search: everything that decides its result besides the table and the seed."""
+"""The plan of a search: everything that decides its result, given table and seed."""
 
 import math
 from collections.abc import Container, Mapping
@@ -23,7 +23,7 @@ from jaxmlp.storage.json import from_json, to_json
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides a search besides the table and the seed. The same plan gives the same bits.
+    """Everything that decides a search, given table and seed. The same plan gives the same bits.
 
     Raises:
         ValueError: an unknown activation or optimizer; a number below 1; a learning rate or weight decay below 0.

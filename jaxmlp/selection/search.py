@@ -26,7 +26,7 @@ from jaxmlp.selection.preparation import Prepared
 
 
 class Settings(NamedTuple):
-    """What all networks of a search share besides the rows."""
+    """What all networks of a search share, apart from the rows."""
 
     hidden: tuple[int, ...]  # Hidden layer widths; empty for a linear model.
     folds: int  # Number of folds; 1 is a single hold-out.
