@@ -22,10 +22,10 @@ def main():
     report("startup", "whole processes", rows)
 
 
-def process(words):
-    """Run Python with these words to its end."""
-    cold = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "0"}
-    subprocess.run([sys.executable, *words], cwd=ROOT, env=cold, check=True, capture_output=True)
+def process(words, checkout=ROOT):
+    """Run Python with these words to its end, in a checkout."""
+    cold = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "0", "PYTHONPATH": str(checkout)}
+    subprocess.run([sys.executable, *words], cwd=checkout, env=cold, check=True, capture_output=True)
 
 
 if __name__ == "__main__":
