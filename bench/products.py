@@ -69,10 +69,11 @@ def program(work: Work) -> Callable[[], Any]:
     rng = np.random.default_rng(0)
     params = jaxmlp.init_params(jax.random.key(0), work.sizes)
     x, y = (jnp.asarray(rng.normal(size=(work.rows, k)), jnp.float32) for k in (work.sizes[0], work.sizes[-1]))
-    function = (
-        jaxmlp.manual_value_and_grads if work.name == "gradient" else lambda *data: jaxmlp.train(*data, 1e-4)[::-1]
-    )
-    compiled = jax.jit(function).lower(params, x, y).compile()
+    functions = {
+        "gradient": jaxmlp.manual_value_and_grads,
+        "train": lambda params, x, y: jaxmlp.train(params, x, y, 1e-4)[::-1],
+    }
+    compiled = jax.jit(functions[work.name]).lower(params, x, y).compile()
     return lambda: np.asarray(jax.block_until_ready(compiled(params, x, y))[0])
 
 
