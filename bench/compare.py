@@ -48,12 +48,12 @@ def main():
     packages = [package_of(root) for root in checkouts]
     rows = []
     for name, cell in cells(args.part or PARTS):
-        sides: Any = checkouts if name.startswith("startup") else packages
-        seconds: list[list[float]] = [[], []]
+        seconds: tuple[list[float], list[float]] = ([], [])
         for _ in range(args.compilations):
             jax.clear_caches()
-            for side, more in zip(seconds, in_turns(*map(cell, sides), args.rounds // args.compilations), strict=True):
-                side += more
+            this, other = (cell(side) for side in (checkouts if name == "startup" else packages))
+            for measured, more in zip(seconds, in_turns(this, other, args.rounds // args.compilations), strict=True):
+                measured += more
         rows.append({"cell": name} | paired(*seconds))
     report("compare", f"this checkout's time divided by that of {args.other}", rows)
     print(f"geometric mean of the ratios: {statistics.geometric_mean(row['ratio'] for row in rows):.3f}")
@@ -129,10 +129,10 @@ def in_turns(this: Callable[[], Any], other: Callable[[], Any], rounds: int) -> 
     calls = max(1, math.ceil(TURN / (time.perf_counter() - start)))
     seconds: tuple[list[float], list[float]] = ([], [])
     for k in range(rounds):
-        order = ("this", "other") if k % 2 else ("other", "this")
-        measured = alternate({name: {"this": this, "other": other}[name] for name in order}, 1, calls)
-        seconds[0].extend(measured["this"])
-        seconds[1].extend(measured["other"])
+        systems = {"this": this, "other": other} if k % 2 else {"other": other, "this": this}
+        measured = alternate(systems, 1, calls)
+        for side, name in zip(seconds, ("this", "other"), strict=True):
+            side += measured[name]
     return seconds
 
 
