@@ -19,7 +19,7 @@ def arguments(description: str | None, rounds: int = 20) -> argparse.ArgumentPar
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds, help=f"alternating rounds (default {rounds})")
     parser.add_argument("--device", help="JAX platform: cpu, cuda, tpu (default: JAX's own choice)")
-    parser.add_argument("--devices", type=int, help="how many to use; a CPU pretends to be so many")
+    parser.add_argument("--devices", type=int, help="number of devices; a CPU is split into this number")
     return parser
 
 

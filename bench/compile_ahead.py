@@ -4,7 +4,7 @@
 
 The real compilers of four TPU generations (libtpu) and two GPUs (jax's CUDA plug-in and ptxas) compile `train` and
 `train_ensemble` (the tutorial's network, 200 epochs; 256 of them), the first with its rows and the second with its
-members on four devices too, beside the tutorial's lines under `jit` or `vmap`. Nothing runs, no time is claimed.
+members on four devices too, compared with the tutorial's lines under `jit` or `vmap`. Nothing runs, no time is claimed.
 
 loops        in the whole program; the epochs are one
 kernels      an epoch: what the compiled loop starts, bookkeeping and collectives aside
@@ -175,7 +175,7 @@ def compiled(function: Any, operands: tuple[Any, ...], chip: str) -> dict[str, A
 
 
 def epoch_loop(text: str) -> tuple[list[tuple[str, str]], float]:
-    """(operation, name) of each instruction that the loop over epochs starts, and the epochs of one turn, inverted."""
+    """(operation, name) of each instruction that the loop over epochs starts, and the epochs of a turn, inverted."""
     bodies = {m[1]: m[2].splitlines() for m in re.finditer(r"^(?:ENTRY )?%?(\S+) .*?\{\n(.*?)^\}", text, re.S | re.M)}
     (body, turns), *_ = re.findall(r" while\(.*?body=%?([\w.\-]+)(?:.*?known_trip_count\W+n\W+(\d+))?", text)
     found = []

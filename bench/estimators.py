@@ -40,7 +40,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import jaxmlp.sklearn
-from jaxmlp.cli.fast import DEFAULTS, LEARNING_RATES, WEIGHT_DECAY, default_batch_size
+from jaxmlp.fitting.defaults import SINGLE, default_batch_size, default_epochs, default_patience
 
 SIZES = [
     (50, 4, (10,)), (150, 4, (100,)), (1000, 10, (100,)), (1797, 64, (100,)), (10_000, 20, (100,)),
@@ -179,11 +179,13 @@ class Trained(BaseEstimator):
         sizes, key = (x.shape[1], 100, targets.shape[1]), jax.random.key(0)
         params = jaxmlp.init_params(key, sizes, w_init=jax.nn.initializers.he_normal())
         criterion = jaxmlp.squared_error if self.classes_ is None else jaxmlp.softmax_cross_entropy
-        optimizer = jaxmlp.adam(LEARNING_RATES["adam"], weight_decay=WEIGHT_DECAY)
+        optimizer = jaxmlp.adam(SINGLE["adam"].learning_rate, weight_decay=SINGLE["adam"].weight_decay)
+        batch_size = default_batch_size(len(x))
+        epochs = default_epochs(len(x), batch_size)
         found = jaxmlp.fit(
             params, x.astype(np.float32), ((targets - self.center_) / self.scale_).astype(np.float32), key=key,
-            optimizer=optimizer, epochs=DEFAULTS["epochs"], batch_size=default_batch_size(len(x)), validation=1 / 9,
-            patience=DEFAULTS["patience"], criterion=criterion,
+            optimizer=optimizer, epochs=epochs, batch_size=batch_size, validation=1 / 9,
+            patience=default_patience(epochs), criterion=criterion,
         )  # fmt: skip
         self.model_ = jaxmlp.Model(found.params, criterion=criterion)
         return self

@@ -4,7 +4,7 @@
 
 grid    `manual_value_and_grads` beside `jax.value_and_grad` of our own loss and of the loss as a textbook writes it:
         100 to 8192 rows, 32 to 1024 units, one and three hidden layers, 1 and 10 outputs; with temporary memory.
-epochs  `train` of 100 rows through 3-32-1, from 1 to 10,000 epochs, beside the same scan over `jax.value_and_grad`.
+epochs  `train` of 100 rows through 3-32-1, 1 to 10,000 epochs, compared with the same scan over `jax.value_and_grad`.
 large   one gradient step of 8192 rows through 256-1024-1024-10 beside this run's own peak of matrix products (the best
         median of a jitted float32 (8192 x 1024)(1024 x 1024)), and beside torch. Work is the layer products needed.
 sharded an epoch of `train` of that network: on one device, which on a CPU uses all cores, and with its rows over all.
@@ -93,7 +93,7 @@ def grid(rounds):
             row = {"rows": n, "sizes": "-".join(map(str, sizes)), "system": name}
             row |= {"ours_to_it": ratio(ours, seconds[name]), "temp_KiB": memory[name] / 1024}
             rows.append(row | summary(seconds[name]))
-    report("scaling grid", "hand-derived gradients beside autodiff", rows)
+    report("scaling grid", "hand-derived gradients compared with autodiff", rows)
 
 
 def epochs(rounds):

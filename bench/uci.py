@@ -75,31 +75,29 @@ def ours(splits: Splits, setting: Setting, members: int) -> np.ndarray:
     import jax
 
     import jaxmlp
-    from jaxmlp.selection.members import FoldData, Members, Settings, train_members
+    from jaxmlp.ensembles.prediction import predict_members
+    from jaxmlp.fitting.loop import prepare_run, run_chunks
+    from jaxmlp.fitting.state import FitData, empty_history
 
-    count = SPLITS * members
-    rng = np.random.default_rng(0)
-    sizes = [(splits.x.shape[2], HIDDEN), (HIDDEN, 1)]
-    params = tuple(
-        jaxmlp.Layer(
-            np.float32(np.sqrt(2 / i) * rng.normal(size=(count, i, o))),  # type: ignore[arg-type]
-            np.zeros((count, 1, o), np.float32),  # type: ignore[arg-type]
-        )
-        for i, o in sizes
-    )
-    rates, decays = np.full((2, count), [[setting.learning_rate], [setting.weight_decay]], np.float32)
-    keys = jax.random.split(jax.random.key(0), count)
-    fold = np.repeat(np.arange(SPLITS, dtype=np.int32), members)
     x, y, x_test = (part.astype(np.float32) for part in splits[:3])
-    data = FoldData(x, y, None, None, None, x_test)
-    settings = Settings(setting.epochs, setting.batch_size, None, jaxmlp.relu, jaxmlp.squared_error)
-    outputs = train_members(Members(params, keys, rates, decays, fold), data, settings)[1]
-    outputs = outputs.reshape(SPLITS, members, -1).astype(np.float64)
+    fold = np.repeat(np.arange(SPLITS, dtype=np.int32), members)
+    params = jaxmlp.init_ensemble(jax.random.key(0), (x.shape[2], HIDDEN, 1), len(fold))
+    steps = setting.epochs * -(-x.shape[1] // setting.batch_size)
+    optimizer = jaxmlp.adam(setting.learning_rate, weight_decay=setting.weight_decay, decay_steps=steps)
+    state, data = jaxmlp.init_fit(params, key=jax.random.key(1), optimizer=optimizer), FitData(x, y)
+    run = prepare_run(
+        state, data, fold=fold, optimizer=optimizer, batch_size=setting.batch_size, patience=None,
+        activation=jaxmlp.relu, criterion=jaxmlp.squared_error, metric=None,
+    )  # fmt: skip
+    history = empty_history(state, data, None)
+    state, _, _ = run_chunks(run, state, history, epochs=setting.epochs, patience=None)
+    outputs = np.asarray(predict_members(jax.device_get(state.params), x_test, fold), np.float64)
+    outputs = outputs.reshape(SPLITS, members, -1)
     return outputs * splits.scale[:, :, None] + splits.center[:, :, None]
 
 
 def scikit_learn(splits: Splits) -> np.ndarray:
-    """The predictions (splits, 1, n_test) of one network each: adam, 400 epochs, batches of 32, all else its own."""
+    """The predictions (splits, 1, n_test) of one network each: adam, 400 epochs, batches of 32, else defaults."""
     import warnings
 
     from sklearn.neural_network import MLPRegressor

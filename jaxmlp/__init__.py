@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from jaxmlp.verification import GradientReport as GradientReport
     from jaxmlp.verification import check_network as check_network
 
-# The folders build on the core, and are imported when a name of theirs is first used.
+# The folders build on the core, and are imported when one of their names is first used.
 _FOLDERS = {
     "ensembles": ("init_ensemble", "predict_ensemble", "train_ensemble"),
     "fitting": (

@@ -1,4 +1,4 @@
-"""Criteria: the loss of one row, and its derivative with respect to the row's outputs.
+"""Criteria: the loss of a row, and its derivative with respect to the row's outputs.
 
 The names are optax's, but the loss of a row is the sum over its outputs. `loss` applies the sample weights.
 """

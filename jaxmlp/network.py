@@ -16,7 +16,7 @@ from jaxmlp.dense import column_sums, dense
 
 
 class Layer(NamedTuple):
-    """The parameters of one dense layer, or their gradients."""
+    """The parameters of a dense layer, or their gradients."""
 
     w: Array  # (fan_in, fan_out) weights
     b: Array  # (1, fan_out) biases

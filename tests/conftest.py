@@ -39,7 +39,7 @@ def optimised():
 
 @pytest.fixture(autouse=True)
 def _configuration_is_left_alone():
-    """No function of ours may touch JAX's global configuration."""
+    """No function of the package may touch JAX's global configuration."""
     names = ("jax_enable_x64", "jax_numpy_dtype_promotion", "jax_default_matmul_precision", "jax_debug_nans")
     before = {name: getattr(jax.config, name) for name in names}
     yield

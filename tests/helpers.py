@@ -17,7 +17,7 @@ TOLERANCE = {"bfloat16": 16 * 2**-8, "float32": 1e-5, "float64": 1e-12}
 
 
 def relative_error(actual, expected, largest=None) -> float:
-    """The worst absolute error of an array, in units of the largest expected entry (or of one that is given)."""
+    """The worst absolute error of an array, in units of the largest expected entry (or of `largest`)."""
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     assert actual.shape == expected.shape
     if actual.size == 0:
@@ -62,7 +62,7 @@ def program(function, *args):
 
 @contextlib.contextmanager
 def files_no_longer_than(size):
-    """A disk that is full after so many bytes of a file: of any file, pytest's own output too, so leave soon."""
+    """A disk that is full after `size` bytes of a file: of any file, pytest's own output too, so leave it soon."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -111,7 +111,7 @@ TEXTBOOK = {
 def test_other_platforms_get_no_more_operations_than_the_textbook(platform, sizes, n, monkeypatch):
     params, x, y, weights = jax.tree.map(jnp.asarray, problem(sizes, n=n))
 
-    def step(*arguments):  # anew each time: jit would remember the first
+    def step(*arguments):  # defined for each trace: jit would return the first
         value, grads = jaxmlp.manual_value_and_grads(*arguments)
         return jaxmlp.update(params, grads, 1e-4), value
 

@@ -1,4 +1,4 @@
-"""check_network: what is right passes, what is wrong is caught and named."""
+"""check_network: right gradients pass, wrong ones are caught and named."""
 
 import functools
 import itertools
@@ -11,11 +11,13 @@ import pytest
 from helpers import ALL_ACTIVATIONS, ALL_CRITERIA, problem
 
 import jaxmlp
+from jaxmlp._validation import validate
 from jaxmlp.activations import ACTIVATIONS
+from jaxmlp.backprop import backpropagate
 from jaxmlp.criteria import CRITERIA
 from jaxmlp.verification import Problem, check_many, oracles
 from jaxmlp.verification.programs import QUICK
-from jaxmlp.verification.report import _finding
+from jaxmlp.verification.report import _compare
 
 pytestmark = pytest.mark.portable
 
@@ -24,14 +26,18 @@ QUARTIC = jaxmlp.Criterion(lambda o, y: jnp.sum((o - y) ** 4, axis=1), lambda o,
 ORACLES = {"jax.grad", "central differences", "adjoint identity"}
 
 
+def make_problem(params, x, y, sample_weight=None, activation=jaxmlp.relu, criterion=jaxmlp.squared_error):
+    return Problem(*validate(params, x, y, sample_weight, activation, criterion), criterion)
+
+
 def wrong_names(report):
     return {finding.name for finding in report.wrong}
 
 
-def test_right_gradients_pass_in_each_dtype_and_every_leaf_is_judged_by_every_oracle():
+def test_right_gradients_pass_in_each_dtype_and_every_oracle_checks_every_leaf():
     with jax.enable_x64(True):
         problems = [
-            Problem(*problem((3, 5, 4, 2), dtype=dtype), activation=(SIN, jaxmlp.tanh), criterion=QUARTIC)
+            make_problem(*problem((3, 5, 4, 2), dtype=dtype), activation=(SIN, jaxmlp.tanh), criterion=QUARTIC)
             for dtype in ("bfloat16", "float32", "float64")
         ]
         reports = check_many(problems, quick=True)
@@ -39,67 +45,70 @@ def test_right_gradients_pass_in_each_dtype_and_every_leaf_is_judged_by_every_or
         report.raise_if_wrong()
         assert report.ok
         assert (report.dtype, report.sizes, report.rows) == (dtype, (3, 5, 4, 2), 7)
-        judged = {(finding.name, finding.oracle) for finding in report.findings}
+        checked = {(finding.name, finding.oracle) for finding in report.findings}
         leaves = [f"params[{k}].{leaf}" for k in range(3) for leaf in "wb"]
         oracles = ORACLES | (set() if dtype == "float64" else {"jax.grad in float64"})
         derivatives = ["activation[0].derivative", "activation[1].derivative", "criterion.derivative"]
-        assert judged == set(itertools.product(leaves, oracles)) | set(
+        assert checked == set(itertools.product(leaves, oracles)) | set(
             itertools.product(derivatives, ["jax.grad", "central differences"])
         )
         assert all(finding.checked for finding in report.findings)
         assert not any(finding.undecided for finding in report.findings)
         entries = {f.name: f.checked for f in report.findings if f.oracle == "central differences"}
         assert entries["params[1].w"] == 20, "each entry of a small network"
-        assert str(report).endswith("All right")
+        assert repr(report).endswith("All within their bounds")
     rounding = [report.rounding for report in reports]
     assert 0.1 > rounding[0] > 1e-4 > 1e-5 > rounding[1] > 1e-9 > rounding[2]
 
 
 def mutate(monkeypatch, factor=1.001):
-    """The leaf whose number stands in x[0, 0] is wrong by a factor; none if that number is negative."""
+    """Multiply the leaf whose number is x[0, 0] by a factor; no leaf if that is negative."""
 
-    def mutant(params, x, *rest, **options):
-        leaves, structure = jax.tree.flatten(jaxmlp.manual_grads(params, x, *rest, **options))
+    def mutant(params, x, *rest):
+        value, grads = backpropagate(params, x, *rest)
+        leaves, structure = jax.tree.flatten(grads)
         scaled = [jnp.where(x[0, 0] == k, jnp.asarray(factor, leaf.dtype), 1) * leaf for k, leaf in enumerate(leaves)]
-        return jax.tree.unflatten(structure, scaled)
+        return value, jax.tree.unflatten(structure, scaled)
 
-    monkeypatch.setattr(oracles, "manual_grads", mutant)
+    monkeypatch.setattr(oracles, "backpropagate", mutant)
 
 
 def mutants(activations, criteria, depths):
-    """(the leaf to mutate, a problem): each leaf of each configuration, and none of it."""
+    """Yield (number of the leaf to mutate, problem) for each leaf of each configuration, and (-1, problem)."""
     for activation, criterion, depth in itertools.product(activations, criteria, depths):
         for k in range(-1, 2 * depth):
             params, x, y, weights = problem((3, *(4,) * (depth - 1), 2), criterion=criterion, dtype="float64")
             x[0, 0] = k
-            yield k, Problem(params, x, y, weights, ACTIVATIONS[activation], CRITERIA[criterion])
+            yield k, make_problem(params, x, y, weights, ACTIVATIONS[activation], CRITERIA[criterion])
 
 
-def assert_all_are_caught(chosen):
+def check_mutants(mutants):
+    """Assert that each oracle finds the mutated leaf and no other; return the reports."""
     with jax.enable_x64(True):
-        reports = check_many([each for _, each in chosen], quick=True)
-    for (k, _), report in zip(chosen, reports, strict=True):
-        found = {(finding.name, finding.oracle) for finding in report.wrong}
+        mutants = list(mutants)
+        reports = check_many([mutant for _, mutant in mutants], quick=True)
+    for (k, _), report in zip(mutants, reports, strict=True):
+        wrong = {(finding.name, finding.oracle) for finding in report.wrong}
         name = f"params[{k // 2}].{'wb'[k % 2]}"
-        assert found == (set() if k < 0 else {(name, oracle) for oracle in ORACLES})
+        assert wrong == (set() if k < 0 else {(name, oracle) for oracle in ORACLES})
     return reports
 
 
-def test_one_leaf_times_1_001_is_caught_by_each_oracle_and_no_other_leaf_is_blamed(monkeypatch):
+def test_a_leaf_times_1_001_is_caught_by_each_oracle_and_no_other_leaf_is_wrong(monkeypatch):
     mutate(monkeypatch)
-    assert_all_are_caught(list(mutants(["relu", "tanh"], ["softmax_cross_entropy"], [3])))
+    check_mutants(mutants(["relu", "tanh"], ["softmax_cross_entropy"], [3]))
 
 
 @pytest.mark.slow
-def test_one_leaf_times_1_001_is_caught_in_every_configuration_of_the_grid(monkeypatch):
+def test_a_leaf_times_1_001_is_caught_in_every_configuration_of_the_grid(monkeypatch):
     mutate(monkeypatch)
-    assert_all_are_caught(list(mutants(ALL_ACTIVATIONS, ALL_CRITERIA, [1, 2, 4])))
+    check_mutants(mutants(ALL_ACTIVATIONS, ALL_CRITERIA, [1, 2, 4]))
 
 
-def test_along_random_directions_of_a_larger_network_too(monkeypatch):
+def test_a_leaf_times_1_001_is_caught_along_random_directions_of_a_larger_network(monkeypatch):
     mutate(monkeypatch)
     monkeypatch.setattr(oracles, "_SMALL", 0)
-    reports = assert_all_are_caught(list(mutants(["tanh"], ["squared_error"], [2])))
+    reports = check_mutants(mutants(["tanh"], ["squared_error"], [2]))
     (finding,) = (finding for finding in reports[1].wrong if finding.oracle == "central differences")
     assert (finding.where, finding.checked) == (None, 32)
     assert "along a random direction" in str(finding)
@@ -109,13 +118,13 @@ LARGE, ROWS = (10, 1024, 1024, 1), 1000
 
 
 def shapes(sizes, n):
-    """A problem without its numbers."""
+    """Return the shapes of a problem."""
     of = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float64)
     params = tuple(jaxmlp.Layer(of((i, o)), of((1, o))) for i, o in itertools.pairwise(sizes))
-    return Problem(params, of((n, sizes[0])), of((n, sizes[-1])), of((n,)), (jaxmlp.tanh,) * (len(sizes) - 2))
+    return Problem(params, of((n, sizes[0])), of((n, sizes[-1])), of((n,)), (jaxmlp.tanh,) * (len(sizes) - 2), QUARTIC)
 
 
-def test_a_larger_network_is_varied_along_fewer_directions_so_that_the_work_stays_the_same():
+def test_a_larger_network_is_varied_along_fewer_directions_so_that_the_work_stays_constant():
     with jax.enable_x64(True):
         assert oracles.directions(shapes((3, 32, 1), 100)) == 0, "each entry"
         assert oracles.directions(shapes((10, 100, 100, 1), 1000)) == 32
@@ -124,17 +133,17 @@ def test_a_larger_network_is_varied_along_fewer_directions_so_that_the_work_stay
         assert oracles.directions(shapes((3, 1024, 1), 0)) == 0
 
 
-def test_the_proof_of_a_large_network_takes_its_steps_one_by_one():
+def test_a_large_network_is_checked_in_a_loop_to_save_memory():
     with jax.enable_x64(True):
         large = shapes(LARGE, ROWS)
-        draws = [jax.ShapeDtypeStruct(each.shape, each.dtype) for each in oracles.draws(large)]
-        program = jax.jit(lambda arrays, *draws: oracles.in_float64(Problem(*arrays, *large[4:]), *draws))
-        memory = program.lower(large[:4], *draws).compile(QUICK).memory_analysis()
+        vectors = [jax.ShapeDtypeStruct(vector.shape, vector.dtype) for vector in oracles.draw_vectors(large)]
+        program = jax.jit(lambda arrays, *vectors: oracles.in_float64(Problem(*arrays, *large[4:]), *vectors))
+        memory = program.lower(large[:4], *vectors).compile(QUICK).memory_analysis()
     assert memory.temp_size_in_bytes < 30 * 8 * ROWS * 1024, "thirty layers of pre-activations"
 
 
 @pytest.mark.slow
-def test_one_leaf_times_1_001_is_caught_in_a_large_network(monkeypatch):
+def test_a_leaf_times_1_001_is_caught_in_a_large_network(monkeypatch):
     mutate(monkeypatch)
     params, x, y, weights = problem(LARGE, ROWS)
     x[0, 0] = 2
@@ -144,14 +153,14 @@ def test_one_leaf_times_1_001_is_caught_in_a_large_network(monkeypatch):
     )
 
 
-def test_the_report_says_which_derivative_is_wrong_by_how_much_and_where():
+def test_the_report_names_the_wrong_derivative_and_says_by_how_much_and_where():
     wrong_activation = jaxmlp.Activation(jnp.tanh, lambda h: 1 - jnp.tanh(h) ** 2 + jnp.where(h > 0.5, 0.1, 0))
     wrong_criterion = jaxmlp.Criterion(QUARTIC.fn, lambda o, y: 3.9 * (o - y) ** 3)
     params, x, y, weights = problem((3, 4, 4, 2))
     first, second = check_many(
         [
-            Problem(params, x, y, weights, (jaxmlp.tanh, wrong_activation), QUARTIC),
-            Problem(params, x, y, weights, (jaxmlp.tanh, jaxmlp.tanh), wrong_criterion),
+            make_problem(params, x, y, weights, (jaxmlp.tanh, wrong_activation), QUARTIC),
+            make_problem(params, x, y, weights, (jaxmlp.tanh, jaxmlp.tanh), wrong_criterion),
         ],
         quick=True,
     )
@@ -164,27 +173,30 @@ def test_the_report_says_which_derivative_is_wrong_by_how_much_and_where():
     assert str(finding).startswith(f"activation[1].derivative: wrong by 0.1 at h = {finding.at:.6g}, entry ")
     with pytest.raises(jaxmlp.GradientError, match=r"activation\[1\].derivative: wrong by 0.1 at h = "):
         first.raise_if_wrong()
-    assert "WRONG activation[1].derivative" in str(first)
+    assert "WRONG activation[1].derivative" in repr(first) == str(first)
+    with pytest.raises(AssertionError) as failure:
+        first.raise_if_wrong()
+    assert str(failure.value).endswith(repr(first)), "pytest shows the table"
 
     assert wrong_names(second) == {"criterion.derivative"} | below | {"params[2].w", "params[2].b"}
     assert str(second.wrong[0]).startswith("criterion.derivative: wrong by ")
     assert issubclass(jaxmlp.GradientError, AssertionError)
 
 
-def test_kinks_are_recognised_and_said_and_hide_nothing(monkeypatch):
+def test_kinks_are_recognised_and_reported_and_hide_no_error(monkeypatch):
     mutate(monkeypatch)
 
     def kinky(k, offset):
         params, x, y, _ = problem((3, 4, 2))
         x[0], x[2] = (k, 0, 0), 0  # row 2: every pre-activation is the bias
-        return Problem((jaxmlp.Layer(params[0].w, np.full((1, 4), offset, np.float32)), params[1]), x, y)
+        return make_problem((jaxmlp.Layer(params[0].w, np.full((1, 4), offset, np.float32)), params[1]), x, y)
 
     at, near, mutant_w, mutant_b = check_many([kinky(-1, 0), kinky(-1, 1e-7), kinky(0, 0), kinky(1, 0)], quick=True)
     for report in (at, near):
         report.raise_if_wrong()
         undecided = {finding.name: finding.undecided for finding in report.findings if finding.undecided}
         assert undecided == {"activation[0].derivative": 4, "params[0].b": 4}
-        assert "params[0].b: 4 of 4 are closer to a kink than the step" in str(report)
+        assert "params[0].b: 4 of 4 are closer to a kink than the step of the central differences" in str(report)
         (row,) = (line for line in str(report).splitlines() if line.startswith("params[0].b  "))
         assert "undecided" in row
     assert {(f.name, f.oracle) for f in mutant_w.wrong} == set(
@@ -195,7 +207,7 @@ def test_kinks_are_recognised_and_said_and_hide_nothing(monkeypatch):
     )
 
 
-def test_a_central_difference_doubts_itself_at_least_twice_as_much_as_a_kink_misleads_it():
+def test_the_doubt_of_a_central_difference_is_at_least_twice_the_error_from_a_kink():
     places = np.concatenate([[0.0], *(sign * np.geomspace(1e-8, 1e-2, 601) for sign in (1, -1))])
     steps = np.asarray([0, *oracles._STEPS, *-oracles._STEPS])
     slope, doubt = oracles.central_difference(np.abs(steps[:, None] - places[None]))
@@ -203,15 +215,15 @@ def test_a_central_difference_doubts_itself_at_least_twice_as_much_as_a_kink_mis
     assert (error <= doubt / 2 + 1e-9).all()
     assert doubt[0] >= 1
     decided = doubt < 1e-7
-    assert decided[np.abs(places) > 1e-5].all(), "shorter steps than the distance are found"
+    assert decided[np.abs(places) > 1e-5].all(), "a step shorter than the distance is chosen"
     assert not decided[np.abs(places) < 1e-7].any()
 
 
-def test_at_a_minimum_where_the_rows_cancel_there_is_no_false_alarm():
+def test_a_minimum_where_the_rows_cancel_is_no_false_alarm():
     _, x, y, _ = problem((3, 2), n=12, dtype="float64")
     solution = np.linalg.lstsq(np.column_stack([x, np.ones(12)]), y)[0]
     with jax.enable_x64(True):
-        (report,) = check_many([Problem((jaxmlp.Layer(solution[:3], solution[3:]),), x, y)], quick=True)
+        (report,) = check_many([make_problem((jaxmlp.Layer(solution[:3], solution[3:]),), x, y)], quick=True)
     report.raise_if_wrong()
     assert all(
         abs(finding.actual) < 1e-12
@@ -220,53 +232,54 @@ def test_at_a_minimum_where_the_rows_cancel_there_is_no_false_alarm():
     )
 
 
-def test_large_targets_round_the_loss_and_are_no_false_alarm():
+def test_large_targets_that_round_the_loss_are_no_false_alarm():
     params, x, y, weights = problem((3, 4, 1), dtype="float64")
     with jax.enable_x64(True):
         targets = (y + 1e6, 1e4 * y)
-        reports = check_many([Problem(params, x, y, weights, (jaxmlp.relu,)) for y in targets], quick=True)
+        reports = check_many([make_problem(params, x, y, weights, (jaxmlp.relu,)) for y in targets], quick=True)
     for report in reports:
         report.raise_if_wrong()
 
 
-def test_configuration_is_the_threads_own_and_left_as_it_was_and_the_default_precisions_cost_is_said(monkeypatch):
-    def configuration(seen):
-        seen.append((str(jnp.result_type(float)), jax.config.jax_default_matmul_precision))
+def test_the_configuration_of_other_threads_stays_and_the_effect_of_the_default_precision_is_reported(monkeypatch):
+    def record(configurations):
+        configurations.append((str(jnp.result_type(float)), jax.config.jax_default_matmul_precision))
 
-    def spy(*args, **options):
-        configuration(here)
-        thread = threading.Thread(target=configuration, args=[elsewhere])
+    def spy(*args):
+        record(here)
+        thread = threading.Thread(target=record, args=[elsewhere])
         thread.start()
         thread.join()
-        # As a device that rounds would: the gradient is a little off, by default.
+        # Like a device that rounds at the default precision.
         scale = 1.001 if here[-1][1] == "default" else 1
-        return jax.tree.map(lambda leaf: scale * leaf, jaxmlp.manual_grads(*args, **options))
+        return jax.tree.map(lambda leaf: scale * leaf, backpropagate(*args))
 
     here, elsewhere, before = [], [], []
-    configuration(before)
-    monkeypatch.setattr(oracles, "manual_grads", spy)
+    record(before)
+    monkeypatch.setattr(oracles, "backpropagate", spy)
     report = jaxmlp.check_network(*problem((3, 2)))
     assert set(here) == {("float64", "highest"), ("float32", "highest"), ("float32", "default")}
     assert set(elsewhere) == set(before) == {("float32", None)}
-    configuration(here)
+    record(here)
     assert here[-1] == before[0]
 
-    report.raise_if_wrong()  # the cost is information
+    report.raise_if_wrong()  # The default precision is for information.
     assert 1e-4 < report.default_precision < 2e-3
-    assert f"The default precision of matrix products costs {report.default_precision:.1e} on this device" in str(
-        report
-    )
+    change = f"{report.default_precision:.1e} on this device"
+    assert f"The default precision of matrix products changes the gradient by {change}" in str(report)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_is_wrong_even_if_both_sides_agree(bad):
+def test_a_number_that_is_not_finite_is_wrong_even_if_both_sides_agree(bad):
     for by_hand, expected in itertools.product([bad, 1.0], repeat=2):
-        finding = _finding("params[0].b", "jax.grad", np.array([1.0, by_hand]), np.array([1.0, expected]), 1.0, 1e-12)
+        finding = _compare(
+            "params[0].b", (2,), "jax.grad", np.array([1.0, by_hand]), np.array([1.0, expected]), 1.0, 1e-12
+        )
         assert finding.ok == (by_hand == expected == 1)
         assert finding.ok or finding.where == (1,)
 
 
-def test_mistakes_in_the_call_are_refused_as_elsewhere():
+def test_mistakes_in_the_call_raise_as_elsewhere():
     params, x, y, weights = problem()
     with pytest.raises(TypeError, match=r"activation must be a jaxmlp\.Activation"):
         jaxmlp.check_network(params, x, y, activation=jax.nn.relu)

@@ -16,7 +16,7 @@ from jaxmlp.cli.common import CommandError, Parser
 _INTERRUPTED = 130
 _COMMANDS = {
     "tutorial": "train the tutorial's network on new data and print the loss",
-    "explain": "show every number of one epoch of the tutorial's network",
+    "explain": "show every number in an epoch of the tutorial's network",
     "train": "train a model on a table",
     "predict": "predict the rows of a table with a trained model",
     "show": "describe a trained model",

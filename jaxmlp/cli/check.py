@@ -1,4 +1,4 @@
-"""`jaxmlp check`: the hand-derived gradients proven on this machine, for every kind of network that the package has."""
+"""`jaxmlp check`: verify the hand-derived gradients on this machine, for every kind of network of the package."""
 
 import argparse
 import itertools
@@ -10,25 +10,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmlp._validation import validate
 from jaxmlp.activations import ACTIVATIONS
-from jaxmlp.cli.common import note, platform, print_json
+from jaxmlp.cli.common import Commands, note, platform, print_json
 from jaxmlp.criteria import CRITERIA
 from jaxmlp.network import Layer
-from jaxmlp.verification import BOUNDS, CENTRAL_BOUND, GradientReport, Problem, check_many
+from jaxmlp.verification import BOUNDS, CENTRAL_BOUND, Finding, GradientReport, Problem, check_many
 
 _DEPTHS = (1, 2, 4)
 _DTYPES = ("bfloat16", "float32", "float64")
-# Three inputs and sixteen rows, so that both forms of each product occur (see _cpu_products.py).
+# With three inputs and sixteen rows, both forms of each product in _cpu_products.py occur.
 _ROWS, _INPUTS, _WIDTH, _OUTPUTS = 16, 3, 5, 2
-_IN_FLOAT64 = ("central differences", "adjoint identity")
+_IN_FLOAT64 = {"central differences": CENTRAL_BOUND, "adjoint identity": BOUNDS["float64"]}
 
 
 class Configuration(NamedTuple):
-    """One cell of the grid, by names."""
+    """The names of a combination in the grid."""
 
     activation: str
     criterion: str
-    depth: int  # how many layers
+    depth: int  # Number of layers.
     dtype: str
 
 
@@ -38,22 +39,21 @@ def check_grid(
     depths: Iterable[int] = _DEPTHS,
     dtypes: Iterable[str] = _DTYPES,
 ) -> dict[Configuration, GradientReport]:
-    """A report for each combination, on one network and one set of data for each depth and criterion."""
+    """Return a report for each combination, on one network and data set for each depth and criterion."""
     grid = list(itertools.starmap(Configuration, itertools.product(activations, criteria, depths, dtypes)))
     with jax.enable_x64(True):
-        reports = check_many([_problem(*each) for each in grid], quick=True)
+        reports = check_many([_problem(*configuration) for configuration in grid], quick=True)
     return dict(zip(grid, reports, strict=True))
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "check",
-        help="prove the hand-derived gradients on this machine",
         description="Compare the hand-derived gradients with jax.grad, central differences and the adjoint identity: "
-        "each activation with each criterion, at 1, 2 and 4 layers, in bfloat16, float32 and float64.",
+        "each activation with each criterion, with 1, 2 and 4 layers, in bfloat16, float32 and float64.",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.set_defaults(run=run)
 
 
@@ -63,29 +63,27 @@ def run(args: argparse.Namespace) -> int:
     reports = check_grid()
     seconds = time.perf_counter() - start
     wrong = sum(not report.ok for report in reports.values())
-    dtypes = list(dict.fromkeys(each.dtype for each in reports))
-    cost = max(report.default_precision for report in reports.values())
+    change = max(report.default_precision for report in reports.values())
     if args.json:
         result = {"wrong": wrong, "configurations": [_row(*item) for item in reports.items()]}
-        result |= {"allowed": {**BOUNDS, "central differences": CENTRAL_BOUND, "adjoint identity": BOUNDS["float64"]}}
-        result |= {"default_precision": cost, "platform": platform(), "devices": jax.device_count()}
-        print_json(result | {"seconds": seconds})
+        result |= {"allowed": BOUNDS | _IN_FLOAT64, "default_precision": change}
+        print_json(result | {"platform": platform(), "devices": jax.device_count(), "seconds": seconds})
     else:
-        _print_table(reports, dtypes)
+        _print_table(reports)
         print(f"\n{len(reports)} configurations, {wrong} wrong")
-    note(f"Device: {platform()}; {jax.device_count()} of them, checked on the first")
-    note(_precision(cost))
-    note(f"Time: {seconds:.1f} s. Your own network: jaxmlp.check_network(params, x, y)")
+    note(f"Device: {platform()} (the first of {jax.device_count()})")
+    note(_precision(change))
+    note(f"Time: {seconds:.1f} s. To check another network: jaxmlp.check_network(params, x, y)")
     return 1 if wrong else 0
 
 
-def _precision(cost: float) -> str:
-    """What the products of a training run are rounded to: TPUs round inputs to bfloat16, recent NVIDIA to TF32."""
-    checked = "Checked at the highest precision of matrix products"
-    if cost <= BOUNDS["float32"]:
-        return f"{checked}, which on this device the default has too (float32 gradients differ by {cost:.1e})"
-    more = 'with jax.default_matmul_precision("highest"): or JAX_DEFAULT_MATMUL_PRECISION=highest'
-    return f"{checked}. This device's default rounds float32 gradients by {cost:.1e}; for more, {more}"
+def _precision(change: float) -> str:
+    """Return a note on the default precision; TPUs round the inputs of products to bfloat16, recent NVIDIA to TF32."""
+    start = "Checked at the highest precision of matrix products."
+    if change <= BOUNDS["float32"]:
+        return f"{start} The default precision of this device changes float32 gradients by {change:.1e} only"
+    remedy = 'with jax.default_matmul_precision("highest"): or JAX_DEFAULT_MATMUL_PRECISION=highest'
+    return f"{start} The default precision of this device changes float32 gradients by {change:.1e}; to avoid: {remedy}"
 
 
 def _problem(activation: str, criterion: str, depth: int, dtype: str) -> Problem:
@@ -93,7 +91,7 @@ def _problem(activation: str, criterion: str, depth: int, dtype: str) -> Problem
     sizes = (_INPUTS, *(_WIDTH,) * (depth - 1), _OUTPUTS)
 
     def cast(values: np.ndarray) -> Any:
-        # Numbers that all dtypes hold, so that they are one network in float64, and proven there once.
+        # Numbers that all dtypes hold: in float64 the networks are then equal, and computed once.
         return values.astype(jnp.bfloat16).astype(jnp.dtype(dtype))
 
     params = tuple(
@@ -106,45 +104,43 @@ def _problem(activation: str, criterion: str, depth: int, dtype: str) -> Problem
         "softmax_cross_entropy": np.abs(noise),
         "poisson_nll_loss": np.floor(2 * np.abs(noise)),
     }
-    weights = rng.uniform(0.5, 2, size=_ROWS)
-    arrays = params, cast(x), cast(targets.get(criterion, noise)), cast(weights)
-    return Problem(*arrays, ACTIVATIONS[activation], CRITERIA[criterion])
+    y, c = targets.get(criterion, noise), rng.uniform(0.5, 2, size=_ROWS)
+    arrays = params, cast(x), cast(y), cast(c)
+    return Problem(*validate(*arrays, ACTIVATIONS[activation], CRITERIA[criterion]), CRITERIA[criterion])
 
 
 def _row(configuration: Configuration, report: GradientReport) -> dict[str, Any]:
-    worst = {oracle: report.worst(oracle) for oracle in ("jax.grad", "jax.grad in float64", *_IN_FLOAT64)}
-    undecided = sum(finding.undecided for finding in report.findings)
     return {
         **configuration._asdict(),
         "ok": report.ok,
-        "errors": worst,
+        "errors": {oracle: report.worst(oracle) for oracle in ("jax.grad", "jax.grad in float64", *_IN_FLOAT64)},
         "rounding": report.rounding,
-        "near_a_kink": undecided,
+        "near_a_kink": sum(finding.undecided for finding in report.findings),
         "wrong": [str(finding) for finding in report.wrong],
     }
 
 
-def _print_table(reports: dict[Configuration, GradientReport], dtypes: list[str]) -> None:
-    depths = ", ".join(str(depth) for depth in dict.fromkeys(each.depth for each in reports))
-    print(f"Worst relative error of the gradient over networks of {depths} layers, by jax.grad in each dtype, and")
-    print("by two oracles in float64\n")
+def _print_table(reports: dict[Configuration, GradientReport]) -> None:
+    depths = ", ".join(str(depth) for depth in dict.fromkeys(configuration.depth for configuration in reports))
+    dtypes = list(dict.fromkeys(configuration.dtype for configuration in reports))
+    print(f"Largest relative error of the gradient, over networks of {depths} layers, compared with jax.grad in")
+    print("each dtype, and with two more methods in float64\n")
     line = "{:10}{:30}" + "{:11}" * len(dtypes) + "{:21}{}"
     print(line.format("", "", *dtypes, *_IN_FLOAT64))
-    for pair in dict.fromkeys((each.activation, each.criterion) for each in reports):
-        chosen = {c: report for c, report in reports.items() if c[:2] == pair}
-        columns = [
-            [f for c, r in chosen.items() if c.dtype == dtype for f in r.findings if f.oracle not in _IN_FLOAT64]
-            for dtype in dtypes
-        ]
-        columns += [[f for r in chosen.values() for f in r.findings if f.oracle == oracle] for oracle in _IN_FLOAT64]
-        print(line.format(*pair, *map(_cell, columns)).rstrip())
-    allowed = [*(BOUNDS[dtype] for dtype in dtypes), CENTRAL_BOUND, BOUNDS["float64"]]
+    findings: dict[tuple[str, str], dict[str, list[Finding]]] = {}
+    for (activation, criterion, _, dtype), report in reports.items():
+        columns = findings.setdefault((activation, criterion), {name: [] for name in (*dtypes, *_IN_FLOAT64)})
+        for finding in report.findings:
+            columns[finding.oracle if finding.oracle in _IN_FLOAT64 else dtype].append(finding)
+    for pair, columns in findings.items():
+        print(line.format(*pair, *map(_cell, columns.values())).rstrip())
+    allowed = [*(BOUNDS[dtype] for dtype in dtypes), *_IN_FLOAT64.values()]
     print(line.format("allowed", "", *(f"{bound:.1e}" for bound in allowed)))
     for configuration, report in reports.items():
         for finding in report.wrong:
             print(f"WRONG {' '.join(map(str, configuration))}: {finding}")
 
 
-def _cell(findings: list[Any]) -> str:
+def _cell(findings: list[Finding]) -> str:
     worst = max((finding.error for finding in findings), default=0.0)
     return f"{worst:.1e}" + ("" if all(finding.ok for finding in findings) else " !")

@@ -30,7 +30,7 @@ class CommandError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser with errors of one line and without abbreviated options."""
+    """An argument parser with one-line errors and without abbreviated options."""
 
     def __init__(self, **options: Any):
         super().__init__(**options, allow_abbrev=False)

@@ -1,4 +1,4 @@
-"""`jaxmlp explain`: every number of one epoch of the tutorial's network, compared with autodiff."""
+"""`jaxmlp explain`: every number in an epoch of the tutorial's network, compared with autodiff."""
 
 import argparse
 import ast
@@ -156,20 +156,11 @@ def _line(code: str, name: str, epoch: Epoch, autodiff: dict[str, Array], row: i
 
 def _numbers(name: str, value: np.ndarray, row: int, unit: int) -> tuple[list[tuple[int, ...]], list[float]]:
     """Return the indices in an array that belong to the row and the unit, and the values there."""
-    features = range(3)
-    entries = {
-        "x": [(row, feature) for feature in features],
-        "y": [(row, 0)],
-        "h": [(row, unit)],
-        "h_relu": [(row, unit)],
-        "y_pred": [(row, 0)],
-        "loss": [()],
-        "w1": [(feature, unit) for feature in features],
-        "b1": [(0, unit)],
-        "w2": [(unit, 0)],
-        "b2": [(0, 0)],
-    }[name.removeprefix("grad_")]
-    return entries, [float(value[entry]) for entry in entries]
+    features: list[tuple[int, ...]] = [(feature, unit) for feature in range(3)]
+    entries = {"w1": features, "b1": [(0, unit)], "w2": [(unit, 0)], "b2": [(0, 0)], "loss": [()]}
+    entries |= {"x": [(row, feature) for feature in range(3)], "y": [(row, 0)], "y_pred": [(row, 0)]}
+    indices = (entries | {"h": [(row, unit)], "h_relu": [(row, unit)]})[name.removeprefix("grad_")]
+    return indices, [float(value[index]) for index in indices]
 
 
 def _print(args: argparse.Namespace, given: dict[str, tuple], lines: list[Line]) -> None:

@@ -187,7 +187,7 @@ def _figure(result: Any) -> Any:
     if recipe.classes:
         columns = [[recipe.classes.index(value) for value in column] for column in columns]
     title = f"{recipe.target}: {result.report['verdict']}"
-    return report_figure(result.report, *columns, recipe.class_names() or None, title=title)
+    return report_figure(result.report, *columns, classes=recipe.class_names() or None, title=title)
 
 
 @contextmanager

@@ -13,22 +13,8 @@ from jax import Array
 
 from jaxmlp import plots
 from jaxmlp.activations import ACTIVATIONS, Activation
-from jaxmlp.cli.common import (
-    CommandError,
-    Commands,
-    compile_ahead,
-    key_seed,
-    not_negative,
-    note,
-    platform,
-    positive,
-    print_json,
-    rate,
-    run_once,
-    validate_plot,
-    widths,
-    write_figure,
-)
+from jaxmlp.cli import common
+from jaxmlp.cli.common import CommandError, compile_ahead, note
 from jaxmlp.ensembles import init_ensemble, train_ensemble
 from jaxmlp.network import Layer, Params, forward, init_params
 from jaxmlp.training import train
@@ -40,28 +26,28 @@ _HIDDEN = SIZES[1:-1]
 _DRAW_LEVEL = 1
 
 
-def add_parser(commands: Commands) -> None:
+def add_parser(commands: common.Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "tutorial",
         description="Train the tutorial's network: 100 rows, 3 features, a hidden layer of 32, sum of squared errors.",
     )
     add = parser.add_argument
-    add("--seed", type=key_seed, help="random seed of data and weights (default: a new one)")
-    add("--epochs", type=not_negative, default=EPOCHS, help="gradient steps, each over all rows (default: 200)")
-    add("--learning-rate", type=rate, default=LEARNING_RATE, metavar="RATE", help="learning rate (default: 1e-4)")
-    add("--hidden", type=widths, default=_HIDDEN, metavar="WIDTHS",
-        help="hidden layer widths, e.g. 64,64; 0 for a linear model (default: 32)")  # fmt: skip
-    add("--members", type=positive, metavar="K", help="train K networks at once, each from other initial weights")
+    add("--seed", type=common.key_seed, help="random seed of data and weights (default: a new one)")
+    add("--epochs", type=common.not_negative, default=EPOCHS, help="gradient steps, each over all rows (default: 200)")
+    add("--learning-rate", type=common.rate, default=LEARNING_RATE, help="learning rate (default: 1e-4)")
+    hidden = "hidden layer widths, e.g. 64,64; 0 for a linear model (default: 32)"
+    add("--hidden", type=common.widths, default=_HIDDEN, metavar="WIDTHS", help=hidden)
+    add("--members", type=common.positive, metavar="K", help="train K networks, each from other initial weights")
     add("--activation", choices=ACTIVATIONS, default="relu", help="activation of hidden layers (default: relu)")
-    add("--every", type=positive, default=10, metavar="EPOCHS", help="print the loss every EPOCHS epochs (default: 10)")
+    add("--every", type=common.positive, default=10, metavar="K", help="print the loss every K epochs (default: 10)")
     add("--json", action="store_true", help="print one JSON object instead of text")
     add("--plot", metavar="FILE", help="plot the loss and the predictions to FILE (.png, .svg or .pdf)")
     parser.set_defaults(run=run)
 
 
 class _Trained(NamedTuple):
-    """The results of one network; with --members, all but `y` and the times have a leading member axis."""
+    """The results for a network; with --members, all but `y` and the times have a leading member axis."""
 
     y: np.ndarray
     losses: np.ndarray  # (epochs,)
@@ -73,7 +59,7 @@ class _Trained(NamedTuple):
 
 def run(args: argparse.Namespace) -> int:
     """Train, print, plot."""
-    validate_plot(args.plot)
+    common.validate_plot(args.plot)
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     sizes = (3, *args.hidden, 1)
     trained = (_train_network if args.members is None else _train_members)(args, sizes, seed)
@@ -87,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
         result |= {"activation": args.activation, "members": args.members, "losses": losses.tolist()}
         result |= {"true_coefficients": _TRUE_COEFFICIENTS, "mean_slopes": slopes.tolist()}
         result |= {} if slope_spread is None else {"slope_spread": slope_spread.tolist()}
-        result |= {"platform": platform(), "compile_seconds": trained.compile_seconds}
-        print_json(result | {"run_seconds": trained.run_seconds})
+        result |= {"platform": common.platform(), "compile_seconds": trained.compile_seconds}
+        common.print_json(result | {"run_seconds": trained.run_seconds})
     else:
         _print_losses(losses, args.every)
         _print_slopes(slopes, slope_spread)
@@ -96,11 +82,11 @@ def run(args: argparse.Namespace) -> int:
         title = "-".join(map(str, sizes)) + f", {args.epochs} epochs, seed {seed}"
         title += "" if args.members is None else f", {args.members} networks"
         figure = plots.training_figure(losses, trained.y, predictions, prediction_spread, title=title)
-        write_figure(figure, args.plot)
+        common.write_figure(figure, args.plot)
 
     if args.hidden != _HIDDEN:
         note("Initial weights: he_normal (the tutorial's standard normal weights suit one hidden layer of 32 only)")
-    note(f"Device: {platform()}")
+    note(f"Device: {common.platform()}")
     note(f"Seed: {seed}; compile {trained.compile_seconds:.2f} s, run {trained.run_seconds * 1e3:.2f} ms")
     finite = np.isfinite(np.atleast_2d(losses)).all(axis=0)
     if not finite.all():
@@ -138,13 +124,13 @@ def _train_members(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) 
     losses = np.asarray(losses)
     done = time.perf_counter()
     measure = jax.vmap(partial(_slopes_and_predictions, activation=activation), (0, None))
-    slopes, predictions = map(np.asarray, run_once(measure, jax.tree.map(np.asarray, params), x))
+    slopes, predictions = map(np.asarray, common.run_once(measure, jax.tree.map(np.asarray, params), x))
     return _Trained(np.asarray(y), losses, slopes, predictions, compiled - start, done - compiled)
 
 
 def draw(seed: int, sizes: tuple[int, ...] = SIZES, members: int | None = None) -> tuple[Array, Array, Params]:
     """Return the data x and y, and the initial network or ensemble, of a seed."""
-    return run_once(partial(_draw, sizes=sizes, members=members), np.uint32(seed), level=_DRAW_LEVEL)
+    return common.run_once(partial(_draw, sizes=sizes, members=members), np.uint32(seed), level=_DRAW_LEVEL)
 
 
 def _draw(seed: Array, *, sizes: tuple[int, ...], members: int | None = None) -> tuple[Array, Array, Params]:

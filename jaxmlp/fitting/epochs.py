@@ -126,8 +126,11 @@ def run_epochs(
         data: the rows; their dtype is that of the network.
         epochs: number of epochs to run, at most.
         fold: (members,) int32: member k uses `data` at `fold[k]`; None for data without an axis of folds.
-        optimizer: as in `fit_epochs`, and so are `batch_size`, `activation` and `criterion`.
+        optimizer: as in `fit_epochs`.
+        batch_size: as in `fit_epochs`.
         patience: waits for the validation loss, or without validation for the training loss.
+        activation: as in `fit_epochs`.
+        criterion: as in `fit_epochs`.
         metric: None for none.
         tolerance: the loss must improve by more than this, or the epoch counts as one without a lower loss.
         l2: the penalty of `train_epoch`.

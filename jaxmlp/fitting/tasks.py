@@ -4,30 +4,13 @@ No other file asks which criterion it has. To train with a custom one, pass a `T
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jaxmlp.criteria import (
-    Criterion,
-    huber_loss,
-    poisson_nll_loss,
-    sigmoid_binary_cross_entropy,
-    softmax_cross_entropy,
-    squared_error,
-)
-from jaxmlp.fitting.metrics import (
-    Metric,
-    RowError,
-    accuracy_score,
-    label_accuracy,
-    mean_poisson_deviance,
-    root_mean_squared_error,
-    row_label_log_loss,
-    row_log_loss,
-    row_poisson_deviance,
-    row_squared_error,
-)
+from jaxmlp import criteria
+from jaxmlp.criteria import Criterion
+from jaxmlp.fitting import metrics
 
 
 @dataclass(frozen=True)
@@ -38,21 +21,21 @@ class Task:
         metric: reported by `fit` after each epoch: predictions and y (n, outputs), sample_weight (n,) to a scalar.
         error: name of the error in reports: "RMSE", "log loss", "deviance".
         row_error: maps predictions (..., n, outputs) and targets (n, outputs) to errors (..., n).
-        is_root: whether the score is the root of the mean row error.
         link: maps a mean prediction (..., outputs) to the network's output; the inverse of the criterion's `predict`.
         constant: maps the mean target (outputs,) and the number of rows to the prediction of the constant baseline.
+        is_root: whether the score is the root of the mean row error.
         standardizes_target: whether targets are standardized for training.
         stratifies: whether targets are one-hot classes, of which each part of the rows gets its share.
         is_least_squares: whether a linear model is solved exactly rather than trained.
     """
 
-    metric: Metric
+    metric: metrics.Metric
     error: str
-    row_error: RowError
-    is_root: bool
+    row_error: metrics.RowError
     link: Callable[[np.ndarray], np.ndarray]
     constant: Callable[[np.ndarray, int], np.ndarray]
-    standardizes_target: bool
+    is_root: bool = False
+    standardizes_target: bool = False
     stratifies: bool = False
     is_least_squares: bool = False
 
@@ -88,16 +71,12 @@ def task_of(criterion: Criterion, task: Task | None = None) -> Task:
 # for which the log loss would be infinite.
 
 
-def _mean(mean: np.ndarray, n: int) -> np.ndarray:
-    return mean
-
-
 def _mean_count(mean: np.ndarray, n: int) -> np.ndarray:
     return np.maximum(mean, 0.5 / n)
 
 
 def _class_frequencies(mean: np.ndarray, n: int) -> np.ndarray:
-    frequencies = np.maximum(mean, 0.5 / n)
+    frequencies = _mean_count(mean, n)
     return frequencies * mean.sum() / frequencies.sum()
 
 
@@ -105,42 +84,36 @@ def _label_frequencies(mean: np.ndarray, n: int) -> np.ndarray:
     return np.clip(mean, 0.5 / n, 1 - 0.5 / n)
 
 
-def _identity(mean: np.ndarray) -> np.ndarray:
-    return mean
-
-
-def _log(mean: np.ndarray) -> np.ndarray:
-    return np.log(mean)
-
-
 def _logit(mean: np.ndarray) -> np.ndarray:
     return np.log(mean / (1 - mean))
 
 
-def _regression(*, is_least_squares: bool) -> Task:
-    return Task(
-        metric=root_mean_squared_error, error="RMSE", row_error=row_squared_error, is_root=True, link=_identity,
-        constant=_mean, standardizes_target=True, is_least_squares=is_least_squares,
-    )  # fmt: skip
-
+_REGRESSION = Task(
+    metric=metrics.root_mean_squared_error, error="RMSE", row_error=metrics.row_squared_error, is_root=True,
+    link=lambda mean: mean, constant=lambda mean, n: mean, standardizes_target=True,
+)  # fmt: skip
 
 # The task of each built-in criterion.
 CRITERION_TASKS = {
-    squared_error: _regression(is_least_squares=True),
-    huber_loss: _regression(is_least_squares=False),
-    sigmoid_binary_cross_entropy: Task(
-        metric=label_accuracy, error="log loss", row_error=row_label_log_loss, is_root=False, link=_logit,
-        constant=_label_frequencies, standardizes_target=False,
+    criteria.squared_error: replace(_REGRESSION, is_least_squares=True),
+    criteria.huber_loss: _REGRESSION,
+    criteria.sigmoid_binary_cross_entropy: Task(
+        metric=metrics.label_accuracy, error="log loss", row_error=metrics.row_label_log_loss, link=_logit,
+        constant=_label_frequencies,
     ),
-    softmax_cross_entropy: Task(
-        metric=accuracy_score, error="log loss", row_error=row_log_loss, is_root=False, link=_log,
-        constant=_class_frequencies, standardizes_target=False, stratifies=True,
+    criteria.softmax_cross_entropy: Task(
+        metric=metrics.accuracy_score, error="log loss", row_error=metrics.row_log_loss, link=np.log,
+        constant=_class_frequencies, stratifies=True,
     ),
-    poisson_nll_loss: Task(
-        metric=mean_poisson_deviance, error="deviance", row_error=row_poisson_deviance, is_root=False, link=_log,
-        constant=_mean_count, standardizes_target=False,
+    criteria.poisson_nll_loss: Task(
+        metric=metrics.mean_poisson_deviance, error="deviance", row_error=metrics.row_poisson_deviance, link=np.log,
+        constant=_mean_count,
     ),
 }  # fmt: skip
 
 # The criterion of each task of a table.
-TASKS = {"regression": squared_error, "classification": softmax_cross_entropy, "counts": poisson_nll_loss}
+TASKS = {
+    "regression": criteria.squared_error,
+    "classification": criteria.softmax_cross_entropy,
+    "counts": criteria.poisson_nll_loss,
+}

@@ -1,4 +1,4 @@
-"""The plan of a search: everything that decides its result besides the table and the seed."""
+"""The plan of a search: everything that decides its result, given table and seed."""
 
 import math
 from collections.abc import Container, Mapping
@@ -23,7 +23,7 @@ from jaxmlp.storage.json import from_json, to_json
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides a search besides the table and the seed. The same plan gives the same bits.
+    """Everything that decides a search, given table and seed. The same plan gives the same bits.
 
     Raises:
         ValueError: an unknown activation or optimizer; a number below 1; a learning rate or weight decay below 0.
@@ -112,8 +112,12 @@ def fit_to_budget(plan: Plan, seconds_per_epoch: float, seconds: float, fixed: C
     return replace(plan, candidates=plan.candidates[:1], epochs=epochs, patience=patience)
 
 
-def find_conflicts(plan: Plan, options: Mapping[str, Any]) -> list[str]:
-    """Return the names of options that the user has given, as in `full_plan`, and that differ from the plan."""
+def require_agreement(plan: Plan, options: Mapping[str, Any]) -> Plan:
+    """Return the plan if it agrees with the options that the user has given, as in `full_plan`.
+
+    Raises:
+        ValueError: an option that the plan contradicts.
+    """
 
     def has(name: str, value: Any) -> bool:
         if name == "fast":
@@ -122,4 +126,7 @@ def find_conflicts(plan: Plan, options: Mapping[str, Any]) -> list[str]:
             return all(getattr(candidate, name) == value for candidate in plan.candidates)
         return getattr(plan, name) == value
 
-    return [name for name, value in options.items() if not has(name, value)]
+    conflicts = [name for name, value in options.items() if not has(name, value)]
+    if conflicts:
+        raise ValueError(f"{', '.join(conflicts)} cannot be given: the plan has other values")
+    return plan

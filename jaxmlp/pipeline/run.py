@@ -14,7 +14,7 @@ from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.fitting.checkpoints import CheckpointError, read_about
 from jaxmlp.fitting.tasks import TASKS
 from jaxmlp.models import Model, measure_interval
-from jaxmlp.pipeline.plan import Plan, find_conflicts, fit_to_budget, full_plan, read_plan
+from jaxmlp.pipeline.plan import Plan, fit_to_budget, full_plan, read_plan, require_agreement
 from jaxmlp.pipeline.report import describe_report, make_report
 from jaxmlp.pipeline.rows import Note, Rows, arrange_held_out, read_rows
 from jaxmlp.selection import CrossValidation, permutation_importance
@@ -135,12 +135,9 @@ def fit_table(
         search = _prepare(rows, full, seed)
         left = budget - (time.perf_counter() - start)
         used = _reduce(full, search, left, note, options)
-        settings = search.settings._replace(epochs=used.epochs, patience=used.patience)
-        search = search._replace(settings=settings)
+        search = search._replace(settings=search.settings._replace(epochs=used.epochs, patience=used.patience))
     else:
-        used, conflicts = fixed, find_conflicts(fixed, options)
-        if conflicts:
-            raise ValueError(f"{', '.join(conflicts)} cannot be given: the plan has other values")
+        used = require_agreement(fixed, options)
         search = _prepare(rows, used, seed)
     note(_describe_plan(used, rows.recipe))
     result = run_search(

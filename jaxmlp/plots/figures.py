@@ -20,7 +20,7 @@ _BLUE, _ORANGE, _GREY = "#1f4e79", "#c8642b", "#8a8a8a"
 def training_figure(
     losses: ArrayLike, targets: ArrayLike, predictions: ArrayLike, spread: ArrayLike | None = None, *, title: str
 ) -> "Figure":
-    """Plot the loss over the epochs, and the predictions against the targets, of one network or of many.
+    """Plot the loss over the epochs, and the predictions against the targets, of a network or an ensemble.
 
     Arguments:
         losses: (epochs,), or (members, epochs), of which the median and the central 90 % are drawn.

@@ -26,7 +26,7 @@ from jaxmlp.selection.preparation import Prepared
 
 
 class Settings(NamedTuple):
-    """What all networks of a search share besides the rows."""
+    """What all networks of a search share, apart from the rows."""
 
     hidden: tuple[int, ...]  # Hidden layer widths; empty for a linear model.
     folds: int  # Number of folds; 1 is a single hold-out.
@@ -65,11 +65,7 @@ class Trained:
     predictions: np.ndarray  # (n, outputs) predictions of held-out rows, in the target's unit
     history: History  # (members, epochs run)
     interrupted: bool  # Whether Ctrl-C ended the training.
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether every network has finished at least one epoch without diverging."""
-        return bool(np.isfinite(self.predictions[~np.isnan(self.predictions).all(axis=1)]).all())
+    is_usable: bool  # Whether every network has finished at least one epoch without diverging.
 
 
 def train_candidate(
@@ -106,7 +102,8 @@ def train_candidate(
     limits = {"epochs": settings.epochs, "patience": settings.patience}
     state, history, interrupted = run_chunks(run, state, history, **limits, checkpoint=saver, on_chunk=on_chunk)
     state = jax.device_get(state)  # a checkpoint is read there too, and predictions are the same bits
-    return Trained(state.best_params, _predict_held_out(search, state), history, interrupted)
+    predictions, is_usable = _predict_held_out(search, state), bool(np.all(state.best_epoch > 0))
+    return Trained(state.best_params, predictions, history, interrupted, is_usable)
 
 
 def measure_epoch(search: Search, candidate: Candidate, seconds: float = 0.5) -> float:
@@ -172,8 +169,8 @@ def _predict_held_out(search: Search, state: FitState) -> np.ndarray:
     prepared, settings, _ = search
     functions = {"activation": settings.activation, "criterion": settings.criterion}
     predictions = predict_members(state.best_params, prepared.x_test, search.fold, **functions)
-    diverged = np.asarray(state.best_epoch) == 0  # in the first epoch
-    predictions = np.where(diverged[:, None, None], np.inf, np.asarray(predictions, np.float64))
+    diverged = state.best_epoch == 0  # in the first epoch
+    predictions = np.where(diverged[:, None, None], np.nan, np.asarray(predictions, np.float64))
     by_fold = predictions.reshape(-1, settings.seeds, *predictions.shape[1:])
     inverted = [target.invert(fold).mean(axis=0) for target, fold in zip(prepared.targets, by_fold, strict=True)]
     return prepared.collect(np.stack(inverted))

@@ -1,27 +1,28 @@
-"""Many devices: where the rows and the parameters of one network lie. JAX does the rest.
+"""Place the rows and the parameters of a network on many devices; JAX does the rest.
 
-`train` and all that is made of it run unchanged on what these functions place: each device sums the gradient over its
-own rows, and one all-reduce an epoch adds up the sums, the loss among them.
+`train` and all functions built on it run unchanged on sharded arrays: each device sums the gradient over its rows, and
+one all-reduce in each epoch adds these sums and the losses.
 
-    mesh = jaxmlp.data_mesh()
-    x, y, weights = jaxmlp.shard_batch(mesh, x, y)
-    params, losses = jaxmlp.train(jaxmlp.replicate(mesh, params), x, y, 1e-4, weights)
+    mesh = jaxmlp.sharding.data_mesh()
+    x, y, c = jaxmlp.sharding.shard_batch(mesh, x, y)
+    params, losses = jaxmlp.train(jaxmlp.sharding.replicate(mesh, params), x, y, 1e-4, c)
 
-Several processes, on one machine or many, run the same program; each reads its own rows, and one writes:
+With several processes, on one machine or many, all run the same program; each reads its part of the rows, and one
+writes:
 
-    jax.distributed.initialize()  # a cluster's processes find each other; elsewhere, say who and where they are
-    mesh = jaxmlp.data_mesh()
-    x, y, weights = jaxmlp.shard_batch(mesh, *rows_of(jax.process_index()))
-    params, losses = jaxmlp.train(jaxmlp.replicate(mesh, params), x, y, 1e-4, weights)
+    jax.distributed.initialize()  # Outside a cluster that JAX knows, pass the addresses of the processes.
+    mesh = jaxmlp.sharding.data_mesh()
+    x, y, c = jaxmlp.sharding.shard_batch(mesh, *read_rows(jax.process_index()))
+    params, losses = jaxmlp.train(jaxmlp.sharding.replicate(mesh, params), x, y, 1e-4, c)
     if jax.process_index() == 0: save(params)
 
-`weights / weights.sum()` makes the loss a mean over the rows of all. In a long run one process saves its `FitState` now
-and then, by `save_state`; `replicate(mesh, load_state(path, like))` goes on from it, on any number of processes. Rows
-are sharded for one network; for many, shard the members (`train_ensemble`).
+For the mean over all rows, pass `c / c.sum()`. In a long run, one process saves the `FitState` with `save_state`, and
+`replicate(mesh, load_state(path, like))` resumes it on any number of processes. To train many networks, shard the
+members (`train_ensemble`), not the rows.
 
-Inside a `jax.shard_map` of your own, `train` trains on what the device holds: the
-sum over devices, `jax.lax.psum` of `manual_value_and_grads`, is yours, and parameters that are the same everywhere must
-be told that they will differ (`jax.lax.pcast(params, "data", to="varying")`).
+Inside `jax.shard_map`, `train` sees only the rows of its device. Sum over devices with `jax.lax.psum` of
+`manual_value_and_grads`, and first mark the parameters as different on each device:
+`jax.lax.pcast(params, "data", to="varying")`.
 """
 
 from collections.abc import Sequence
@@ -41,13 +42,13 @@ _Tree = TypeVar("_Tree")
 
 
 def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """A mesh of one axis, "data", along which rows are sharded.
+    """Return a mesh with one axis, "data", along which rows are sharded.
 
-    Its type is Auto: JAX finds out how to shard what is computed (`jax.make_mesh` has axes of type Explicit, under
-    which the products of `train` raise).
+    Its axis has the type Auto, so that JAX chooses the sharding of results. The axes of `jax.make_mesh` have the type
+    Explicit, with which `train` raises.
 
     Arguments:
-        devices: which; None for all of this run, those of other processes too.
+        devices: devices of the mesh; None for all, including those of other processes.
 
     Returns:
         A mesh for `shard_batch` and `replicate`.
@@ -59,70 +60,69 @@ def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
 def shard_batch(
     mesh: Mesh, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
 ) -> tuple[Array, Array, Array]:
-    """Split the rows evenly over the devices of a mesh, filled up with rows of weight 0.
+    """Split the rows evenly over the devices of a mesh, and pad them with rows of weight 0.
 
-    With several processes each passes its own rows, as many as it has, and all of them must call; the result is one
-    batch of the rows of all.
+    With several processes, each passes its part of the rows, of any number, and all must call.
 
     Arguments:
-        mesh: as `data_mesh` returns.
-        x: (n, fan_in) of this process, best as NumPy's. Whole numbers become floats; float64 is float32 where x64 is
-            off.
-        y: (n, outputs).
-        sample_weight: (n,), or None for all ones.
+        mesh: a mesh of `data_mesh`.
+        x: (n, fan_in) inputs of this process, ideally a NumPy array. Whole numbers become floats; float64 becomes
+            float32 where x64 is off.
+        y: (n, outputs) targets.
+        sample_weight: (n,) weights of the rows; None for all ones.
 
     Returns:
-        x, y and the weights of all processes, each with the same number of rows: the next one that the devices
-        divide. A filling row is the first one again, with weight 0; where a process has none, zeros.
+        x, y and the sample weights of all processes, with the same number of rows on each device. The padding repeats
+        the first row of the process with weight 0; without rows, it is zero.
 
     Raises:
         ValueError: a shape that does not fit.
         TypeError: data that are not numbers.
     """
-    x, y, weights = validate_rows(x, y, sample_weight)
+    x, y, c = validate_rows(x, y, sample_weight)
     if mesh.is_multi_process:
         counts = multihost_utils.process_allgather(np.array([len(x), len(mesh.local_devices)]))
-        each = max(-(-rows // devices) for rows, devices in counts.tolist())  # rows of a device
+        per_device = max(-(-rows // devices) for rows, devices in counts.tolist())
     else:
-        each = -(-len(x) // mesh.size)
-    filling = each * len(mesh.local_devices) - len(x)
-    weights = np.concatenate([weights, np.zeros(filling, weights.dtype)])
-    return _placed(mesh, _filled(x, filling)), _placed(mesh, _filled(y, filling)), _placed(mesh, weights)
+        per_device = -(-len(x) // mesh.size)
+    padding = per_device * len(mesh.local_devices) - len(x)
+    c = np.concatenate([c, np.zeros(padding, c.dtype)])
+    return _place(mesh, _pad(x, padding)), _place(mesh, _pad(y, padding)), _place(mesh, c)
 
 
 def replicate(mesh: Mesh, params: _Tree) -> _Tree:
-    """Put a whole copy of the parameters, or of any tree of arrays and keys, on each device of a mesh.
+    """Copy the parameters, or any tree of arrays and keys, to each device of a mesh.
 
-    With several processes each passes the same values, and all of them must call.
+    With several processes, each passes the same values, and all must call.
 
     Arguments:
-        mesh: as `data_mesh` returns.
+        mesh: a mesh of `data_mesh`.
         params: the network.
 
     Returns:
-        The same values.
+        The same values, on all devices.
 
     Raises:
-        AssertionError: processes that pass different values.
+        AssertionError: processes pass different values.
     """
-    whole = NamedSharding(mesh, PartitionSpec())
+    everywhere = NamedSharding(mesh, PartitionSpec())
 
-    def copied(leaf):
+    def copy(leaf):
         if mesh.is_multi_process and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            # JAX does not carry a key to other processes, only the numbers that it is made of.
-            data = jax.device_put(jax.random.key_data(leaf), whole)
+            # JAX does not send keys to other processes, only the numbers in them.
+            data = jax.device_put(jax.random.key_data(leaf), everywhere)
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-        return jax.device_put(leaf, whole)
+        return jax.device_put(leaf, everywhere)
 
-    return jax.tree.map(copied, params)
+    return jax.tree.map(copy, params)
 
 
-def _filled(rows: np.ndarray, filling: int) -> np.ndarray:
-    # A row of the data's own, because a loss that is finite on the data may not be so at zero.
+def _pad(rows: np.ndarray, padding: int) -> np.ndarray:
+    # Repeat a row of the data, because a loss may be infinite at zero, and 0 times infinity is NaN.
     row = rows[:1] if len(rows) else np.zeros((1, *rows.shape[1:]), rows.dtype)
-    return np.concatenate([rows, np.repeat(row, filling, axis=0)])
+    return np.concatenate([rows, np.repeat(row, padding, axis=0)])
 
 
-def _placed(mesh: Mesh, rows: np.ndarray) -> Array:
+def _place(mesh: Mesh, rows: np.ndarray) -> Array:
     shape = (len(rows) // len(mesh.local_devices) * mesh.size, *rows.shape[1:])
     return jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec("data")), rows, shape)

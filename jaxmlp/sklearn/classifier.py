@@ -1,22 +1,24 @@
 """Classification: targets are classes or sets of labels, the score is accuracy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import Tags
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
 from jaxmlp.criteria import CRITERIA, Criterion, sigmoid_binary_cross_entropy, softmax_cross_entropy
 from jaxmlp.fitting.metrics import Metric, accuracy_score, all_labels_right
-from jaxmlp.fitting.optimizers import Optimizer
 from jaxmlp.sklearn.estimator import Perceptron
-from jaxmlp.sklearn.parameters import ActivationName, read_criterion
+from jaxmlp.sklearn.parameters import choose
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class MLPClassifier(ClassifierMixin, Perceptron):
     """A multilayer perceptron that predicts classes or sets of labels, with scikit-learn's parameters and attributes.
 
@@ -33,34 +35,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         others: as in `MLPRegressor`.
     """
 
-    def __init__(
-        self,
-        *,
-        hidden_layer_sizes: int | Sequence[int] = (100,),
-        activation: ActivationName | Sequence[ActivationName] = "relu",
-        loss: str | Criterion = "log_loss",
-        class_weight: Mapping[Any, float] | str | None = None,
-        solver: str | Optimizer = "adam",
-        alpha: float = 1e-4,
-        batch_size: int | str = "auto",
-        learning_rate_init: float = 1e-3,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        max_iter: int = 200,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: float = 10,
-        tol: float = 1e-4,
-        random_state: int | np.random.RandomState | None = None,
-        warm_start: bool = False,
-        n_members: int = 1,
-        device: str | None = None,
-        verbose: bool = False,
-    ):
-        self._set_parameters(locals())
+    loss: str | Criterion = "log_loss"
+    class_weight: Mapping[Any, float] | str | None = None
 
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, classes: ArrayLike | None = None
@@ -137,7 +113,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     def _criterion(self) -> Criterion:
         is_multiclass = self._binarizer.y_type_ == "multiclass"
         cross_entropy = softmax_cross_entropy if is_multiclass else sigmoid_binary_cross_entropy
-        criterion = read_criterion(self.loss, CRITERIA | {"log_loss": cross_entropy})
+        criterion = choose("loss", self.loss, CRITERIA | {"log_loss": cross_entropy})
         if criterion == softmax_cross_entropy and not is_multiclass:
             raise ValueError(
                 "loss must be 'log_loss' or 'sigmoid_binary_cross_entropy' for two classes or for labels, which have "
@@ -148,7 +124,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     def _metric(self) -> Metric:
         return all_labels_right if self._binarizer.y_type_.startswith("multilabel") else accuracy_score
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -19,37 +19,23 @@ from jaxmlp.fitting.epochs import run_epochs
 from jaxmlp.fitting.loop import prepare_run, run_chunks
 from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit
 from jaxmlp.network import Layer, Params
-from jaxmlp.sklearn.parameters import (
-    draw_params,
-    read_activation,
-    read_device,
-    read_number,
-    read_optimizer,
-    read_patience,
-    read_sizes,
-)
+from jaxmlp.sklearn.parameters import NEVER, Parameters, draw_params
 from jaxmlp.sklearn.rows import Rows, pad, plan_batches, round_up, validate_rows
 
-# The attribute that keeps each measurement of a history.
-_CURVES = {"loss": "loss_curve_", "validation_loss": "validation_loss_curve_", "metric": "validation_scores_"}
+# The attributes that keep the measurements of a `History`.
+_CURVES = ("loss_curve_", "validation_loss_curve_", "validation_scores_")
 
 
-class Perceptron(BaseEstimator):
+class Perceptron(Parameters):
     """The shared part of `MLPRegressor` and `MLPClassifier`.
 
     These define `_encode(y, …)`, which returns targets (n, outputs) and a factor for the sample weights, `_criterion()`
     and `_metric()`.
     """
 
-    if TYPE_CHECKING:  # parameters, fitted attributes and what subclasses define
+    if TYPE_CHECKING:  # fitted attributes, and what subclasses define
 
         def __getattr__(self, name: str) -> Any: ...
-
-    def _set_parameters(self, parameters: dict[str, Any]) -> None:
-        """Keep the arguments of a constructor as attributes, as scikit-learn asks."""
-        for name, value in parameters.items():
-            if name != "self":
-                setattr(self, name, value)
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train from new weights, or from the last ones if `warm_start`.
@@ -69,9 +55,8 @@ class Perceptron(BaseEstimator):
         """
         continues = self.warm_start and hasattr(self, "coefs_")
         rows = validate_rows(self, X, y, sample_weight, reset=not continues)
-        random = check_random_state(self.random_state)
-        params = self._params() if continues else self._draw(random, rows)
-        valid = None
+        params, random = self._prepare(rows, continues=continues)
+        valid, patience = None, self._patience()
         if self.early_stopping:
             stratify = rows.targets if is_classifier(self) and rows.targets.shape[1] == 1 else None
             options = {"test_size": self.validation_fraction, "random_state": random, "stratify": stratify}
@@ -79,34 +64,35 @@ class Perceptron(BaseEstimator):
             rows, valid = Rows(*split[::2]), Rows(*split[1::2])
             if len(valid.x) < 2:
                 raise ValueError("validation_fraction must leave at least two rows for validation")
-        if not continues:
-            self._clear_curves()
-        self.n_iter_ = 0
-        last = validate_count("max_iter", self.max_iter, at_least=1)
-        patience = read_patience(self.n_iter_no_change)
+        self.n_iter_, last = 0, validate_count("max_iter", self.max_iter, at_least=1)
         state = self._train(self._start(params, random), rows, valid, last, patience)
         if self.n_iter_ == last and np.any(np.asarray(state.waited) < patience):
             message = f"training stopped after max_iter={last} epochs and has not converged yet"
             warnings.warn(message, ConvergenceWarning, stacklevel=2)
         return self
 
-    def _partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, classes: Any = None) -> Self:
+    def _partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, classes: object = None) -> Self:
         if self.early_stopping:
             raise ValueError("early_stopping must be False in partial_fit: one epoch is no training to stop")
-        is_first = not hasattr(self, "coefs_")
-        rows = validate_rows(self, X, y, sample_weight, reset=is_first, classes=classes)
-        random = check_random_state(self.random_state)
-        state = self._start(self._draw(random, rows) if is_first else self._params(), random)
-        if is_first:
-            self.n_iter_ = 0
-            self._clear_curves()
-        else:
-            kept = self._resume
-            if jax.tree.structure(kept["opt_state"]) != jax.tree.structure(state.opt_state):  # another solver
-                kept = kept | {"opt_state": state.opt_state}
-            state = state._replace(**kept)
-        self._train(state, rows, None, int(np.max(state.epoch)) + 1, read_patience(np.inf))
+        continues = hasattr(self, "coefs_")
+        rows = validate_rows(self, X, y, sample_weight, reset=not continues, classes=classes)
+        state = self._start(*self._prepare(rows, continues=continues))
+        if continues:
+            same_solver = jax.tree.structure(self._resume["opt_state"]) == jax.tree.structure(state.opt_state)
+            state = state._replace(**self._resume | ({} if same_solver else {"opt_state": state.opt_state}))
+        self._train(state, rows, None, int(np.max(state.epoch)) + 1, NEVER)
         return self
+
+    def _prepare(self, rows: Rows, *, continues: bool) -> tuple[Params, np.random.RandomState]:
+        """Return the weights to start from, and the generator of what else is random."""
+        random = check_random_state(self.random_state)
+        if continues:
+            return self._params(), random
+        self.n_iter_, self.loss_curve_, self.validation_loss_curve_, self.validation_scores_ = 0, [], None, None
+        sizes, activation = (rows.x.shape[1], *self._sizes(), rows.targets.shape[1]), self._activation()
+        members = range(validate_count("n_members", self.n_members, at_least=1))
+        params = [draw_params(random, sizes, activation, rows.x.dtype) for _ in members]
+        return params[0] if len(params) == 1 else jax.tree.map(lambda *leaves: np.stack(leaves), *params), random
 
     @property
     def loss_(self) -> float | list[float]:
@@ -120,38 +106,32 @@ class Perceptron(BaseEstimator):
         """The highest validation score; with several members, of each; None without early stopping."""
         return None if self.validation_scores_ is None else np.nanmax(self.validation_scores_, axis=-1).tolist()
 
-    def _draw(self, random: np.random.RandomState, rows: Rows) -> Params:
-        sizes = (rows.x.shape[1], *read_sizes(self.hidden_layer_sizes), rows.targets.shape[1])
-        activation = read_activation(self.activation)
-        members = range(validate_count("n_members", self.n_members, at_least=1))
-        params = [draw_params(random, sizes, activation, rows.x.dtype) for _ in members]
-        return params[0] if len(params) == 1 else jax.tree.map(lambda *leaves: np.stack(leaves), *params)
-
     def _params(self) -> Params:
         return tuple(Layer(w, b[..., None, :]) for w, b in zip(self.coefs_, self.intercepts_, strict=True))
 
     def _start(self, params: Params, random: np.random.RandomState) -> FitState:
         key: Any = np.array([0, random.randint(np.iinfo(np.int32).max)], np.uint32)
-        return init_fit(params, key=key, optimizer=read_optimizer(self))
+        return init_fit(params, key=key, optimizer=self._optimizer())
 
     def _train(self, state: FitState, rows: Rows, valid: Rows | None, last: int, patience: int) -> FitState:
         """Train up to the epoch `last`, and keep the result."""
         n, batch_size = plan_batches(len(rows.x), self.batch_size)
         padded = [pad(v, n) for v in rows] + [pad(v, round_up(len(v))) for v in valid or ()]
-        device, metric = read_device(self.device), self._metric()
-        data = FitData(*padded)
-        if device is not None:
-            state, data = jax.device_put((state, data), device)
+        device, data, metric = self._device(), FitData(*padded), self._metric()
         options: Any = {
-            "optimizer": read_optimizer(self), "batch_size": batch_size, "patience": patience,
-            "activation": read_activation(self.activation), "criterion": self._criterion(), "metric": metric,
-            "tolerance": read_number("tol", self.tol), "l2": read_number("alpha", self.alpha),
+            "optimizer": self._optimizer(), "batch_size": batch_size, "patience": patience, "metric": metric,
+            "activation": self._activation(), "criterion": self._criterion(), "tolerance": self._number("tol"),
+            "l2": self._number("alpha"),
         }  # fmt: skip
         # Members are split over all CPU devices, unless there is a device to stay on.
+        if device is not None:
+            state, data = jax.device_put((state, data), device)
         run = prepare_run(state, data, **options) if device is None else partial(run_epochs, data=data, **options)
-        history = self._continue_curves(empty_history(state, data, metric))
+        # The history of earlier epochs, empty for what they did not measure.
+        empty: Any = zip(_CURVES, empty_history(state, data, metric), strict=True)
+        curves: Any = (v if v is None else np.asarray(getattr(self, name) or v, v.dtype) for name, v in empty)
         state, _, interrupted = run_chunks(
-            run, state, history, epochs=last, patience=patience, on_chunk=lambda _, history: self._record(history)
+            run, state, History(*curves), epochs=last, patience=patience, on_chunk=self._record
         )
         if interrupted:
             warnings.warn("training was interrupted; the weights are those after the last epoch", stacklevel=3)
@@ -168,22 +148,10 @@ class Perceptron(BaseEstimator):
         self._resume = {"opt_state": state.opt_state, "key": state.key, "epoch": state.epoch}
         return state
 
-    def _clear_curves(self) -> None:
-        self.loss_curve_, self.validation_loss_curve_, self.validation_scores_ = [], None, None
-
-    def _continue_curves(self, empty: History) -> History:
-        """Return the history of the earlier epochs, empty for what they did not measure."""
-
-        def continue_curve(path: Any, values: np.ndarray) -> np.ndarray:
-            return np.asarray(getattr(self, _CURVES[path[0].name]) or values, values.dtype)
-
-        return jax.tree.map_with_path(continue_curve, empty)
-
-    def _record(self, history: History) -> None:
+    def _record(self, _: FitState, history: History) -> None:
         recorded = np.shape(self.loss_curve_)[-1]
-        for name, values in history._asdict().items():
-            if values is not None:
-                setattr(self, _CURVES[name], values.tolist())
+        for name, values in zip(_CURVES, history, strict=True):
+            setattr(self, name, getattr(self, name) if values is None else values.tolist())
         for losses in np.asarray(history.loss).T[recorded:]:
             self.n_iter_ += 1
             if self.verbose:
@@ -194,7 +162,6 @@ class Perceptron(BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
         x = pad(X.astype(self.coefs_[0].dtype, copy=False), round_up(len(X)))
-        params, x = jax.device_put((self._params(), x), read_device(self.device))
-        activation, criterion = read_activation(self.activation), self._criterion()
-        mean, std = predict_mean_and_std(params, x, activation=activation, criterion=criterion)
+        params, x = jax.device_put((self._params(), x), self._device())
+        mean, std = predict_mean_and_std(params, x, activation=self._activation(), criterion=self._criterion())
         return np.asarray(mean, X.dtype)[: len(X)], np.asarray(std, X.dtype)[: len(X)]

@@ -1,35 +1,26 @@
 """Regression: targets are numbers, the score is R²."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Self, overload
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
+from sklearn.utils import Tags
 
 from jaxmlp.criteria import CRITERIA, Criterion, poisson_nll_loss
 from jaxmlp.fitting.metrics import Metric, r2_score
-from jaxmlp.fitting.optimizers import Optimizer
 from jaxmlp.sklearn.estimator import Perceptron
-from jaxmlp.sklearn.parameters import ActivationName, read_criterion
-
-
-def _half_squared_error(outputs: Array, y: Array) -> Array:
-    return 0.5 * jnp.sum((outputs - y) ** 2, axis=1)
-
-
-def _half_squared_error_derivative(outputs: Array, y: Array) -> Array:
-    return outputs - y
-
+from jaxmlp.sklearn.parameters import choose
 
 # l = Σ_k (o_k - y_k)² / 2;  dl/do_k = o_k - y_k.  scikit-learn's "squared_error".
-half_squared_error = Criterion(_half_squared_error, _half_squared_error_derivative)
+half_squared_error = Criterion(lambda o, y: 0.5 * jnp.sum((o - y) ** 2, axis=1), lambda o, y: o - y)
 
 _LOSSES = CRITERIA | {"squared_error": half_squared_error, "poisson": poisson_nll_loss}
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class MLPRegressor(RegressorMixin, Perceptron):
     """A multilayer perceptron that predicts numbers, with the parameters and attributes of scikit-learn's.
 
@@ -72,34 +63,6 @@ class MLPRegressor(RegressorMixin, Perceptron):
         n_layers_, n_outputs_, n_features_in_, feature_names_in_: as in scikit-learn.
     """
 
-    def __init__(
-        self,
-        *,
-        hidden_layer_sizes: int | Sequence[int] = (100,),
-        activation: ActivationName | Sequence[ActivationName] = "relu",
-        loss: str | Criterion = "squared_error",
-        solver: str | Optimizer = "adam",
-        alpha: float = 1e-4,
-        batch_size: int | str = "auto",
-        learning_rate_init: float = 1e-3,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        max_iter: int = 200,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: float = 10,
-        tol: float = 1e-4,
-        random_state: int | np.random.RandomState | None = None,
-        warm_start: bool = False,
-        n_members: int = 1,
-        device: str | None = None,
-        verbose: bool = False,
-    ):
-        self._set_parameters(locals())
-
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train for one more epoch, on these rows; arguments, result and errors as in `fit`."""
         return self._partial_fit(X, y, sample_weight)
@@ -127,12 +90,12 @@ class MLPRegressor(RegressorMixin, Perceptron):
         return y.reshape(len(y), -1), 1.0
 
     def _criterion(self) -> Criterion:
-        return read_criterion(self.loss, _LOSSES)
+        return choose("loss", self.loss, _LOSSES)
 
     def _metric(self) -> Metric:
         return r2_score
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags

@@ -26,7 +26,7 @@ class Rows(NamedTuple):
     sample_weight: np.ndarray  # (n,), above 0
 
 
-def validate_rows(estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool, classes: Any = None) -> Rows:
+def validate_rows(estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool, classes: object = None) -> Rows:
     """Return the rows that have a weight, validated by scikit-learn's rules.
 
     Arguments:

@@ -5,15 +5,13 @@ it.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from jaxmlp.tables import polars
 from jaxmlp.tables.messages import count, quote_if_odd
 from jaxmlp.tables.values import is_missing, to_codes, to_numbers
-
-if TYPE_CHECKING:
-    from polars import Series
 
 
 @dataclass(frozen=True)
@@ -38,17 +36,16 @@ class Number:
         missing = f", {count(self.missing, 'missing value')}" if self.missing else ""
         return f"number, mean {self.fill:.4g}{missing}"
 
-    def encode(self, column: "Series", out: np.ndarray) -> list[str]:
+    def encode(self, column: "polars.Series", out: np.ndarray) -> list[str]:
         """Write a column (n,) into `out` (n, inputs), which holds zeros; return notes for the user."""
         values = to_numbers(column)
         missing = np.isnan(values)
         out[:, 0] = np.where(missing, self.fill, values)
-        if self.missing:
-            out[:, 1] = missing
-        elif missing.any():
-            number = count(int(missing.sum()), "missing value")
-            return [f"{quote_if_odd(self.name)}: {number}, none in training; filled with the mean, {self.fill:.4g}"]
-        return []
+        out[:, 1:] = missing[:, None]  # the indicator, if there is one
+        if self.missing or not missing.any():
+            return []
+        number = count(int(missing.sum()), "missing value")
+        return [f"{quote_if_odd(self.name)}: {number}, none in training; filled with the mean, {self.fill:.4g}"]
 
 
 @dataclass(frozen=True)
@@ -72,18 +69,15 @@ class OneHot:
         """Return what was learned about the column, in a few words."""
         return "one of " + ", ".join("(missing)" if level is None else repr(level) for level in self.levels)
 
-    def encode(self, column: "Series", out: np.ndarray) -> list[str]:
+    def encode(self, column: "polars.Series", out: np.ndarray) -> list[str]:
         """Write a column (n,) into `out` (n, inputs), which holds zeros; return notes for the user."""
         codes = to_codes(column, self.levels)
         known = np.flatnonzero(codes >= 0)
         out[known, codes[known]] = 1
         missing = int((is_missing(column) & (codes < 0)).sum())
-        unknown = len(codes) - len(known) - missing
-        return [
-            f"{quote_if_odd(self.name)}: {count(number, noun)}, none in training; encoded as zeros"
-            for number, noun in ((unknown, "unknown value"), (missing, "missing value"))
-            if number
-        ]
+        numbers = {"unknown value": len(codes) - len(known) - missing, "missing value": missing}
+        counts = [count(number, noun) for noun, number in numbers.items() if number]
+        return [f"{quote_if_odd(self.name)}: {text}, none in training; encoded as zeros" for text in counts]
 
 
 @dataclass(frozen=True)
@@ -101,7 +95,7 @@ class MissingIndicator:
         """Return what was learned about the column, in a few words."""
         return "whether the value is missing"
 
-    def encode(self, column: "Series", out: np.ndarray) -> list[str]:
+    def encode(self, column: "polars.Series", out: np.ndarray) -> list[str]:
         """Write a column (n,) into `out` (n, inputs), which holds zeros; return notes for the user."""
         out[:, 0] = is_missing(column)
         return []

@@ -1,15 +1,12 @@
 """Tables in memory: convert a DataFrame of polars or pandas, or a dict of columns, to a polars DataFrame."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from jaxmlp._validation import require
+from jaxmlp.tables import polars
 from jaxmlp.tables.messages import TableError
-
-if TYPE_CHECKING:
-    from polars import DataFrame
 
 
 def is_table(data: Any) -> bool:
@@ -17,7 +14,7 @@ def is_table(data: Any) -> bool:
     return isinstance(data, Mapping) or (hasattr(data, "columns") and hasattr(data, "__getitem__"))
 
 
-def as_frame(data: Any) -> "DataFrame":
+def as_frame(data: Any) -> "polars.DataFrame":
     """Return a table in memory as a polars DataFrame, which is not copied if it is one already.
 
     Arguments:
@@ -30,7 +27,6 @@ def as_frame(data: Any) -> "DataFrame":
         TableError: the columns differ in length, share a name, or mix types.
         MissingDependencyError: polars is not installed.
     """
-    polars = require("polars", extra="tables")
     if isinstance(data, polars.DataFrame):
         return data
     names = list(data) if isinstance(data, Mapping) else list(data.columns)

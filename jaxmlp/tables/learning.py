@@ -21,17 +21,14 @@ import io
 import re
 import shlex
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxmlp.tables import polars
 from jaxmlp.tables.columns import Column, MissingIndicator, Number, OneHot
 from jaxmlp.tables.messages import TableError, count, join, quote, quote_if_odd, require_columns
 from jaxmlp.tables.recipe import TASKS, Recipe, TableTask
 from jaxmlp.tables.values import BOOLEANS, Class, infer_type, is_missing, to_numbers, to_text
-
-if TYPE_CHECKING:
-    from polars import DataFrame, Series
 
 MOST_LEVELS = 50
 _CONSTANT = "is the same in all training rows; there is nothing to learn"
@@ -39,7 +36,7 @@ _INDEX_NAME = re.compile(r"|index|unnamed: ?\d+|row_?(id|number)?|.*[ _.-]id|id|
 
 
 def learn_recipe(
-    frame: "DataFrame",
+    frame: "polars.DataFrame",
     target: str,
     *,
     task: str | None = None,
@@ -108,7 +105,7 @@ def _require_usable(columns: list[Column], left_out: list[tuple[str, str]], targ
         raise TableError(f"no column is left to predict {quote(target)} from; {because}")
 
 
-def _learn_target(column: "Series", task: str | None, rows: np.ndarray) -> tuple[TableTask, tuple[Class, ...]]:
+def _learn_target(column: "polars.Series", task: str | None, rows: np.ndarray) -> tuple[TableTask, tuple[Class, ...]]:
     """Return the task and the classes, by the training rows that have a target."""
     if task not in (None, *TASKS):
         raise ValueError(f"task must be one of {', '.join(TASKS)}, or None; got {task!r}")
@@ -145,7 +142,7 @@ def _learn_classes(name: str, values: list[str] | list[float]) -> tuple[Class, .
     return tuple(int(value) if is_whole else value for value in values)
 
 
-def _learn_column(column: "Series", rows: np.ndarray) -> tuple[Column | None, str]:
+def _learn_column(column: "polars.Series", rows: np.ndarray) -> tuple[Column | None, str]:
     """Return what a column is used as and a remark, or None and the reason why it is left out."""
     type_name = infer_type(column)
     if type_name == "empty" or is_missing(column)[rows].all():
@@ -166,7 +163,7 @@ def _learn_column(column: "Series", rows: np.ndarray) -> tuple[Column | None, st
     return OneHot(column.name, (*levels, None) if present < len(text) else tuple(levels)), ""
 
 
-def _learn_number(column: "Series", rows: np.ndarray) -> tuple[Column | None, str]:
+def _learn_number(column: "polars.Series", rows: np.ndarray) -> tuple[Column | None, str]:
     """Return the same as `_learn_column`, for a column of numbers."""
     name, values = column.name, to_numbers(column)
     missing = np.isnan(values)

@@ -1,10 +1,8 @@
 """Messages about tables: the error, and how names, values and numbers appear in it."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from polars import DataFrame, Series
+from jaxmlp.tables import polars
 
 
 class TableError(ValueError):
@@ -14,12 +12,12 @@ class TableError(ValueError):
     """
 
 
-def cell_error(column: "Series", row: int, problem: str) -> TableError:
+def cell_error(column: "polars.Series", row: int, problem: str) -> TableError:
     """Return the error for one value of a column: where it is, the value, and what is wrong with it."""
     return TableError(f"column {quote(column.name)}, row {row + 1}: {quote(column.cast(str)[row])} {problem}")
 
 
-def require_columns(frame: "DataFrame", names: Iterable[str]) -> None:
+def require_columns(frame: "polars.DataFrame", names: Iterable[str]) -> None:
     """Raise TableError if a table lacks one of the columns."""
     absent = [name for name in names if name not in frame.columns]
     if absent:

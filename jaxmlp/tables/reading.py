@@ -8,16 +8,12 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxmlp._validation import require
+from jaxmlp.tables import polars
 from jaxmlp.tables.messages import TableError, count, quote
 from jaxmlp.tables.values import to_floats
-
-if TYPE_CHECKING:
-    from polars import DataFrame
 
 _MISSING = ["", "?", "NA", "na", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN"]
 _MISSING += ["NULL", "Null", "null", "None", "none", "NONE"]
@@ -32,7 +28,7 @@ _FOREIGN = {
 }
 
 
-def load_table(path: str | Path) -> "DataFrame":
+def load_table(path: str | Path) -> "polars.DataFrame":
     """Read a table from a file.
 
     Arguments:
@@ -47,7 +43,6 @@ def load_table(path: str | Path) -> "DataFrame":
         TableError: the file cannot be read or is not a table. The message names the file, and the row if there is one.
         MissingDependencyError: polars is not installed.
     """
-    polars = require("polars", extra="tables")
     source = "standard input" if str(path) == "-" else str(path)
     try:
         content = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
@@ -74,39 +69,32 @@ def load_table(path: str | Path) -> "DataFrame":
 @contextlib.contextmanager
 def _silence_stderr() -> Iterator[None]:
     """Discard what is written to stderr: for a damaged Parquet file, polars prints a trace before it raises."""
-    try:
-        saved = os.dup(2)
-    except OSError:  # the process has no stderr
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # the process has no stderr
+            saved = os.dup(2)
+            stack.callback(os.close, saved)
+            stack.callback(os.dup2, saved, 2)
+            os.dup2(stack.enter_context(open(os.devnull, "wb")).fileno(), 2)
         yield
-        return
-    try:
-        with open(os.devnull, "wb") as devnull:
-            os.dup2(devnull.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
-def _read_csv(content: bytes) -> "DataFrame":
-    polars = require("polars", extra="tables")
+def _read_csv(content: bytes) -> "polars.DataFrame":
     content = _normalize_lines(content)
     header = _read_header(content)
     try:
         frame = polars.read_csv(io.BytesIO(content), infer_schema=False)
-    except polars.exceptions.PolarsError as error:
+    except polars.exceptions.PolarsError:
         _check_row_lengths(content, header)
-        raise TableError(f"cannot be read as a table: {_shorten(error)}") from None
+        raise
     if frame.width != len(header):
         raise TableError(f"the first line names {count(len(header), 'column')}, but the rows have {frame.width}")
     frame.columns = header
-    # polars fills short rows with null. Counting commas finds out at once whether there can be any.
-    if frame.height and frame[:, -1].null_count() and _count_commas(content) != (len(header) - 1) * (frame.height + 1):
-        _check_row_lengths(content, header)
-    for k, name in enumerate(header):
-        text = frame[name].str.strip_chars()
-        frame.replace_column(k, text.set(text.is_in(_MISSING), None))
-    return frame
+    # polars fills short rows with null. Counting commas outside quotes finds out at once whether there can be any.
+    if frame.height and frame[:, -1].null_count():
+        commas = b"".join(content.split(b'"')[::2]).count(b",")
+        if commas != (len(header) - 1) * (frame.height + 1):
+            _check_row_lengths(content, header)
+    return frame.select(polars.all().str.strip_chars().replace(_MISSING, None))
 
 
 def _normalize_lines(content: bytes) -> bytes:
@@ -127,11 +115,8 @@ def _normalize_lines(content: bytes) -> bytes:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise TableError(f"line {line} is not UTF-8 (byte 0x{content[error.start]:02x}); save it as UTF-8") from None
-    if b"\r" in content:
-        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    content = content.lstrip(b"\n")
-    if b"\n\n" in content:
-        content = re.sub(rb"\n\n+", b"\n", content)
+    content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    content = re.sub(rb"\n\n+", b"\n", content.lstrip(b"\n"))
     if not content or content.isspace():
         raise TableError("the file is empty")
     return content
@@ -139,7 +124,6 @@ def _normalize_lines(content: bytes) -> bytes:
 
 def _read_header(content: bytes) -> list[str]:
     """Return the names of the columns."""
-    polars = require("polars", extra="tables")
     start = content[:_HEADER].decode(errors="ignore")
     if len(content) > _HEADER and "\n" not in start:
         raise TableError("the first line is over a million bytes long and cannot be a header")
@@ -151,8 +135,7 @@ def _read_header(content: bytes) -> list[str]:
         raise TableError("one column only; columns must be separated by commas")
     if len(header) > _MOST_COLUMNS:
         raise TableError(f"{len(header)} columns; at most {_MOST_COLUMNS} can be used")
-    longest = max(map(len, header))
-    if longest > _LONGEST_NAME:
+    if (longest := max(map(len, header))) > _LONGEST_NAME:
         raise TableError(f"the first line names a column in {longest} characters; is a closing quote missing?")
     if len(set(header)) < len(header):
         name = next(name for k, name in enumerate(header) if name in header[:k])
@@ -162,21 +145,10 @@ def _read_header(content: bytes) -> list[str]:
     return header
 
 
-def _count_commas(content: bytes) -> int:
-    """Return the number of commas outside quotes."""
-    if b'"' not in content:
-        return content.count(b",")
-    text = np.frombuffer(content, np.uint8)
-    quoted = np.logical_xor.accumulate(text == ord('"'))
-    return int(np.count_nonzero((text == ord(",")) & ~quoted))
-
-
 def _check_row_lengths(content: bytes, header: list[str]) -> None:
     """Raise TableError for the first row that is longer or shorter than the header, as Python's csv reads it."""
     try:
-        rows = csv.reader(io.StringIO(content.decode(), newline=""))
-        next(rows)
-        for row, values in enumerate(rows, start=1):
+        for row, values in enumerate(csv.reader(io.StringIO(content.decode(), newline=""))):
             if len(values) != len(header):
                 raise TableError(f"row {row} has {count(len(values), 'field')}, the header {len(header)}")
     except csv.Error as error:
@@ -186,5 +158,4 @@ def _check_row_lengths(content: bytes, header: list[str]) -> None:
 def _shorten(error: BaseException) -> str:
     """Return the first paragraph of an error message, on one line, cut to 200 characters."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-    words = text.split("\n\n")[0].split()
-    return " ".join(words)[:200]
+    return " ".join(text.split("\n\n")[0].split())[:200]

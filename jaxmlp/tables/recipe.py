@@ -2,19 +2,16 @@
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxmlp._validation import require
 from jaxmlp.storage.json import from_json, parse_json, to_json
+from jaxmlp.tables import polars
 from jaxmlp.tables.columns import Column, MissingIndicator, Number, OneHot
 from jaxmlp.tables.messages import cell_error, count, join, quote_if_odd, require_columns
 from jaxmlp.tables.values import BOOLEANS, Class, is_missing, to_codes, to_numbers
-
-if TYPE_CHECKING:
-    from polars import DataFrame
 
 TableTask = Literal["regression", "classification", "counts"]
 TASKS: tuple[TableTask, ...] = get_args(TableTask)
@@ -68,7 +65,7 @@ class Recipe:
         ends = np.cumsum([len(column.input_names()) for column in self.columns]).tolist()
         return [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
-    def inputs(self, frame: "DataFrame") -> tuple[np.ndarray, list[str]]:
+    def inputs(self, frame: "polars.DataFrame") -> tuple[np.ndarray, list[str]]:
         """Return a table as inputs of the network, and notes for the user.
 
         Arguments:
@@ -87,7 +84,7 @@ class Recipe:
             notes += column.encode(frame[column.name], x[:, group.start : group.stop])
         return x, notes
 
-    def targets(self, frame: "DataFrame") -> tuple[np.ndarray, np.ndarray]:
+    def targets(self, frame: "polars.DataFrame") -> tuple[np.ndarray, np.ndarray]:
         """Return the target of a table, and which rows have one.
 
         Arguments:
@@ -115,7 +112,7 @@ class Recipe:
             raise cell_error(column, int(invalid.argmax()), problem)
         return y, has_target
 
-    def decode(self, mean: ArrayLike) -> "DataFrame":
+    def decode(self, mean: ArrayLike) -> "polars.DataFrame":
         """Return predictions as a table.
 
         Arguments:
@@ -128,7 +125,6 @@ class Recipe:
         Raises:
             ValueError: `mean` has another shape.
         """
-        polars = require("polars", extra="tables")
         mean = np.asarray(mean, np.float64)
         if mean.ndim != 2 or mean.shape[1] != self.n_outputs:
             raise ValueError(f"mean must have shape (n, n_outputs) = (n, {self.n_outputs}); got {mean.shape}")
