@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxmlp.fitting.defaults import SINGLE, Candidate, default_candidates, default_epochs
-from jaxmlp.pipeline.plan import Plan, find_conflicts, fit_to_budget, full_plan, read_plan
+from jaxmlp.pipeline.plan import Plan, fit_to_budget, full_plan, read_plan, require_agreement
 
 pytestmark = pytest.mark.portable
 
@@ -145,15 +145,19 @@ def test_options_that_cannot_be_are_refused(options):
         full_plan(100, options)
 
 
-def test_options_that_differ_from_the_plan_are_found():
-    assert find_conflicts(FULL, {}) == []
+def test_options_that_agree_with_the_plan_are_accepted():
     same = {"hidden": (100,), "optimizer": "adam", "epochs": FULL.epochs, "members": 2}
-    assert find_conflicts(FULL, same) == []
-    assert find_conflicts(FULL, GIVEN) == list(GIVEN)
-    assert find_conflicts(FULL, {"learning_rate": 0.02}) == ["learning_rate"]  # one of several
-    assert find_conflicts(FULL, {"fast": True}) == ["fast"]
-    assert find_conflicts(FAST, {"fast": True, "learning_rate": SINGLE["adam"].learning_rate}) == []
-    assert find_conflicts(FAST, {"weight_decay": 0.5}) == ["weight_decay"]
+    for plan, options in (
+        (FULL, {}), (FULL, same), (FAST, {"fast": True, "learning_rate": SINGLE["adam"].learning_rate}),
+    ):  # fmt: skip
+        assert require_agreement(plan, options) is plan
+
+
+@pytest.mark.parametrize("options", [GIVEN, {"learning_rate": 0.02}, {"fast": True}, {"weight_decay": 0.5}])
+def test_options_that_contradict_the_plan_are_named(options):
+    """A learning rate must be that of all candidates."""
+    with pytest.raises(ValueError, match=f"^{', '.join(options)} cannot be given: the plan has other values$"):
+        require_agreement(FULL, options)
 
 
 def test_a_plan_is_data():
