@@ -38,13 +38,13 @@ def train(checkpoint, out):
     np.savez(out, *leaves, *result.history, best_epoch=result.best_epoch)
 
 
-def fork(*arguments):
+def fork(function, *arguments):
     sys.stdout.flush()
     process = os.fork()
     if process:
         return process
     try:
-        train(*arguments)
+        function(*arguments)
         os._exit(0)
     finally:
         os._exit(1)
@@ -62,12 +62,12 @@ def same(path, other):
 
 def main(directory, trials):
     whole = directory / "whole.npz"
-    assert wait_for(fork(directory / "whole", whole)) == 0
+    assert wait_for(fork(train, directory / "whole", whole)) == 0
     for trial in range(trials):
         checkpoint, out = directory / f"{trial}", directory / f"{trial}.npz"
         random.seed(trial)
         epoch = random.randrange(EPOCHS)
-        process = fork(checkpoint, out)
+        process = fork(train, checkpoint, out)
         while not checkpoint.exists():
             time.sleep(1e-3)
         while read_arrays(checkpoint)[0]["state.epoch"] < epoch:  # complete at any time
@@ -76,7 +76,7 @@ def main(directory, trials):
         os.kill(process, signal.SIGKILL)
         killed = wait_for(process) == -signal.SIGKILL
         left = len(list(directory.glob(f".{trial}.*.part")))
-        resumed = wait_for(fork(checkpoint, out)) == 0 and same(out, whole)
+        resumed = wait_for(fork(train, checkpoint, out)) == 0 and same(out, whole)
         print(f"epoch {epoch}", "killed" if killed else "ended", f"{left} left", "same" if resumed else "DIFFERENT")
 
 

@@ -1,6 +1,7 @@
-"""`jaxmlp export`: a file that JAX alone can run, with the numbers of `jaxmlp predict`."""
+"""`jaxmlp export`: a file that JAX alone can run, with the predictions of `jaxmlp predict`."""
 
 import json
+import pathlib
 
 import jax
 import numpy as np
@@ -8,54 +9,107 @@ import polars
 import pytest
 
 import jaxmlp
-from jaxmlp.cli import main
+from jaxmlp.fitting.groups import Group
+from jaxmlp.fitting.scaling import Scaling, learn_scaling
 from jaxmlp.tables import learn_recipe
 
-FRAME = polars.DataFrame({"rooms": [1.0, 2.0, None, 4.0], "kind": ["a", "b", "b", "a"], "price": [3.0, 1.0, 2.0, 5.0]})
+pytest.importorskip("flatbuffers")
+
+FRAME = polars.DataFrame({"rooms": [1.0, 2.0, None, 4.0], "kind": ["a", "b", "b", "a"]})
+TARGETS = {"price": [3.0, 1.0, 2.0, 5.0], "sold": [True, False, True, True]}
+INPUTS = ["rooms", "rooms is missing", "kind is a", "kind is b"]
+# The table as these inputs, in their own unit; a missing value is the mean.
+X = np.array([[1, 0, 1, 0], [2, 0, 0, 1], [7 / 3, 1, 0, 1], [4, 0, 1, 0]])
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A user's directory."""
+    monkeypatch.chdir(tmp_path)
+
+
+def make_model(target="price", dtype=np.float32):
+    """Two networks and a linear model, which scale their inputs, and for numbers the target."""
+    recipe = learn_recipe(FRAME.with_columns(polars.Series(target, TARGETS[target])), target)
+    groups = []
+    for members, hidden, weights in ((2, (3,), (0.3, 0.5)), (1, (), (0.2,))):
+        params = jaxmlp.init_ensemble(jax.random.key(members), (4, *hidden, recipe.n_outputs), members)
+        params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), params)
+        groups.append(Group(params, np.array(weights), (jaxmlp.tanh,) * len(hidden), learn_scaling(X)))
+    if target == "price":
+        scaling = Scaling(np.array([1000.0]), np.array([0.01]))
+        return jaxmlp.Model(tuple(groups), recipe=recipe, target=scaling)
+    return jaxmlp.Model(tuple(groups), criterion=jaxmlp.softmax_cross_entropy, recipe=recipe)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model()
 
 
 @pytest.fixture
-def model(tmp_path):
-    recipe = learn_recipe(FRAME, "price")
-    params = jaxmlp.init_ensemble(jax.random.key(0), (recipe.n_inputs, 3, 1), 2)
-    path = tmp_path / "houses.safetensors"
-    jaxmlp.save_model(jaxmlp.Model(params, jaxmlp.tanh, recipe=recipe), path)
-    return path
+def saved(model):
+    jaxmlp.save_model(model, "model")
+    return model
 
 
-def test_a_model_is_exported_with_the_units_of_its_table(model, capsys):
-    pytest.importorskip("flatbuffers")
-    from jax import export
+def load(path):
+    return jax.export.deserialize(bytearray(pathlib.Path(path).read_bytes()))
 
-    out = model.with_suffix(".bin")
-    assert main(["export", str(model), "-o", str(out)]) == 0
-    assert capsys.readouterr().out.splitlines() == ["rooms", "rooms is missing", "kind is a", "kind is b"]
-    exported = export.deserialize(bytearray(out.read_bytes()))
+
+def test_a_model_is_exported_with_the_units_of_its_table(saved, command):
+    code, out, err = command("export", "model", "-o", "program")
+    assert (code, out) == (0, INPUTS)
+    exported = load("program")
     assert exported.platforms == ("cpu", "cuda", "tpu")
-    x = np.array([[1, 0, 1, 0], [2, 0, 0, 1], [7 / 3, 1, 0, 1], [4, 0, 1, 0]], np.float32)
-    np.testing.assert_allclose(exported.call(x), jaxmlp.predict(jaxmlp.load_model(model), FRAME), rtol=1e-5)
+    assert err[0] == f"Exported: program, {pathlib.Path('program').stat().st_size} bytes, for cpu, cuda, tpu. " + (
+        "To run it, with JAX alone:"
+    )
+    assert "call(x)  # x (n, 4), float32" in err[1]
+    expected = jaxmlp.predict(saved, FRAME)
+    assert np.ptp(expected) > 1  # in the unit of the target
+    np.testing.assert_allclose(exported.call(X.astype(np.float32)), expected, rtol=1e-5)
 
-    assert main(["export", str(model), "-o", str(out), "--platforms", "cpu", "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert printed["platforms"] == ["cpu"]
-    assert len(printed["inputs"]) == 4
+
+def test_json_names_platforms_and_inputs(saved, command):
+    code, (line,), _ = command("export", "model", "-o", "program", "--platforms", "cpu", "--json")
+    assert code == 0
+    assert json.loads(line) == {"file": "program", "platforms": ["cpu"], "inputs": INPUTS, "classes": []}
 
 
-def test_it_refuses_in_one_line(model, capsys):
-    pytest.importorskip("flatbuffers")
-    out = str(model.with_name("out"))
-    calls = {
-        "does not name platforms": [str(model), "-o", out, "--platforms", "cpu,gpu"],
-        "cannot read": [str(model.with_name("none")), "-o", out],
-        "that is the model to read": [str(model), "-o", str(model)],
-        "no such directory": [str(model), "-o", str(model.parent / "nowhere" / "out")],
-    }
-    for message, call in calls.items():
-        try:
-            code = main(["export", *call])
-        except SystemExit as end:
-            code = end.code
-        error = capsys.readouterr().err
-        assert code == 2
-        assert message in error
-        assert error.count("\n") == 1
+def test_the_outputs_of_a_classification_are_probabilities(command):
+    model = make_model("sold")
+    jaxmlp.save_model(model, "model")
+    _, out, err = command("export", "model", "-o", "program", "--platforms", "cpu")
+    assert (out, err[0]) == (INPUTS, "Outputs: the probabilities of false, true")
+    probabilities = load("program").call(X.astype(np.float32))
+    np.testing.assert_allclose(probabilities, jaxmlp.predict(model, FRAME), rtol=1e-5)
+    np.testing.assert_allclose(np.sum(probabilities, axis=1), 1, rtol=1e-6)
+
+
+def test_a_model_of_float64_is_exported_in_float64(command):
+    with jax.enable_x64(True):
+        model = make_model(dtype=np.float64)
+        jaxmlp.save_model(model, "model")
+    assert command("export", "model", "-o", "program", "--platforms", "cpu")[0] == 0
+    with jax.enable_x64(True):
+        expected = jaxmlp.predict(model, FRAME)
+        np.testing.assert_allclose(load("program").call(X), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model", "-o", "program", "--platforms", "cpu,gpu"], "does not name platforms"),
+        (["none", "-o", "program"], "cannot read none: No such file or directory"),
+        (["model", "-o", "./model"], "-o model: that is the model to read"),
+        (["model", "-o", "no/program"], "-o no/program: no such directory"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_2(saved, command, words, message):
+    code, out, err = command("export", *words)
+    assert (code, out) == (2, [])
+    (line,) = err
+    assert line.startswith("jaxmlp export: ")
+    assert message in line
+    assert [path.name for path in pathlib.Path().iterdir()] == ["model"]

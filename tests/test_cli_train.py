@@ -1,338 +1,398 @@
-"""`jaxmlp train`: a report on a table and a model of it; a user's mistake is one line."""
+"""`jaxmlp train`: a model of a table and its report, or one line that says why there is none."""
 
+import contextlib
+import io
 import json
 import pathlib
 import re
 import shlex
 import sys
 
+import jax
 import numpy as np
 import polars
 import pytest
 from fuzz import TARGET, draw_table
 from helpers import files_no_longer_than
+from tables import FAST, SHORT, SMALL, N, houses, words
 
 import jaxmlp
-from jaxmlp.pipeline import run
-from jaxmlp.selection import search
+from jaxmlp.fitting import loop
+from jaxmlp.pipeline import describe_report
+from jaxmlp.pipeline import run as pipeline
 
-ROWS = 120
+TRAIN = ("train", "houses.csv", "--target", "price")
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    """A user's directory, where models are written."""
+    """A user's directory, with a table."""
     monkeypatch.chdir(tmp_path)
+    houses().write_csv("houses.csv")
 
 
-def make_houses():
-    """A price that depends on two columns and a text, not linearly; one column has missing values."""
-    rng = np.random.default_rng(0)
-    rooms, age = rng.uniform(1, 9, size=ROWS), rng.uniform(0, 50, size=ROWS)
-    city, zone = rng.choice(["Oslo", "Rome"], size=ROWS), rng.normal(size=ROWS)
-    price = 1000 * ((rooms - 5) ** 2 + 15 * (city == "Oslo") + 0.3 * rng.normal(size=ROWS))
-    age = [None if k % 6 == 0 else value for k, value in enumerate(age)]
-    return polars.DataFrame({"zone": zone, "age": age, "rooms": rooms, "city": city, "price": price})
+def numbers(line):
+    """The numbers of a line of the report."""
+    return [float(text) for text in re.findall(r"-?\d[\d.]*(?:e[+-]?\d+)?", line)]
 
 
-@pytest.fixture
-def houses():
-    table = make_houses()
-    table.write_csv("houses.csv")
-    return table
-
-
-TRAIN = ("train", "houses.csv", "--target", "price", "--hidden", 8, "--batch-size", 32)
-FAST = (*TRAIN, "--fast", "--epochs", 100)
-# A search of two settings; the same shapes and so the same programs in every test.
-SEARCH = (*TRAIN, "--weight-decay", 0.01, "--epochs", 60, "--members", 1)
-
-
-def test_the_report_compares_the_network_with_the_baselines_and_names_the_columns_that_matter(command, houses):
-    code, out, err = command(*SEARCH, "--plot", "run.svg", "--predictions", "held_out.csv")
+def test_the_search_compares_three_models_ranks_columns_and_ends_with_the_command_to_predict(command):
+    code, out, err = command(*TRAIN, *words(SMALL), "--epochs", 100, "--learning-rate", 0.02, "--plot", "run.svg")
     assert code == 0
     assert out[0] == "price: better than the constant and the linear baseline"
-    network, linear, constant = (float(line.split(" ± ")[0].split()[-1]) for line in out[3:6])
-    assert network < 0.9 * linear < linear < 1.2 * constant
-    assert out[3].endswith("<- saved")
-    assert "RMSE on 120 held-out rows, 5 folds, 10 networks" in out[7]
-    assert "The best of 2 settings was chosen on the same rows" in out[7]
-    assert re.fullmatch(r"90 % of targets fall within \[prediction - [\d.]+, prediction \+ [\d.]+\]", out[8])
-    start = next(k for k, line in enumerate(out) if line.startswith("Columns that matter"))
-    assert {line.split()[0] for line in out[start + 1 : start + 3]} == {"rooms", "city"}
-    assert any(line.startswith("Plan: networks 6-8-1, relu, adam; 5 folds, 2 settings, 1 network each") for line in err)
-    assert "rows shuffled" not in pathlib.Path("run.svg").read_text()[:100]
-
-    held_out = polars.read_csv("held_out.csv")
-    assert held_out.columns == ["row", "fold", "target", "low", "high", "prediction"]
-    assert held_out["row"].to_list() == list(range(1, ROWS + 1))
-    assert set(held_out["fold"]) == {1, 2, 3, 4, 5}
-    np.testing.assert_allclose(held_out["target"], houses["price"])
-    error = np.sqrt(np.mean((held_out["target"] - held_out["prediction"]).to_numpy() ** 2))
-    assert error == pytest.approx(network, rel=1e-3)
+    rows = {line.split()[0]: numbers(line) for line in out[2:6]}
+    assert out[2].split() == ["model", "RMSE"]
+    assert rows["network"][0] < 0.6 * rows["linear"][0] < rows["constant"][0]
+    assert [line for line in out if "<- saved" in line] == [out[3]]
+    (measured,) = (line for line in out if line.startswith("Measured: "))
+    assert measured.startswith("Measured: RMSE on 80 held-out rows, 5 folds, 10 networks; ± is one standard error. ")
+    assert measured.endswith("so this error is slightly optimistic")
+    start = next(k for k, line in enumerate(out) if line.startswith("Columns that matter (permutation importance"))
+    ranked = [line.split()[0] for line in out[start + 1 : start + 5]]
+    assert ranked[:2] == ["rooms", "city"]  # a column once, whatever its number of inputs
+    assert set(ranked[2:]) == {"zone", "age"}
+    assert "Left out: street (constant)" in err
+    assert any(line.startswith("Missing values replaced by the mean") and "age" in line for line in err)
+    assert err[-1] == "Plot: run.svg"
+    assert "better than the constant" in pathlib.Path("run.svg").read_text()
 
     assert out[-1] == "jaxmlp predict houses.safetensors houses.csv"
     predicted = command(*shlex.split(out[-1])[1:])[1]
-    assert (predicted[0], len(predicted)) == ("std,low,high,prediction", ROWS + 1)
+    assert predicted[0] == "std,low,high,prediction"
     std, low, high, prediction = np.array([line.split(",") for line in predicted[1:]], float).T
     assert (std > 0).all()
     assert ((low < prediction) & (prediction < high)).all()
+    price = houses()["price"].to_numpy()
+    assert np.mean((low <= price) & (price <= high)) > 0.85
 
 
-def test_fast_is_the_same_pipeline_with_one_setting_and_a_hold_out(command, houses):
-    code, out, err = command(*FAST, "--predictions", "held_out.csv")
+def test_everything_printed_is_data_in_the_result(command):
+    _, out, err = command(*TRAIN, *words(FAST))
+    result = jaxmlp.fit_table("houses.csv", "price", **FAST)
+    assert out == [*describe_report(result.report), "", "Model: houses.safetensors. To predict:", out[-1]]
+    assert err[:-1] == list(result.notes)
+    assert re.fullmatch(r"1 network, \d+\.\d s", err[-1])
+
+
+def test_json_is_one_object_that_holds_all_of_it(command):
+    code, (line,), _ = command(*TRAIN, *words(FAST), "--json")
+    printed = json.loads(line)
     assert code == 0
-    assert out[2].split() == ["model", "RMSE"]
-    assert "RMSE on 24 held-out rows, a single hold-out, 1 network;" in out[7]
-    assert any("one hold-out, 1 setting, 1 network each; at most 100 epochs" in line for line in err)
-    assert polars.read_csv("held_out.csv").height == 24
-    assert command("predict", "houses.safetensors", "houses.csv")[1][0] == "low,high,prediction"
-    assert jaxmlp.load_model("houses.safetensors").members == 1
+    report = jaxmlp.fit_table("houses.csv", "price", **FAST).report
+    assert printed == printed | json.loads(json.dumps(report))
+    model = jaxmlp.load_model(printed["model"])
+    assert printed["plan"] == model.plan
+    assert printed["left_out"] == {"street": "constant"}
+    assert (printed["file"], printed["model"], printed["seed"]) == ("houses.csv", "houses.safetensors", 0)
+    assert printed["predict"] == "jaxmlp predict houses.safetensors houses.csv"
+    assert any(note.startswith("Plan: ") for note in printed["notes"])
+    assert printed["seconds"] > 0
+    assert "jax" in printed["platform"]
 
 
-def test_a_plan_repeats_the_model_to_the_same_bits(command, houses):
-    assert command(*SEARCH, "--learning-rate", 0.02, "--out", "first.safetensors")[0] == 0
-    words = ("train", "houses.csv", "--target", "price", "--plan", "first.safetensors")
-    assert command(*words, "--out", "second.safetensors")[0] == 0
-    assert pathlib.Path("second.safetensors").read_bytes() == pathlib.Path("first.safetensors").read_bytes()
-    assert command(*words, "--seed", 1, "--out", "third.safetensors")[0] == 0
-    assert pathlib.Path("third.safetensors").read_bytes() != pathlib.Path("first.safetensors").read_bytes()
-    code, out, err = command(*words, "--hidden", 9)
+def test_the_same_seed_gives_the_same_file(command):
+    for name, seed in (("one", 3), ("two", 3), ("three", 4)):
+        assert command(*TRAIN, *words(FAST), "--seed", seed, "--out", name)[0] == 0
+    one, two, three = (pathlib.Path(name).read_bytes() for name in ("one", "two", "three"))
+    assert one == two != three
+
+
+def test_options_are_those_of_fit_table(command):
+    """Each option reaches the plan."""
+    options = FAST | {"optimizer": "sgd", "learning_rate": 0.01, "weight_decay": 0.001, "patience": 7, "members": 2}
+    command(*TRAIN, *words(options), "--activation", "tanh", "--drop", "street,zone", "--drop", "age")
+    model = jaxmlp.load_model("houses.safetensors")
+    candidates = [{"learning_rate": 0.01, "weight_decay": 0.001}]
+    assert model.plan == {
+        "folds": 1, "members": 2, "candidates": candidates, "epochs": 8, "batch_size": 8, "patience": 7, "hidden": [8],
+        "activation": "tanh", "optimizer": "sgd",
+    }  # fmt: skip
+    assert [column.name for column in model.recipe.columns] == ["rooms", "city"]
+    assert len(model.recipe.left_out) == 3
+    predicted = command("predict", "houses.safetensors", "houses.csv")[1]
+    assert predicted[0] == "std,low,high,prediction"
+    assert all(float(line.split(",")[0]) > 0 for line in predicted[1:])
+
+
+def test_text_is_classified_from_csv_as_from_parquet(command):
+    rng = np.random.default_rng(0)
+    frame = houses().drop("price")
+    sold = np.where((frame["city"] == "Oslo").to_numpy() ^ (rng.random(N) < 0.05), "yes", "no")
+    frame = frame.with_columns(sold=sold, name=polars.Series([f"House, the {k}th" for k in range(N)]))
+    frame.write_csv("sold.csv")
+    frame.write_parquet("sold.parquet")
+    options = (*words(FAST), "--epochs", 60, "--learning-rate", 0.02)
+    code, out, err = command("train", "sold.csv", "--target", "sold", *options, "--predictions", "held-out.csv")
+    assert code == 0
+    assert out[2].split() == ["model", "log", "loss", "accuracy"]
+    assert numbers(out[3])[2] >= 75
+    assert any("name (80 texts in 80 rows, like an identifier)" in line for line in err)
+    predicted = command("predict", "sold.safetensors", "sold.csv")[1]
+    assert predicted[0] == "probability_no,probability_yes,prediction"
+    rows = [line.split(",") for line in predicted[1:]]
+    assert all(abs(float(no) + float(yes) - 1) < 1e-6 for no, yes, _ in rows)
+    assert all((float(yes) > 0.5) == (name == "yes") for _, yes, name in rows)
+    held_out = polars.read_csv("held-out.csv")
+    right = (held_out["target"] == held_out["prediction"]).mean()
+    assert f"{right:.1%}" in out[3]
+
+    assert command("train", "sold.parquet", "--target", "sold", *options, "--out", "other")[0] == 0
+    assert command("predict", "other", "sold.parquet")[1] == predicted
+
+
+def test_the_interval_of_counts_grows_with_the_root_of_the_prediction(command):
+    rng = np.random.default_rng(0)
+    frame = houses().drop("price")
+    calls = rng.poisson(np.exp(frame["rooms"] / 2))
+    frame.with_columns(calls=calls).write_csv("calls.csv")
+    options = (*words(FAST), "--epochs", 100, "--learning-rate", 0.02, "--task", "counts")
+    code, out, _ = command("train", "calls.csv", "--target", "calls", *options)
+    assert code == 0
+    assert numbers(out[3])[0] < 0.2 * numbers(out[5])[0]  # the deviance, and that of the mean
+    (line,) = (line for line in out if line.startswith("90 % of targets fall within"))
+    below, above = (float(x.replace(" ", "")) for x in re.findall(r"prediction ([+-] [\d.]+) √prediction", line))
+    assert -4 < below < 0 < above < 4  # for a normal distribution, 1.64
+    predicted = np.array([row.split(",") for row in command(*shlex.split(out[-1])[1:])[1][1:]], float)
+    low, high, prediction = predicted.T
+    np.testing.assert_allclose(high - prediction, above * np.sqrt(prediction), rtol=1e-3)
+    np.testing.assert_allclose(low, np.maximum(prediction + below * np.sqrt(prediction), 0), atol=1e-2)
+    assert np.corrcoef(prediction, np.exp(frame["rooms"] / 2))[0, 1] > 0.9
+    assert np.mean((low <= calls) & (calls <= high)) > 0.7  # an interval of 16 rows
+
+
+@pytest.mark.parametrize("name", ["held-out.csv", "held-out.parquet"])
+def test_predictions_of_held_out_rows_are_written(command, name):
+    frame = houses().with_columns(price=polars.when(polars.int_range(N) % 4 > 0).then("price"))
+    polars.concat([frame, houses().head(20)]).write_csv("houses.csv")  # 80 rows have a target
+    code, _, err = command(*TRAIN, *words(FAST), "--predictions", name)
+    assert code == 0
+    assert f"Predictions: {name}, 16 rows" in err
+    table = polars.read_csv(name) if name.endswith("csv") else polars.read_parquet(name)
+    assert table.columns == ["row", "fold", "target", "low", "high", "prediction"]
+    assert table.equals(jaxmlp.fit_table("houses.csv", "price", **FAST).predictions)
+    prices = polars.read_csv("houses.csv")["price"]
+    assert table["target"].to_list() == prices.gather(table["row"] - 1).to_list()
+
+
+def test_a_search_writes_a_prediction_of_each_row(command):
+    options = words(SHORT | {"learning_rate": 0.02, "weight_decay": 0.01})
+    assert command(*TRAIN, *options, "--predictions", "all.csv")[0] == 0
+    table = polars.read_csv("all.csv")
+    assert sorted(table["row"]) == list(range(1, N + 1))
+    assert sorted(table["fold"].unique()) == [1, 2, 3, 4, 5]
+
+
+def test_a_table_from_standard_input(command, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(pathlib.Path("houses.csv").read_bytes())))
+    code, out, _ = command("train", "-", "--target", "price", *words(FAST))
+    assert (code, out[-1]) == (0, "jaxmlp predict model.safetensors -")
+    command(*TRAIN, *words(FAST))
+    assert pathlib.Path("model.safetensors").read_bytes() == pathlib.Path("houses.safetensors").read_bytes()
+
+
+def test_noise_is_no_better_than_the_constant_baseline(command):
+    price = np.random.default_rng(0).normal(size=N)
+    houses().with_columns(price=price).write_csv("houses.csv")
+    code, out, _ = command(*TRAIN, *words(SHORT), "--learning-rate", 0.003)
+    assert code == 0
+    assert out[0] == "price: no better than the constant baseline"
+
+
+def test_odd_names_of_columns_stay_on_one_line(command):
+    names = {"rooms": "rooms\nand baths", "city": "$x^{$", "zone": "z" * 60, "price": "price\n$"}
+    houses().rename(names).write_csv("houses.csv")
+    code, out, _ = command("train", "houses.csv", "--target", "price\n$", *words(FAST), "--plot", "run.svg")
+    assert code == 0
+    assert out[0].startswith(r"'price\n$': ")
+    assert {line.split("  ")[1].strip() for line in out[-7:-3]} == {
+        r"'rooms\nand baths'", "$x^{$", f"'{'z' * 40}…'", "age",
+    }  # fmt: skip
+    shown = command("show", "houses.safetensors")[1]
+    assert r"regression of 'price\n$'" in shown
+    assert any(line.startswith(r"  'rooms\nand baths': number, mean") for line in shown)
+
+
+def test_a_model_without_a_plan_is_one_line(command):
+    with jax.enable_x64(True):
+        layer = jaxmlp.Layer(np.zeros((2, 1)), np.zeros((1, 1)))
+        jaxmlp.save_model(jaxmlp.Model((layer,)), "float64")
+    code, out, err = command(*TRAIN, "--plan", "float64")
     assert (code, out) == (2, [])
-    assert err[-1] == "jaxmlp train: hidden cannot be given: the plan has other values"
+    assert err == ["jaxmlp train: --plan float64: the model has no plan; it was not made by jaxmlp train"]
 
 
-@pytest.mark.parametrize("words", [FAST, SEARCH], ids=["fast", "search"])
-def test_an_interrupted_search_resumes_to_the_same_bits(command, houses, monkeypatch, words):
-    command(*words, "--out", "whole.safetensors")
-    chunks = search.run_chunks
-
-    def interrupt(program, state, history, *, on_chunk, **options):
-        def stop(state, history):
-            on_chunk(state, history)
-            if np.max(state.epoch) > 10:
-                raise KeyboardInterrupt
-
-        return chunks(program, state, history, on_chunk=stop, **options)
-
-    monkeypatch.setattr(search, "run_chunks", interrupt)
-    code, out, err = command(*words, "--checkpoint", "kept/run", "--out", "part.safetensors")
-    assert code == 130
-    assert out[-1] == "jaxmlp predict part.safetensors houses.csv"
-    assert err[-1] == "Interrupted: the best model so far is saved; --resume continues"
-    monkeypatch.setattr(search, "run_chunks", chunks)
-    code, _, err = command(*words, "--checkpoint", "kept/run", "--resume", "--out", "resumed.safetensors")
-    assert code == 0
-    assert "Resuming from kept/run" in err
-    assert pathlib.Path("resumed.safetensors").read_bytes() == pathlib.Path("whole.safetensors").read_bytes()
-    code, _, err = command(*words, "--checkpoint", "kept/run", "--resume", "--activation", "tanh")
-    assert (code, err[-1]) == (2, "jaxmlp train: activation cannot be given: the plan has other values")
-    code, _, err = command(*words, "--checkpoint", "kept/run", "--resume", "--seed", 5)
-    assert code == 2
-    assert "another run" in err[-1]
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", 9], "epochs cannot be given: the plan has other values"),
+        (["--learning-rate", 0.5], "learning_rate cannot be given"),
+        (["--hidden", 9, "--members", 2], "hidden, members cannot be given"),
+    ],
+)
+def test_options_that_contradict_the_plan_are_one_line(command, options, message):
+    command(*TRAIN, *words(FAST), "--out", "model")
+    code, out, err = command(*TRAIN, "--plan", "model", *options)
+    assert (code, out) == (2, [])
+    assert err[-1].startswith(f"jaxmlp train: {message}")
+    assert not pathlib.Path("houses.safetensors").exists()
 
 
-def test_ctrl_c_before_there_is_a_model_is_one_line(command, houses, monkeypatch):
+def test_the_budget_starts_with_the_process(command, monkeypatch):
+    budgets = []
+    monkeypatch.setattr("time.process_time", lambda: 7.0)
+
+    def refuse(*_, budget, **__):
+        budgets.append(budget)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("jaxmlp.pipeline.fit_table", refuse)
+    for budget in (60, 3):
+        assert command(*TRAIN, "--budget", budget)[0] == 2
+    assert budgets == [53, 1]
+
+
+def test_ctrl_c_before_there_is_a_model_is_one_line(command, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(search, "run_chunks", interrupt)
-    code, out, err = command(*FAST)
+    monkeypatch.setattr(loop, "run_epochs", interrupt)
+    code, out, err = command(*TRAIN, *words(FAST))
     assert (code, out, err[-1]) == (130, [], "interrupted")
     assert not pathlib.Path("houses.safetensors").exists()
 
 
-def test_json_holds_one_object_with_the_whole_report(command, houses):
-    houses.with_columns(polars.col("price") > 12_000).write_csv("houses.csv")
-    code, (line,), _ = command(*FAST, "--json", "--seed", 3)
-    result = json.loads(line)
-    assert code == 0
-    assert (result["error"], result["folds"], result["members"], result["seed"]) == ("log loss", 1, 1, 3)
-    assert result["network"]["score"] < result["constant"]["score"]
-    assert result["network"]["accuracy"] > result["constant"]["accuracy"] > 0.4
-    assert result["interval"] is None
-    assert {column["name"] for column in result["columns"]} == {"zone", "age", "rooms", "city"}
-    assert result["plan"] == jaxmlp.load_model("houses.safetensors").plan
-    predicted = command("predict", "houses.safetensors", "houses.csv")[1]
-    assert predicted[0] == "probability_false,probability_true,prediction"
-
-
-def test_a_class_is_predicted_from_csv_as_from_parquet(command):
-    rng = np.random.default_rng(0)
-    sex, age = rng.choice(["female", "male"], size=ROWS), rng.uniform(1, 80, size=ROWS).round()
-    table = polars.DataFrame({
-        "PassengerId": np.arange(ROWS), "Name": [f"Passenger, the {k}th" for k in range(ROWS)], "Sex": sex,
-        "Age": [None if k % 5 == 0 else age[k] for k in range(ROWS)],
-        "Survived": np.where((sex == "female") ^ (rng.random(ROWS) < 0.1), "yes", "no"),
-    })  # fmt: skip
-    table.write_csv("passengers.csv")
-    table.write_parquet("passengers.parquet")
-    words = ("--target", "Survived", "--fast", "--epochs", 60, "--hidden", 8, "--batch-size", 32)
-    code, out, err = command("train", "passengers.csv", *words, "--plot", "run.svg")
-    assert code == 0
-    assert out[2].split() == ["model", "log", "loss", "accuracy"]
-    assert any("Age" in line and "missing" in line for line in err)
-    assert any("Name (" in line and "like an identifier" in line for line in err)
-    predicted = command("predict", "passengers.safetensors", "passengers.csv")[1]
-    rows = [line.split(",") for line in predicted[1:]]
-    assert all((float(yes) > 0.5) == (name == "yes") for _, yes, name in rows)
-    assert command("train", "passengers.parquet", *words, "--out", "other.safetensors")[0] == 0
-    assert command("predict", "other.safetensors", "passengers.parquet")[1] == predicted
-
-
-def test_the_interval_of_counts_grows_with_the_root_of_the_mean_count(command):
-    rng = np.random.default_rng(0)
-    visits = rng.uniform(0, 4, size=240)
-    calls = rng.poisson(np.exp(visits))
-    polars.DataFrame({"visits": visits, "calls": calls}).write_csv("calls.csv")
-    words = ("--target", "calls", "--task", "counts", "--hidden", 0, "--members", 1, "--weight-decay", 0.01)
-    code, out, _ = command("train", "calls.csv", *words, "--learning-rate", 0.02, "--epochs", 200)
-    assert code == 0
-    (line,) = (line for line in out if line.startswith("90 % of targets"))
-    below, above = map(float, re.findall(r"prediction [+-] ([\d.]+) √prediction", line))
-    assert 1 < below < 2.5  # of a normal distribution, 1.64
-    assert 1 < above < 2.5
-    rows = command(*shlex.split(out[-1])[1:])[1]
-    low, high, prediction = np.array([row.split(",")[1:] for row in rows[1:]], float).T
-    np.testing.assert_allclose(high - prediction, above * np.sqrt(prediction), rtol=1e-2)
-    np.testing.assert_allclose(low, np.maximum(prediction - below * np.sqrt(prediction), 0), atol=0.1)
-    assert 0.85 < np.mean((low <= calls) & (calls <= high)) < 0.95
-
-
-def test_time_decides_how_many_settings_and_epochs_run(command, houses, monkeypatch):
-    monkeypatch.setattr(run, "measure_epoch", lambda *_: 1e3)
-    code, _, err = command(*TRAIN, "--members", 1)
-    assert code == 0
-    assert "Search reduced to fit the budget: 1 of 4 settings, at most 1 epochs" in err
-    assert jaxmlp.load_model("houses.safetensors").plan["epochs"] == 1
-    code, _, err = command(*TRAIN, "--members", 1, "--epochs", 20)
-    assert "Search reduced to fit the budget: 1 of 4 settings, at most 20 epochs" in err
-
-
-def test_a_search_that_diverges_is_one_line_and_leaves_no_model(command, houses):
-    code, out, err = command(*FAST, "--learning-rate", 1e30)
+@pytest.mark.parametrize("options", [FAST, SHORT], ids=["fast", "search"])
+def test_training_that_diverges_is_one_line_and_leaves_no_model(command, options):
+    code, out, err = command(*TRAIN, *words(options), "--learning-rate", 1e30)
     assert (code, out) == (1, [])
     assert err[-1] == "jaxmlp train: training diverged: try a smaller learning rate"
     assert not pathlib.Path("houses.safetensors").exists()
 
 
-def test_a_full_disk_leaves_the_old_model(command, houses):
+def test_a_full_disk_leaves_the_old_model(command):
     pathlib.Path("houses.safetensors").write_text("old")
+    command(*TRAIN, *words(FAST), "--out", "compiled")
     with files_no_longer_than(500):
-        code, out, err = command(*FAST)
+        code, out, err = command(*TRAIN, *words(FAST))
     assert (code, out) == (1, [])
     assert err[-1] == "jaxmlp train: cannot write houses.safetensors: File too large"
     assert pathlib.Path("houses.safetensors").read_text() == "old"
 
 
-def test_duplicate_rows_are_noted(command, houses):
-    polars.concat([houses.head(ROWS - 20), houses.head(20)]).write_csv("houses.csv")
-    _, _, err = command(*FAST)
-    assert "20 of 120 rows are duplicates; in different folds they make the score optimistic" in err
-
-
-def test_noise_is_no_better_than_the_constant_baseline(command):
-    rng = np.random.default_rng(0)
-    polars.DataFrame(rng.normal(size=(ROWS, 7)), schema=[*"abcdef", "price"]).write_csv("houses.csv")
-    code, out, _ = command(*FAST)
-    assert (code, out[0]) == (0, "price: no better than the constant baseline")
-
-
-def test_too_few_rows_are_one_line(command, houses):
-    houses.head(5).write_csv("houses.csv")
-    code, out, err = command(*FAST)
+def test_a_full_disk_ends_a_search_with_a_checkpoint(command):
+    command(*TRAIN, *words(FAST), "--out", "compiled")
+    with files_no_longer_than(500):
+        code, out, err = command(*TRAIN, *words(FAST), "--checkpoint", "kept")
     assert (code, out) == (2, [])
-    assert err[-1].startswith("jaxmlp train: houses.csv: 5 rows with a target; at least 6 are needed")
+    assert err[-1] == "jaxmlp train: cannot write kept/candidate-0.safetensors: File too large"
 
 
-def test_a_mistake_in_a_table_names_file_column_and_row(command, houses):
+def test_a_mistake_in_a_table_names_file_column_and_row(command):
     path = pathlib.Path("houses.csv")
-    path.write_text(path.read_text() + "0,3,large,Rome,100\n")
-    code, out, err = command(*FAST)
+    path.write_text(path.read_text() + "0,3,large,Rome,Via,100\n")
+    code, out, err = command(*TRAIN)
     assert (code, out) == (2, [])
-    assert err == ["jaxmlp train: houses.csv: column 'rooms', row 121: 'large' is not a number"]
+    assert err == ["jaxmlp train: houses.csv: column 'rooms', row 81: 'large' is not a number"]
 
 
-def test_a_missing_dependency_is_one_line_with_the_line_to_run(command, houses, monkeypatch):
-    monkeypatch.setitem(sys.modules, "polars", None)
-    code, out, err = command(*FAST)
+@pytest.mark.parametrize("module", ["polars", "safetensors.numpy", "tqdm"])
+def test_a_missing_dependency_is_one_line_with_the_line_to_run(command, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    code, out, err = command(*TRAIN, *words(FAST))
     assert (code, out) == (1, [])
-    assert err == ["jaxmlp train: polars is needed for this and not installed: pip install 'jaxmlp[tables]'"]
+    assert err[-1].startswith(f"jaxmlp train: {module}")
+    assert err[-1].endswith(" needed for this and not installed: pip install 'jaxmlp[tables]'")
+    assert not pathlib.Path("houses.safetensors").exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("line", "message"),
     [
         (["none.csv", "--target", "price"], "none.csv: no such file"),
         (["none.csv", "--target", "price", "--seed", str(2**63)], "is not a whole number from 0 to 2**32 - 1"),
         (["x" * 5000, "--target", "price"], "cannot be read as a table: File name too long"),
-        (["none.csv"], "the following arguments are required: --target"),
         ([".", "--target", "price"], "'.' is not a file"),
+        (["none.csv"], "the following arguments are required: --target"),
         (["houses.csv", "--target", "cost"], "houses.csv: no column 'cost'; the columns are 'zone'"),
-        (["houses.csv", "--target", "price", "--drop", "area"], "no column 'area'; the columns are"),
+        (["houses.csv", "--target", "price", "--drop", "area"], "houses.csv: no column 'area'; the columns are"),
+        (["houses.csv", "--target", "price", "--drop", "price"], "--drop price: 'price' is the target"),
         (["houses.csv", "--target", "city", "--task", "counts"], "--task counts needs numbers"),
+        (["houses.csv", "--target", "street"], "is the same in all training rows; there is nothing to learn"),
         (["houses.csv", "--target", "price", "--budget", "0"], "--budget 0 leaves no time to train"),
         (["houses.csv", "--target", "price", "--resume"], "--resume needs --checkpoint DIR"),
         (["houses.csv", "--target", "price", "--checkpoint", "houses.csv"], "houses.csv: File exists"),
         (["houses.csv", "--target", "price", "--plan", "houses.csv"], "houses.csv is damaged, or no safetensors file"),
         (["houses.csv", "--target", "price", "--plan", "none"], "cannot read none: No such file or directory"),
         (["houses.csv", "--target", "price", "--out", "no/model"], "--out no/model: no such directory"),
+        (["houses.csv", "--target", "price", "--out", "."], "--out .: that is a directory"),
         (["houses.csv", "--target", "price", "--out", "./houses.csv"], "--out houses.csv: that is the table"),
         (["houses.csv", "--target", "price", "--plot", "run.txt"], "--plot run.txt: the name must end in"),
-        (["houses.csv", "--target", "price", "--predictions", "p.txt"], "--predictions p.txt: the name must end in"),
+        (["houses.csv", "--target", "price", "--predictions", "x.txt"], "--predictions x.txt: the name must end in"),
+        (["houses.csv", "--target", "price", "--predictions", "no/x.csv"], "--predictions no/x.csv: no such directory"),
         (["houses.csv", "--target", "price", "--predictions", "houses.csv"], "houses.csv: that is an input file"),
         (["houses.csv", "--target", "price", "--epochs", "0"], "'0' is not a whole number from 1 to 10000000"),
+        (["houses.csv", "--target", "price", "--hidden", "8,x"], "'8,x'"),
         (["houses.csv", "--target", "price", "--optimizer", "lbfgs"], "invalid choice: 'lbfgs'"),
+        (["houses.csv", "--target", "price", "--learning-rate", "nan"], "'nan' is not a number of at least 0"),
     ],
 )
-def test_a_users_mistake_is_one_line_and_exit_2(command, houses, words, message):
-    code, out, err = command("train", *words)
+def test_a_users_mistake_is_one_line_and_exit_2(command, line, message):
+    code, out, err = command("train", *line)
     assert (code, out) == (2, [])
-    (line,) = err
-    assert line.startswith("jaxmlp train: ")
-    assert message in line
+    (text,) = err
+    assert text.startswith("jaxmlp train: ")
+    assert message in text
     assert [path.name for path in pathlib.Path().iterdir()] == ["houses.csv"]
+
+
+def test_too_few_rows_are_one_line(command):
+    houses().head(5).write_csv("houses.csv")
+    code, out, err = command(*TRAIN)
+    assert (code, out) == (2, [])
+    assert err[-1].startswith("jaxmlp train: houses.csv: 5 rows with a target; at least 6 are needed")
+
+
+class EnoughError(Exception):
+    """A table that could be trained on, after enough of them."""
 
 
 @pytest.mark.parametrize(
     ("seeds", "models"),
     [
-        pytest.param(range(50), 3, id="50"),
-        pytest.param(range(50, 2050), 2000, id="2000", marks=pytest.mark.slow),
+        pytest.param(range(25), 2, id="25"),
+        pytest.param(range(25, 2025), 2000, id="2000", marks=pytest.mark.slow),
     ],
 )
 def test_a_corrupted_table_gives_a_model_or_one_line(command, monkeypatch, seeds, models):
-    """The 2,000: `python -m pytest -m slow tests/test_cli_train.py`."""
+    """All 2,000 tables: python -m pytest -n 0 -m slow tests/test_cli_train.py -k corrupted."""
+    trained, refused, prepare_search = 0, 0, pipeline.prepare_search
 
-    class EnoughError(Exception):
-        """A table that can be trained on, after enough others."""
-
-    trained, refused, prepare = 0, 0, run.prepare_search
-
-    def count(*args):
+    def count(*arguments):
         nonlocal trained
         trained += 1
         if trained > models:
             raise EnoughError
-        return prepare(*args)
+        return prepare_search(*arguments)
 
-    monkeypatch.setattr(run, "prepare_search", count)
-    monkeypatch.setattr(run, "measure_epoch", lambda *_: 1e-3)
+    monkeypatch.setattr(pipeline, "prepare_search", count)
     for seed in seeds:
         content, suffix = draw_table(seed)
-        path, model = pathlib.Path(f"table{suffix}"), pathlib.Path("table.safetensors")
+        path = pathlib.Path(f"table{suffix}")
         path.write_bytes(content)
+        model = pathlib.Path("table.safetensors")
         model.unlink(missing_ok=True)
-        try:
+        with contextlib.suppress(EnoughError):
             code, out, err = command("train", path, "--target", TARGET, "--hidden", 0, "--fast", "--epochs", 2)
-        except EnoughError:
-            continue
-        if code == 0:
-            assert out[-1] == f"jaxmlp predict table.safetensors {path}"
-            assert command("predict", model, path)[0] == 0
-        else:
-            refused += 1
-            assert (code, out, len(err)) == (2, [], 1), f"seed {seed}: {err}"
-            assert not model.exists()
+            if code == 0:
+                assert out[-1] == f"jaxmlp predict table.safetensors {path}"
+                assert all("\n" not in line and len(line) < 2000 for line in out + err)
+                code, predicted, _ = command("predict", model, path)
+                assert (code, len(predicted) > 1) == (0, True)
+                assert command("show", model)[0] == 0
+            else:
+                refused += 1
+                assert (code, out) == (2, []), f"seed {seed}: {err}"
+                assert err[-1].startswith("jaxmlp train: "), f"seed {seed}: {err}"
+                assert not model.exists()
     assert trained + refused == len(seeds)
     assert trained > len(seeds) / 5

@@ -1,4 +1,4 @@
-"""The artefact computes what the package computes, and JAX alone can run it."""
+"""Exported programs compute what the package computes, and JAX alone runs them."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from jaxmlp.export import export_predict, export_train
 
 pytestmark = pytest.mark.portable
 
-# Where products.py has the textbook's form on the CPU too, the programs are the same.
+# With this many rows the products have the textbook form on the CPU too, so the bits are the same.
 MANY = 130
 
 
@@ -28,26 +28,26 @@ def test_the_prediction_is_the_same_to_the_last_bit_for_any_number_of_rows():
         assert_equal(exported.call(x), jax.jit(lambda x: forward(params, x, activation=jaxmlp.tanh))(x))
 
 
-def test_what_the_data_were_scaled_by_and_what_the_outputs_mean_is_part_of_it():
+def test_scaling_and_link_are_part_of_the_program():
     params, x, _, _ = problem((3, 4, 2))
-    means, scales = np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 0.5])
-    scaling = {"x_mean": means, "x_scale": scales, "y_mean": 5, "y_scale": [10.0, 100.0]}
+    centers, scales = np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 0.5])
+    scaling = {"x_mean": centers, "x_scale": scales, "y_mean": 5, "y_scale": [10.0, 100.0]}
     exported = export_predict(params, criterion=jaxmlp.poisson_nll_loss, platforms=["cpu"], **scaling)
     assert exported.platforms == ("cpu",)
-    rates = np.exp(run(forward, params, ((x - means) / scales).astype(np.float32)))
-    assert_close(exported.call(x), 5 + np.array([[10, 100]], np.float32) * rates)
+    means_of_counts = np.exp(run(forward, params, ((x - centers) / scales).astype(np.float32)))
+    assert_close(exported.call(x), 5 + np.array([[10, 100]], np.float32) * means_of_counts)
 
 
-def test_it_is_loaded_without_jaxmlp_and_gives_the_same_bits(tmp_path):
+def test_a_program_is_loaded_without_jaxmlp_and_gives_the_same_bits(tmp_path):
     pytest.importorskip("flatbuffers")
     params, x, _, _ = problem((3, 4, 2), MANY)
     exported = export_predict(params)
-    (tmp_path / "artefact").write_bytes(exported.serialize())
+    (tmp_path / "program").write_bytes(exported.serialize())
     np.save(tmp_path / "x.npy", x)
     script = """if True:
         import sys, numpy, jax.export
-        with open("artefact", "rb") as artefact:
-            exported = jax.export.deserialize(artefact.read())
+        with open("program", "rb") as file:
+            exported = jax.export.deserialize(file.read())
         numpy.save("outputs.npy", exported.call(numpy.load("x.npy")))
         assert "jaxmlp" not in sys.modules"""
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
@@ -64,13 +64,13 @@ def test_training_is_exported_for_plain_tuples():
     assert_close((*jax.tree.leaves(trained), losses), (*jax.tree.leaves(expected[0]), expected[1]))
 
 
-def test_the_dtype_is_the_networks():
+def test_the_dtype_is_that_of_the_network():
     params = problem((3, 2), dtype="bfloat16")[0]
     exported = export_predict(params, x_mean=1.5, platforms=("cpu",))
     assert exported.in_avals[0].dtype == exported.out_avals[0].dtype == jnp.bfloat16
 
 
-def test_what_does_not_fit_is_refused():
+def test_arguments_that_cannot_be_used_are_refused():
     params = problem((3, 4, 2))[0]
     with pytest.raises(ValueError, match=r"platforms must be some of cpu, cuda, rocm, tpu; got gpu"):
         export_predict(params, platforms="gpu")

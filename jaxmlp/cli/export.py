@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         write_bytes(out, bytes(exported.serialize()))
     group, recipe = model.groups[0], model.recipe
     names = [f"x{k + 1}" for k in range(group.sizes[0])] if recipe is None else recipe.input_names()
-    classes = [] if recipe is None else [str(name) for name in recipe.classes]
+    classes = [] if recipe is None else recipe.class_names()
     if args.json:
         print_json({"file": args.out, "platforms": list(args.platforms), "inputs": names, "classes": classes})
         return 0

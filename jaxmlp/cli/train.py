@@ -155,6 +155,7 @@ def validate_table_path(option: str, name: str, inputs: list[str]) -> Path:
 def _validate_paths(args: argparse.Namespace) -> Path:
     """Refuse, before training, what would fail after it; return the path of the model."""
     validate_plot(args.plot)
+    require("safetensors.numpy", extra="tables")
     if args.budget == 0:
         raise CommandError("--budget 0 leaves no time to train")
     if args.resume and args.checkpoint is None:

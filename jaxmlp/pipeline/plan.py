@@ -91,7 +91,7 @@ def full_plan(n: int, options: Mapping[str, Any]) -> Plan:
         "batch_size": batch_size, "patience": default_patience(epochs), "hidden": HIDDEN, "activation": "relu",
         "optimizer": optimizer,
     }  # fmt: skip
-    return Plan(**default | fields)
+    return read_plan(Plan(**default | fields).to_json())  # NumPy's numbers become Python's
 
 
 def fit_to_budget(plan: Plan, seconds_per_epoch: float, seconds: float, fixed: Container[str] = ()) -> Plan:
