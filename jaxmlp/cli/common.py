@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import jax
 
 from jaxmlp._validation import require
-from jaxmlp.plots import save_figure
 from jaxmlp.storage.json import make_finite
 
 if TYPE_CHECKING:
@@ -66,6 +65,8 @@ def validate_plot(path: str | None) -> None:
 
 def write_figure(figure: "Figure", path: str) -> None:
     """Save a figure as `path`."""
+    from jaxmlp.plots import save_figure
+
     try:
         save_figure(figure, path)
     except OSError as error:

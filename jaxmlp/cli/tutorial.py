@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxmlp import plots
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.cli import common
 from jaxmlp.cli.common import CommandError, compile_ahead, note
@@ -79,9 +78,11 @@ def run(args: argparse.Namespace) -> int:
         _print_losses(losses, args.every)
         _print_slopes(slopes, slope_spread)
     if args.plot:
+        from jaxmlp.plots import training_figure
+
         title = "-".join(map(str, sizes)) + f", {args.epochs} epochs, seed {seed}"
         title += "" if args.members is None else f", {args.members} networks"
-        figure = plots.training_figure(losses, trained.y, predictions, prediction_spread, title=title)
+        figure = training_figure(losses, trained.y, predictions, prediction_spread, title=title)
         common.write_figure(figure, args.plot)
 
     if args.hidden != _HIDDEN:
