@@ -16,7 +16,7 @@ class StorageError(ValueError):
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Put arrays and text into a file that appears complete, or stays as it was, whatever happens.
+    """Write arrays and text to a file, completely or not at all.
 
     Arguments:
         path: the file; its directory must exist.
@@ -27,23 +27,21 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
         StorageError: the disk is full, the directory is missing or may not be written.
         MissingDependencyError: safetensors is not installed.
     """
-    content = require("safetensors.numpy", extra="tables").save(
-        {name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(metadata)
-    )
-    write_bytes(path, content)
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    write_bytes(path, require("safetensors.numpy", extra="tables").save(contiguous, dict(metadata)))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Put bytes into a file that appears complete, or stays as it was, whatever happens.
+    """Write bytes to a file, completely or not at all.
 
     Arguments:
         path: the file; its directory must exist.
-        content: all of it.
+        content: the bytes.
 
     Raises:
         StorageError: the disk is full, the directory is missing or may not be written.
     """
-    # In the same directory, so that the last step is a rename; under a name of its own, so that two never share it.
+    # In the same directory, so that the last step is a rename; with a random name, so that two writers never share it.
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
         with open(temporary, "wb") as file:
@@ -59,7 +57,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays and the text of a file.
+    """Return the arrays and the text of a file.
 
     Arguments:
         path: the file.
@@ -73,11 +71,10 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """
     safetensors = require("safetensors", extra="tables")
     try:
-        with open(path, "rb"):  # for the system's own words where it is missing or forbidden
-            pass
+        open(path, "rb").close()  # If the file is missing or forbidden, this gives the system's message.
         with safetensors.safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror or error}") from None
-    except Exception as error:  # the library's own errors have no common class
+    except Exception as error:  # the errors of safetensors have no common class
         raise StorageError(f"{path} is damaged, or no safetensors file: {str(error).splitlines()[0]}") from None
