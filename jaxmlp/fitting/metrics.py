@@ -19,17 +19,15 @@ RowError = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def root_mean_squared_error(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
     """Return the square root of the mean squared error, in the units of y."""
-    return _numpy_of(predictions).sqrt(_mean(row_squared_error(predictions, y), sample_weight))
+    return _numpy_of(predictions).sqrt(_average(row_squared_error(predictions, y), sample_weight))
 
 
 def r2_score(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
     """Return the share of the targets' variance that is explained: 1 at best, 0 for predicting the mean."""
     xp = _numpy_of(predictions)
-    column = xp.ones_like(y[:, :1]) if sample_weight is None else sample_weight[:, None]
-    column = column / xp.sum(column)
-    mean = xp.sum(column * y, axis=0, keepdims=True)
-    unexplained = xp.sum(column * (y - predictions) ** 2, axis=-2)
-    return xp.mean(1 - unexplained / xp.sum(column * (y - mean) ** 2, axis=0), axis=-1)
+    mean = xp.average(y, axis=0, weights=sample_weight)
+    unexplained = xp.average((y - predictions) ** 2, axis=-2, weights=sample_weight)
+    return xp.mean(1 - unexplained / xp.average((y - mean[None]) ** 2, axis=0, weights=sample_weight), axis=-1)
 
 
 def accuracy_score(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
@@ -38,30 +36,30 @@ def accuracy_score(predictions: Values, y: Values, sample_weight: Values | None 
         return all_labels_right(predictions, y, sample_weight)
     xp = _numpy_of(predictions)
     right = xp.argmax(predictions, axis=-1) == xp.argmax(y, axis=-1)
-    return _mean(right.astype(predictions.dtype), sample_weight)
+    return _average(right.astype(predictions.dtype), sample_weight)
 
 
 def label_accuracy(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
     """Return the share of labels that are right, where each output is a label."""
     right = (predictions > 0.5) == (y > 0.5)
-    return _mean(_numpy_of(predictions).mean(right.astype(predictions.dtype), axis=-1), sample_weight)
+    return _average(_numpy_of(predictions).mean(right.astype(predictions.dtype), axis=-1), sample_weight)
 
 
 def all_labels_right(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
     """Return the share of rows whose labels are all right: scikit-learn's accuracy of sets of labels."""
     right = _numpy_of(predictions).all((predictions > 0.5) == (y > 0.5), axis=-1)
-    return _mean(right.astype(predictions.dtype), sample_weight)
+    return _average(right.astype(predictions.dtype), sample_weight)
 
 
 def log_loss(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
     """Return the mean negative logarithm of the probability of the right class; one output is that of "yes"."""
     row_error = row_label_log_loss if y.shape[-1] == 1 else row_log_loss
-    return _mean(row_error(predictions, y), sample_weight)
+    return _average(row_error(predictions, y), sample_weight)
 
 
 def mean_poisson_deviance(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
     """Return twice the log-likelihood that exact mean counts would gain: 0 at best."""
-    return _mean(row_poisson_deviance(predictions, y), sample_weight)
+    return _average(row_poisson_deviance(predictions, y), sample_weight)
 
 
 # The errors (..., n) of predictions (..., n, outputs) for targets (n, outputs).
@@ -90,30 +88,27 @@ def row_poisson_deviance(predictions: Values, y: Values) -> Values:
     return xp.mean(2 * (_xlogy(y, y / mean) - y + mean), axis=-1)
 
 
-def _numpy_of(values: Any) -> Any:
+def _numpy_of(values: object) -> Any:
     """Return `numpy` for its arrays, which `jax.numpy` would round to float32, and `jax.numpy` for all others."""
     return np if isinstance(values, np.ndarray) else jnp
 
 
-def _mean(rows: Values, sample_weight: Values | None) -> Values:
-    xp = _numpy_of(rows)
-    if sample_weight is None:
-        return xp.mean(rows, axis=-1)
-    return xp.sum(sample_weight * rows, axis=-1) / xp.sum(sample_weight)
+def _average(rows: Values, sample_weight: Values | None) -> Values:
+    return _numpy_of(rows).average(rows, axis=-1, weights=sample_weight)
 
 
-def _smallest(predictions: Any) -> float:
+def _smallest(predictions: Array | np.ndarray) -> float:
     """Return the smallest probability that counts: a network's rounding, which is float32's or coarser."""
     return max(float(jnp.finfo(predictions.dtype).eps), float(np.finfo(np.float32).eps))
 
 
-def _inside(predictions: Any) -> Any:
+def _inside(predictions: Values) -> Values:
     """Clip probabilities to the open interval from 0 to 1, so that a certain miss has a finite log loss."""
     smallest = _smallest(predictions)
     return predictions.clip(smallest, 1 - smallest)
 
 
-def _xlogy(x: Any, y: Any) -> Any:
+def _xlogy(x: Values, y: Values) -> Values:
     """Return x log y, and 0 where x is 0."""
     xp = _numpy_of(x)
     return xp.where(x == 0, 0, x * xp.log(xp.where(x == 0, 1, y)))

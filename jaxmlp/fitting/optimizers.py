@@ -8,7 +8,7 @@ hyperparameters.
 import math
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -41,20 +41,46 @@ class OptimizerState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adam:
-    """Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019)."""
+class _Descent:
+    """What both optimizers share: a learning rate that falls, decoupled weight decay, and moments of the gradients."""
 
     learning_rate: ArrayLike = field(default=1e-3, compare=False)
     weight_decay: ArrayLike = field(default=0.0, compare=False)
     decay_steps: ArrayLike = field(default=math.inf, compare=False)
+
+    n_moments: ClassVar[int]
+
+    def init(self, params: Params) -> OptimizerState:
+        """Return the state before the first step: moments of zeros; of a bfloat16 network in float32, as 0.999 is 1."""
+        dtype = np.dtype(np.float32) if params[0].w.dtype == jnp.bfloat16 else params[0].w.dtype
+        # Views of a single zero: nothing is compiled, and a trace stores one number.
+        zeros: Any = jax.tree.map(lambda leaf: np.broadcast_to(dtype.type(0), leaf.shape), params)
+        scalars: Any = {f.name: getattr(self, f.name) for f in fields(self) if not f.compare}
+        scalars = jax.tree.map(lambda v: v.astype(dtype) if isinstance(v, Tracer) else np.asarray(v, dtype), scalars)
+        return OptimizerState(np.zeros((), np.int32), (zeros,) * self.n_moments, scalars)  # type: ignore[arg-type]
+
+    def _descend(
+        self, direction: Params, factor: ArrayLike, state: OptimizerState, params: Params, *moments: Params
+    ) -> tuple[Params, OptimizerState]:
+        """Return the step against `factor` times a direction, weight decay included, and the next state."""
+        rate, decay, steps = (state.hyperparameters[name] for name in ("learning_rate", "weight_decay", "decay_steps"))
+        rate = rate * (1 + jnp.cos(math.pi * jnp.minimum(state.step.astype(rate.dtype) / steps, 1))) / 2
+        scaled, decay = -rate * factor, -rate * decay
+        layers = zip(direction, params, strict=True)
+        step = tuple(Layer(scaled * d.w + decay * layer.w.astype(rate.dtype), scaled * d.b) for d, layer in layers)
+        return step, state._replace(step=state.step + 1, moments=moments)
+
+
+@dataclass(frozen=True)
+class Adam(_Descent):
+    """Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019)."""
+
     beta_1: ArrayLike = field(default=0.9, compare=False)
     beta_2: ArrayLike = field(default=0.999, compare=False)
     epsilon: ArrayLike = field(default=1e-8, compare=False)
     epsilon_hat: bool = False  # Take epsilon for ε̂, at the end of section 2 of Kingma and Ba, as scikit-learn does.
 
-    def init(self, params: Params) -> OptimizerState:
-        """Return the state before the first step: no mean of gradients m, nor of their squares v."""
-        return _init(self, params, moments=2)
+    n_moments = 2  # Decaying means of the gradients, m, and of their squares, v.
 
     def update(self, grads: Params, state: OptimizerState, params: Params) -> tuple[Params, OptimizerState]:
         """Return what is added to the parameters, and the next state."""
@@ -66,22 +92,18 @@ class Adam:
         root = jnp.sqrt(1 - beta_2**t)
         epsilon_hat = epsilon if self.epsilon_hat else epsilon * root
         direction = jax.tree.map(lambda m, v: m / (jnp.sqrt(v) + epsilon_hat), m, v)
-        return _descend(direction, root / (1 - beta_1**t), state, params), _next(state, m, v)
+        return self._descend(direction, root / (1 - beta_1**t), state, params, m, v)
 
 
 @dataclass(frozen=True)
-class Sgd:
+class Sgd(_Descent):
     """Gradient descent with momentum and decoupled weight decay."""
 
     learning_rate: ArrayLike = field(default=1e-2, compare=False)
-    weight_decay: ArrayLike = field(default=0.0, compare=False)
-    decay_steps: ArrayLike = field(default=math.inf, compare=False)
     momentum: ArrayLike = field(default=0.9, compare=False)
     nesterov: bool = False  # Add the momentum once more: Nesterov's form.
 
-    def init(self, params: Params) -> OptimizerState:
-        """Return the state before the first step, without velocity."""
-        return _init(self, params, moments=1)
+    n_moments = 1  # The velocity.
 
     def update(self, grads: Params, state: OptimizerState, params: Params) -> tuple[Params, OptimizerState]:
         """Return what is added to the parameters, and the next state."""
@@ -92,7 +114,7 @@ class Sgd:
 
         velocity = jax.tree.map(accelerate, state.moments[0], grads)
         direction = jax.tree.map(accelerate, velocity, grads) if self.nesterov else velocity
-        return _descend(direction, 1, state, params), _next(state, velocity)
+        return self._descend(direction, 1, state, params, velocity)
 
 
 def adam(learning_rate: ArrayLike = 1e-3, *, weight_decay: ArrayLike = 0.0, decay_steps: ArrayLike = math.inf) -> Adam:
@@ -142,7 +164,7 @@ def optimizer_step(optimizer: Optimizer, params: Params, grads: Params, state: A
         return jax.tree.map(lambda p, step: (p + step).astype(p.dtype), params, steps), state
 
 
-def validate_optimizer(optimizer: Any, params: Params) -> Any:
+def validate_optimizer(optimizer: Optimizer, params: Params) -> Any:
     """Return the first state of an optimizer, if it can step with gradients, state and parameters alone."""
     if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
         raise TypeError(
@@ -153,7 +175,7 @@ def validate_optimizer(optimizer: Any, params: Params) -> Any:
         hash(optimizer)
     except TypeError:
         raise TypeError("optimizer must be hashable, because it is static under jit: build it once") from None
-    if isinstance(optimizer, Adam | Sgd):  # These can step, and trying takes as long as a small fit.
+    if isinstance(optimizer, _Descent):  # These can step, and trying takes as long as a small fit.
         return optimizer.init(params)
     try:
         state = optimizer.init(params)
@@ -164,31 +186,3 @@ def validate_optimizer(optimizer: Any, params: Params) -> Any:
             f"more and are not supported: {error}"
         ) from None
     return state
-
-
-def _init(optimizer: Adam | Sgd, params: Params, *, moments: int) -> OptimizerState:
-    """Return a state of zeros; of a bfloat16 network in float32, because 0.999 would round to 1."""
-    dtype = np.dtype(np.float32) if params[0].w.dtype == jnp.bfloat16 else params[0].w.dtype
-    # Views of a single zero: nothing is compiled, and a trace stores one number.
-    zeros: Any = jax.tree.map(lambda leaf: np.broadcast_to(dtype.type(0), leaf.shape), params)
-    values = {f.name: getattr(optimizer, f.name) for f in fields(optimizer) if not f.compare}
-    scalars: Any = {
-        name: value.astype(dtype) if isinstance(value, Tracer) else np.asarray(value, dtype)
-        for name, value in values.items()
-    }
-    return OptimizerState(np.zeros((), np.int32), (zeros,) * moments, scalars)  # type: ignore[arg-type]
-
-
-def _next(state: OptimizerState, *moments: Params) -> OptimizerState:
-    return state._replace(step=state.step + 1, moments=moments)
-
-
-def _descend(direction: Params, factor: ArrayLike, state: OptimizerState, params: Params) -> Params:
-    """Return the step against `factor` times a direction, weight decay included."""
-    rate, decay, steps = (state.hyperparameters[name] for name in ("learning_rate", "weight_decay", "decay_steps"))
-    rate = rate * (1 + jnp.cos(math.pi * jnp.minimum(state.step.astype(rate.dtype) / steps, 1))) / 2
-    scaled, decay = -rate * factor, -rate * decay
-    return tuple(
-        Layer(scaled * d.w + decay * layer.w.astype(rate.dtype), scaled * d.b)
-        for d, layer in zip(direction, params, strict=True)
-    )

@@ -115,7 +115,5 @@ def _take_evenly(rows: np.ndarray, count: int, rng: np.random.Generator) -> tupl
 def _pad(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return index arrays as one, padded to equal length, and weights that are 0 for padding."""
     longest = max(map(len, parts))
-    indices, weights = np.zeros((len(parts), longest), np.int64), np.zeros((len(parts), longest), np.float32)
-    for row, weight, part in zip(indices, weights, parts, strict=True):
-        row[: len(part)], row[len(part) :], weight[: len(part)] = part, part[0], 1
-    return indices, weights
+    weights = np.arange(longest) < np.array([[len(part)] for part in parts])
+    return np.stack([np.resize(part, longest) for part in parts]), weights.astype(np.float32)

@@ -144,9 +144,9 @@ def _learn_classes(name: str, values: list[str] | list[float]) -> tuple[Class, .
 
 def _learn_column(column: "polars.Series", rows: np.ndarray) -> tuple[Column | None, str]:
     """Return what a column is used as and a remark, or None and the reason why it is left out."""
-    type_name = infer_type(column)
-    if type_name == "empty" or is_missing(column)[rows].all():
+    if is_missing(column)[rows].all():
         return None, "empty"
+    type_name = infer_type(column)
     if type_name == "numbers":
         return _learn_number(column, rows)
     if type_name != "text":
