@@ -1,7 +1,7 @@
 """Turn the JSON lines of the benchmarks into the README's tables, and a picture.
 
     python bench/tutorial.py > results.txt; python bench/ensembles.py --devices 2 >> results.txt; …
-    python bench/report.py results.txt [--picture bench/pictures/peers.png]
+    python bench/report.py results.txt [--picture docs/pictures/peers.png]
 
 Prints a Markdown table for each benchmark, what loses too; lines that are no JSON are skipped.
 """

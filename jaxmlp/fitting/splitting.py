@@ -51,7 +51,7 @@ def make_folds(
     if folds < 1 or n < 3 * folds:
         raise ValueError(f"folds must be at least 1 and have at least 3 rows each; got {folds} folds of {n} rows")
     if folds == 1:
-        rest, test = hold_out(n, max(held_out, 2 / n), rng, classes)
+        rest, test = hold_out(n, max(held_out, 2 / n) if n > 3 else held_out, rng, classes)
         train, valid = hold_out(len(rest), validation, rng, None if classes is None else classes[rest])
         number = np.full(n, -1)
         number[test] = 0

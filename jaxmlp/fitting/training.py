@@ -179,7 +179,7 @@ def _progress(epochs: int, *, shown: bool) -> Iterator[Callable[[FitState, Histo
     if not shown:
         yield lambda state, history: None
         return
-    with require("tqdm", extra="tables").tqdm(total=epochs, unit="epoch", disable=None) as bar:
+    with require("tqdm", extra="fit").tqdm(total=epochs, unit="epoch", disable=None) as bar:
 
         def show(state: FitState, history: History) -> None:
             measured = {name: last_mean(values) for name, values in history._asdict().items() if values is not None}

@@ -27,7 +27,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
         StorageError: the disk is full, the directory is missing or may not be written.
         MissingDependencyError: safetensors is not installed.
     """
-    content = require("safetensors.numpy", extra="tables").save(
+    content = require("safetensors.numpy", extra="fit").save(
         {name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(metadata)
     )
     write_bytes(path, content)
@@ -71,7 +71,7 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         StorageError: there is no such file, or it is damaged, cut short, or of another format.
         MissingDependencyError: safetensors is not installed.
     """
-    safetensors = require("safetensors", extra="tables")
+    safetensors = require("safetensors", extra="fit")
     try:
         with open(path, "rb"):  # for the system's message if the file is missing or forbidden
             pass
