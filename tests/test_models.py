@@ -123,6 +123,19 @@ def test_a_table_of_any_kind_is_encoded_by_the_recipe():
     np.testing.assert_array_equal(predict(model, x), prices)
 
 
+def test_a_number_that_overflows_when_it_is_scaled_is_refused():
+    model = house_model()
+    (group,) = model.groups
+    factor = np.where(np.arange(4) == 0, 1e20, group.encoding.factor)
+    tiny = replace_groups(model, replace(group, encoding=group.encoding._replace(factor=factor)))
+    rows = {"rooms": [1.0, 1e25], "city": ["Rome", "Oslo"]}
+    with pytest.raises(
+        TableError, match="column 'rooms', row 2: the number is too far from those of the training rows"
+    ):
+        predict(tiny, rows)
+    assert predict(model, {"rooms": [], "city": []}).shape == (0, 1)
+
+
 def test_the_standard_deviation_is_in_the_targets_unit_too():
     model = house_model(members=3)
     mean, std = predict_with_std(model, HOUSES)

@@ -15,7 +15,7 @@ from jaxmlp.fitting.groups import Group, make_group, predict_groups
 from jaxmlp.fitting.scaling import Scaling
 from jaxmlp.models.interval import Interval
 from jaxmlp.network import Params
-from jaxmlp.tables import Recipe, as_frame, is_table
+from jaxmlp.tables import Recipe, TableError, as_frame, is_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +117,24 @@ def predict_with_std(model: Model, data: Any) -> tuple[Array | np.ndarray, Array
 
 def _predict(model: Model, data: Any) -> tuple[Array | np.ndarray, Array | np.ndarray]:
     x = _inputs(model, data)
-    mean, std = predict_groups(model.groups, [group.encode(x) for group in model.groups], model.criterion)
+    with np.errstate(over="ignore"):
+        inputs = [group.encode(x) for group in model.groups]
+    if is_table(data):
+        _require_finite(model, inputs)
+    mean, std = predict_groups(model.groups, inputs, model.criterion)
     if model.target is not None:
         return model.target.invert(np.asarray(mean)), np.asarray(std, np.float64) * model.target.unit
     if is_table(data):
         return np.asarray(mean, np.float64), np.asarray(std, np.float64)
     return mean, std
+
+
+def _require_finite(model: Model, inputs: list[Array | np.ndarray]) -> None:
+    """Refuse numbers of a table that are too far from those of the training rows for the networks' dtype."""
+    for rows in map(np.asarray, inputs):
+        for row, column in np.argwhere(~np.isfinite(rows))[:1]:
+            name = model.recipe.input_names()[column] if model.recipe else column
+            raise TableError(f"column {name!r}, row {row + 1}: the number is too far from those of the training rows")
 
 
 def _inputs(model: Model, data: Any) -> Any:
