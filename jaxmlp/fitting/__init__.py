@@ -11,5 +11,6 @@ from jaxmlp.fitting.optimizers import sgd as sgd
 from jaxmlp.fitting.state import FitState as FitState
 from jaxmlp.fitting.state import History as History
 from jaxmlp.fitting.state import init_fit as init_fit
+from jaxmlp.fitting.tasks import Task as Task
 from jaxmlp.fitting.training import FitResult as FitResult
 from jaxmlp.fitting.training import fit as fit

@@ -61,7 +61,7 @@ def task_of(criterion: Criterion, task: Task | None = None) -> Task:
     """
     if task is None and criterion not in CRITERION_TASKS:
         raise ValueError(
-            "task must be given with a custom criterion: a jaxmlp.fitting.tasks.Task, which holds its metric, row "
+            "task must be given with a custom criterion: a jaxmlp.fitting.Task, which holds its metric, row "
             "errors, link and constant baseline"
         )
     return CRITERION_TASKS[criterion] if task is None else task
