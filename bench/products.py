@@ -39,7 +39,6 @@ FORMS = {
     "_weight_grad_off_page": [LARGE],
     "_column_sums_few_rows": [TUTORIAL],
     "_column_sums_by_ones": [TUTORIAL],
-    "_input_grad_one_output": [TUTORIAL],
 }
 
 

@@ -93,11 +93,6 @@ def choose_weight_grad(x: Array, dz: Array) -> Product | None:
     return None
 
 
-def choose_input_grad(dz: Array, w: Array) -> Product | None:
-    """Return the form of `dz wᵀ`."""
-    return _input_grad_one_output if _is_small(dz.shape[0], *w.shape) and w.shape[1] == 1 else None
-
-
 def choose_column_sums(values: Array) -> Product | None:
     """Return the form of the column sums."""
     if not _is_small(*values.shape):
@@ -182,10 +177,6 @@ def _column_sums_few_rows(values: Array) -> Array:
 def _column_sums_by_ones(values: Array) -> Array:
     # XLA's sum over rows takes two steps and leaves vector lanes empty; a product with ones does not.
     return lax.dot_general(jnp.ones((1, values.shape[0]), values.dtype), values, (((1,), (0,)), ((), ())))
-
-
-def _input_grad_one_output(dz: Array, w: Array) -> Array:
-    return dz * w.reshape(1, -1)
 
 
 def _pairwise_sum(terms: list[Array]) -> Array:

@@ -32,7 +32,6 @@ def bias_grad(dz: Array) -> Array:
 
 
 @jax.named_scope("eq7_da")
-@_cpu_products.with_cpu_form(_cpu_products.choose_input_grad)
 def input_grad(dz: Array, w: Array) -> Array:
     """Return `dz wᵀ`: (n, fan_out), (fan_in, fan_out) to (n, fan_in)."""
     return jnp.tensordot(dz, w, axes=(1, 1))

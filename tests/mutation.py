@@ -41,7 +41,7 @@ TESTS = {
 
 # Names whose values and conditions choose a form by shape. All forms are the same function, so that no test can or
 # should tell the choices apart.
-CHOICES = {"choose_dense", "choose_weight_grad", "choose_input_grad", "choose_column_sums"}
+CHOICES = {"choose_dense", "choose_weight_grad", "choose_column_sums"}
 THRESHOLDS = {"FEW_INPUTS", "FEW_ROWS", "FEW_WEIGHTS", "FEW_ENTRIES", "MANY_ROWS", "MANY_OUTPUTS"}
 THRESHOLDS |= {"FILLED_OUTPUTS", "FILLED_INPUTS", "LANES", "TURNED_INPUTS", "COPIED_ENTRIES", "PAGE", "PAGE_ROWS"}
 THRESHOLDS |= {"_is_small", "_is_long", "_fills_lanes"}

@@ -45,7 +45,6 @@ FORMS = {
     "_weight_grad_off_page": lambda n, i, o: True,
     "_column_sums_few_rows": lambda n, i, o: True,
     "_column_sums_by_ones": lambda n, i, o: True,
-    "_input_grad_one_output": lambda n, i, o: o == 1,
 }
 
 
