@@ -165,6 +165,15 @@ def test_ctrl_c_is_130(command, monkeypatch):
     assert command("tutorial") == (130, [], ["interrupted"])
 
 
+def test_a_missing_extra_is_one_line_that_says_how_to_install_it(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out, err = command("tutorial", "--plot", "run.png")
+    assert (code, out) == (1, [])
+    (line,) = err
+    assert line.startswith("jaxmlp tutorial: matplotlib is needed")
+    assert line.endswith("pip install 'jaxmlp[plot]'")
+
+
 def test_the_version_is_that_of_the_package(command):
     assert command("--version") == (0, [f"jaxmlp {jaxmlp.__version__}"], [])
 

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _THREADS = ThreadPoolExecutor()
+# Options of XLA that halve the time to compile, and round as the default does; level 0 would not.
+_QUICK: dict[str, Any] = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
+_QUICK |= {"xla_cpu_parallel_codegen_split_count": 1}
 
 
 class CommandError(Exception):
@@ -75,26 +79,33 @@ def write_figure(figure: "Figure", path: str) -> None:
 
 
 def compile_ahead(
-    function: Callable[..., Any], *arguments: Any, level: int | None = None
+    function: Callable[..., Any], *arguments: Any, quick: bool = False
 ) -> tuple[Any, Future[jax.stages.Compiled]]:
     """Trace a function now, and compile it in another thread while Python traces the next one.
 
     Arguments:
         function: a function of arrays.
         arguments: arrays, or their shapes where another program has yet to compute them.
-        level: XLA's level of optimization, for programs that run once; None for JAX's.
+        quick: compile in half the time to slower code, for programs that run once.
 
     Returns:
         The shapes of its results, and a future of the compiled function.
     """
     traced = jax.jit(function).trace(*arguments)
-    options: dict[str, Any] | None = None if level is None else {"xla_backend_optimization_level": level}
-    return traced.out_info, _THREADS.submit(traced.lower().compile, options)
+    lowered = traced.lower()
+
+    def compile() -> jax.stages.Compiled:
+        if quick:
+            with suppress(jax.errors.JaxRuntimeError):  # Another version of XLA may lack an option.
+                return lowered.compile(_QUICK)
+        return lowered.compile()
+
+    return traced.out_info, _THREADS.submit(compile)
 
 
-def run_once(function: Callable[..., Any], *arguments: Any, level: int = 0) -> Any:
-    """Return `function(*arguments)`, compiled quickly rather than well."""
-    return compile_ahead(function, *arguments, level=level)[1].result()(*arguments)
+def run_once(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return `function(*arguments)`, compiled quickly."""
+    return compile_ahead(function, *arguments, quick=True)[1].result()(*arguments)
 
 
 def platform() -> str:

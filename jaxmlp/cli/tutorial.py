@@ -21,8 +21,6 @@ from jaxmlp.tutorial import EPOCHS, LEARNING_RATE, SIZES, Scalar, Weights, init_
 
 _TRUE_COEFFICIENTS = (0.2, -1.3, -0.5)
 _HIDDEN = SIZES[1:-1]
-# XLA's level of optimization for the random numbers: the lowest that rounds as the default does.
-_DRAW_LEVEL = 1
 
 
 def add_parser(commands: common.Commands) -> None:
@@ -99,12 +97,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _train_network(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> _Trained:
     start, activation = time.perf_counter(), ACTIVATIONS[args.activation]
-    (x, y, params), drawing = compile_ahead(partial(_draw, sizes=sizes), np.uint32(seed), level=_DRAW_LEVEL)
+    (x, y, params), drawing = compile_ahead(partial(_draw, sizes=sizes), np.uint32(seed), quick=True)
     program = partial(train, epochs=args.epochs, activation=activation)
     if (sizes, args.activation) == (SIZES, "relu"):
         program = partial(_train_as_tutorial, epochs=args.epochs)
     _, training = compile_ahead(program, params, x, y, args.learning_rate)
-    _, measuring = compile_ahead(partial(_slopes_and_predictions, activation=activation), params, x, level=0)
+    _, measuring = compile_ahead(partial(_slopes_and_predictions, activation=activation), params, x, quick=True)
     x, y, params = drawing.result()(np.uint32(seed))
     program, measure = training.result(), measuring.result()
     compiled = time.perf_counter()
@@ -131,7 +129,7 @@ def _train_members(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) 
 
 def draw(seed: int, sizes: tuple[int, ...] = SIZES, members: int | None = None) -> tuple[Array, Array, Params]:
     """Return the data x and y, and the initial network or ensemble, of a seed."""
-    return common.run_once(partial(_draw, sizes=sizes, members=members), np.uint32(seed), level=_DRAW_LEVEL)
+    return common.run_once(partial(_draw, sizes=sizes, members=members), np.uint32(seed))
 
 
 def _draw(seed: Array, *, sizes: tuple[int, ...], members: int | None = None) -> tuple[Array, Array, Params]:
