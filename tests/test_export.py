@@ -38,7 +38,7 @@ def test_scaling_and_link_are_part_of_the_program():
     assert_close(exported.call(x), 5 + np.array([[10, 100]], np.float32) * means_of_counts)
 
 
-def test_a_program_is_loaded_without_jaxmlp_and_gives_the_same_bits(tmp_path):
+def test_a_program_is_loaded_without_jaxmlp_and_gives_the_same_numbers(tmp_path):
     pytest.importorskip("flatbuffers")
     params, x, _, _ = problem((3, 4, 2), MANY)
     exported = export_predict(params)
@@ -51,7 +51,8 @@ def test_a_program_is_loaded_without_jaxmlp_and_gives_the_same_bits(tmp_path):
         numpy.save("outputs.npy", exported.call(numpy.load("x.npy")))
         assert "jaxmlp" not in sys.modules"""
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
-    assert_equal(np.load(tmp_path / "outputs.npy"), jax.jit(forward)(params, x))
+    # The other process compiles with all optimizations, which the tests turn off.
+    assert_close(np.load(tmp_path / "outputs.npy"), np.asarray(jax.jit(forward)(params, x)), 1e-6)
 
 
 def test_training_is_exported_for_plain_tuples():

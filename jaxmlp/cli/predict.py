@@ -17,7 +17,7 @@ def add_parser(commands: Any) -> None:
         "predict",
         help="predict a column of a table with a model",
         description="Print a header and a line for each row of a table, in order: the probabilities of the classes, "
-        "the standard deviation over the networks, the ends of the 90 %% prediction interval, and last the prediction.",
+        "the standard deviation over the networks, the ends of the 90 % prediction interval, and last the prediction.",
     )
     parser.add_argument("model", metavar="MODEL", help="a model that `jaxmlp train` wrote")
     parser.add_argument("file", metavar="FILE", help="a CSV or Parquet file, or - for stdin; columns are found by name")
