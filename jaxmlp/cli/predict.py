@@ -36,10 +36,9 @@ def run(args: argparse.Namespace) -> int:
         model = load_model(args.model)
         if model.recipe is None:
             raise CommandError(f"{args.model}: the model has no recipe for tables; use jaxmlp.predict with arrays")
-        frame = load_table(args.file)
-        table = predict_table(model, frame)
-        for line in model.recipe.inputs(frame)[1]:
-            note(line)
+        table, notes = predict_table(model, load_table(args.file))
+    for line in notes:
+        note(line)
     if out is None:
         sys.stdout.write(table.write_csv())
         return 0

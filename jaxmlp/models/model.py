@@ -115,33 +115,37 @@ def predict_with_std(model: Model, data: Any) -> tuple[Array | np.ndarray, Array
     return _predict(model, data)
 
 
-def _predict(model: Model, data: Any) -> tuple[Array | np.ndarray, Array | np.ndarray]:
-    x = _inputs(model, data)
+def predict_frame(model: Model, data: Any) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return the mean and the standard deviation of a table's predictions, and notes on its values for the user."""
+    if model.recipe is None:
+        raise TypeError("data must be an array (n, fan_in): the model has no recipe for tables")
+    x, notes = model.recipe.inputs(as_frame(data))
     with np.errstate(over="ignore"):
         inputs = [group.encode(x) for group in model.groups]
+    _require_finite(model.recipe, inputs)
+    mean, std = (np.asarray(values, np.float64) for values in _predict_inputs(model, inputs))
+    return mean, std, notes
+
+
+def _predict(model: Model, data: Any) -> tuple[Array | np.ndarray, Array | np.ndarray]:
     if is_table(data):
-        _require_finite(model, inputs)
+        return predict_frame(model, data)[:2]
+    if isinstance(data, str | bytes | PathLike):
+        raise TypeError("data must be an array or a table; read a file with jaxmlp.tables.load_table first")
+    return _predict_inputs(model, [group.encode(data) for group in model.groups])
+
+
+def _predict_inputs(model: Model, inputs: list[Any]) -> tuple[Array | np.ndarray, Array | np.ndarray]:
+    """Return mean and standard deviation in the target's unit, given the encoded inputs of each group."""
     mean, std = predict_groups(model.groups, inputs, model.criterion)
     if model.target is not None:
         return model.target.invert(np.asarray(mean)), np.asarray(std, np.float64) * model.target.unit
-    if is_table(data):
-        return np.asarray(mean, np.float64), np.asarray(std, np.float64)
     return mean, std
 
 
-def _require_finite(model: Model, inputs: list[Array | np.ndarray]) -> None:
+def _require_finite(recipe: Recipe, inputs: list[Any]) -> None:
     """Refuse numbers of a table that are too far from those of the training rows for the networks' dtype."""
     for rows in map(np.asarray, inputs):
         for row, column in np.argwhere(~np.isfinite(rows))[:1]:
-            name = model.recipe.input_names()[column] if model.recipe else column
+            name = recipe.input_names()[column]
             raise TableError(f"column {name!r}, row {row + 1}: the number is too far from those of the training rows")
-
-
-def _inputs(model: Model, data: Any) -> Any:
-    if is_table(data):
-        if model.recipe is None:
-            raise TypeError("data must be an array (n, fan_in): the model has no recipe for tables")
-        return model.recipe.inputs(as_frame(data))[0]
-    if isinstance(data, str | bytes | PathLike):
-        raise TypeError("data must be an array or a table; read a file with jaxmlp.tables.load_table first")
-    return data

@@ -1,44 +1,37 @@
 """Predictions for a table, as a table."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from jaxmlp._validation import require
 from jaxmlp.models.interval import Interval
-from jaxmlp.models.model import Model, predict, predict_with_std
-from jaxmlp.tables import Recipe
-
-if TYPE_CHECKING:
-    from polars import DataFrame
+from jaxmlp.models.model import Model, predict_frame
+from jaxmlp.tables import Recipe, polars
 
 
-def predict_table(model: Model, frame: Any) -> "DataFrame":
-    """Return a table of predictions, a row for each row of `frame`.
+def predict_table(model: Model, frame: Any) -> tuple["polars.DataFrame", list[str]]:
+    """Return a table of predictions, a row for each row of `frame`, and notes on its values for the user.
 
     Arguments:
         model: a model with a recipe.
         frame: a table.
 
     Returns:
-        The probabilities of the classes; the standard deviation over the networks, if there are several; the ends of
+        A table of the probabilities of the classes; the standard deviation over the networks, if there are several; the ends of
         the 90 % prediction interval, if it was measured; and last the prediction.
 
     Raises:
         TableError: the table does not fit the recipe.
     """
+    mean, std, notes = predict_frame(model, frame)
     assert model.recipe is not None
-    if model.members == 1:
-        return arrange_predictions(model.recipe, np.asarray(predict(model, frame)), None, model.interval)
-    mean, std = (np.asarray(values) for values in predict_with_std(model, frame))
-    return arrange_predictions(model.recipe, mean, std, model.interval)
+    return arrange_predictions(model.recipe, mean, std if model.members > 1 else None, model.interval), notes
 
 
 def arrange_predictions(
     recipe: Recipe, mean: np.ndarray, std: np.ndarray | None, interval: Interval | None
-) -> "DataFrame":
+) -> "polars.DataFrame":
     """Return the table of predictions whose mean and standard deviation (n, outputs) are given."""
-    polars = require("polars", extra="tables")
     table = recipe.decode(mean)
     more = {}
     if std is not None:
