@@ -293,6 +293,11 @@ def cast(name: str, value: Any, dtype: Any) -> Array:
     raise TypeError(f"{name} must hold real numbers; got {_kind(value)} of dtype {getattr(value, 'dtype', 'object')}")
 
 
+def count(number: int, noun: str) -> str:
+    """Return "1 row", "2 rows": a number in a message."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def _floats(name: str, value: Any) -> np.ndarray:
     array = np.asarray(value)
     dtype = array.dtype if array.dtype in _DTYPES else np.float64

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from jaxmlp._validation import count
 from jaxmlp.cli.common import print_json
 from jaxmlp.cli.errors import report_errors
 
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Load and print."""
     from jaxmlp.models import load_model
     from jaxmlp.models.files import describe_model
-    from jaxmlp.tables.messages import count, quote_if_odd
+    from jaxmlp.tables.messages import quote_if_odd
 
     with jax.enable_x64(True), report_errors(args.model):  # a model of float64 needs it
         model = load_model(args.model)

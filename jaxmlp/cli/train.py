@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from jaxmlp import __version__
-from jaxmlp._validation import require
+from jaxmlp._validation import count, require
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.cli.common import (
     CommandError,
@@ -89,7 +89,6 @@ def run(args: argparse.Namespace) -> int:
     out = _validate_paths(args)
     from jaxmlp.models import load_model, save_model
     from jaxmlp.pipeline import describe_report, fit_table
-    from jaxmlp.tables.messages import count
 
     names = ("task", "drop", "seed", "fast", "hidden", "activation", "optimizer", "learning_rate", "weight_decay")
     names += ("epochs", "batch_size", "patience", "members", "checkpoint", "resume")

@@ -17,8 +17,8 @@ def predict_table(model: Model, frame: Any) -> tuple["polars.DataFrame", list[st
         frame: a table.
 
     Returns:
-        A table of the probabilities of the classes; the standard deviation over the networks, if there are several; the ends of
-        the 90 % prediction interval, if it was measured; and last the prediction.
+        The table: the probabilities of the classes; the standard deviation over the networks, if there are several;
+        the ends of the 90 % prediction interval, if it was measured; and last the prediction.
 
     Raises:
         TableError: the table does not fit the recipe.

@@ -3,18 +3,14 @@
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmlp._validation import require
 from jaxmlp.models import Interval
 from jaxmlp.models.tables import arrange_predictions
 from jaxmlp.selection import CrossValidation
-from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table
-
-if TYPE_CHECKING:
-    from polars import DataFrame
+from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table, polars
 
 MIN_ROWS = 6
 MAX_ROWS_COMPARED = 10**5  # Duplicates are counted up to this number of rows.
@@ -53,9 +49,8 @@ def read_rows(table: Any, target: str, task: str | None, drop: tuple[str, ...], 
     return Rows(recipe, x, y, rows + 1)
 
 
-def arrange_held_out(rows: Rows, result: CrossValidation, interval: Interval | None) -> "DataFrame":
+def arrange_held_out(rows: Rows, result: CrossValidation, interval: Interval | None) -> "polars.DataFrame":
     """Return the predictions of held-out rows with row and fold (from 1) and target."""
-    polars = require("polars", extra="tables")
     held_out = np.flatnonzero(result.fold >= 0)
     predictions = arrange_predictions(rows.recipe, result.network.predictions[held_out], None, interval)
     target = rows.recipe.decode(rows.y[held_out])["prediction"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from jaxmlp._validation import count
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.fitting.checkpoints import CheckpointError, read_about
 from jaxmlp.fitting.tasks import TASKS
@@ -21,7 +22,6 @@ from jaxmlp.selection import CrossValidation, permutation_importance
 from jaxmlp.selection.crossvalidation import Progress, prepare_search, run_search
 from jaxmlp.selection.search import Search, Settings, measure_epoch
 from jaxmlp.tables import Recipe
-from jaxmlp.tables.messages import count
 
 if TYPE_CHECKING:
     from polars import DataFrame

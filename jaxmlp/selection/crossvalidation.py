@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import validate_choice, validate_count
+from jaxmlp._validation import count, validate_choice, validate_count
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
 from jaxmlp.fitting import defaults
@@ -86,7 +86,7 @@ class CrossValidation:
         """How the scores were measured, in one line."""
         rows = f"{int((self.fold >= 0).sum())} held-out rows"
         how = f"{self.folds} folds" if self.folds > 1 else "a single hold-out"
-        text = f"{self.task.error} on {rows}, {how}, {_count(self.n_networks, 'network')}; ± is one standard error"
+        text = f"{self.task.error} on {rows}, {how}, {count(self.n_networks, 'network')}; ± is one standard error"
         if len(self.candidates) > 1:
             text += (
                 f". The best of {len(self.candidates)} settings was chosen on the same rows, so this error is slightly "
@@ -249,10 +249,6 @@ def _compare(
         candidates, scores, best, prepared.folds.number, settings.seeds, settings.criterion, task,
         interrupted,
     )  # fmt: skip
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def _validate_finite(name: str, values: Any) -> np.ndarray:

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from jaxmlp._validation import count
 from jaxmlp.tables import polars
-from jaxmlp.tables.messages import count, quote_if_odd
+from jaxmlp.tables.messages import quote_if_odd
 from jaxmlp.tables.values import is_missing, to_codes, to_numbers
 
 

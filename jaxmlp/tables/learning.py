@@ -24,9 +24,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from jaxmlp._validation import count
 from jaxmlp.tables import polars
 from jaxmlp.tables.columns import Column, MissingIndicator, Number, OneHot
-from jaxmlp.tables.messages import TableError, count, join, quote, quote_if_odd, require_columns
+from jaxmlp.tables.messages import TableError, join, quote, quote_if_odd, require_columns
 from jaxmlp.tables.recipe import TASKS, Recipe, TableTask
 from jaxmlp.tables.values import BOOLEANS, Class, infer_type, is_missing, to_numbers, to_text
 

@@ -34,11 +34,6 @@ def quote_if_odd(name: str) -> str:
     return name if name.isprintable() and 0 < len(name.strip()) <= 40 else quote(name)
 
 
-def count(number: int, noun: str) -> str:
-    """Return "1 row", "2 rows"."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
 def join(items: Iterable[str]) -> str:
     """Return the first 12 items, separated by commas, and the number of further ones."""
     items = list(items)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxmlp._validation import count
 from jaxmlp.tables import polars
-from jaxmlp.tables.messages import TableError, count, quote
+from jaxmlp.tables.messages import TableError, quote
 from jaxmlp.tables.values import to_floats
 
 _MISSING = ["", "?", "NA", "na", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN"]

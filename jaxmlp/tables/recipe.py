@@ -7,10 +7,11 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxmlp._validation import count
 from jaxmlp.storage.json import from_json, parse_json, to_json
 from jaxmlp.tables import polars
 from jaxmlp.tables.columns import Column, MissingIndicator, Number, OneHot
-from jaxmlp.tables.messages import cell_error, count, join, quote_if_odd, require_columns
+from jaxmlp.tables.messages import cell_error, join, quote_if_odd, require_columns
 from jaxmlp.tables.values import BOOLEANS, Class, is_missing, to_codes, to_numbers
 
 TableTask = Literal["regression", "classification", "counts"]
