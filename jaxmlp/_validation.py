@@ -100,9 +100,10 @@ def validate_static(name: str, value: Any) -> Any:
     return value if isinstance(value, tuple) else validate_choice(name, value, Activation, ACTIVATIONS)
 
 
-def validate_statics(statics: dict[str, Any]) -> None:
-    """Validate several static arguments in place, before `jax.jit` hashes them."""
-    statics.update({name: validate_static(name, value) for name, value in statics.items()})
+def validate_functions(activation: Any, criterion: Any) -> None:
+    """Validate activation and criterion before `jax.jit` hashes them."""
+    validate_static("activation", activation)
+    validate_static("criterion", criterion)
 
 
 def _validate_custom(name: str, function: Any, arguments: tuple[Any, ...], shape: tuple[int, ...]) -> None:

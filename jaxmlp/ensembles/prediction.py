@@ -10,7 +10,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jaxmlp._dispatch import as_array, params_dtype
-from jaxmlp._validation import validate_member_axis, validate_members, validate_network, validate_statics
+from jaxmlp._validation import validate_functions, validate_member_axis, validate_members, validate_network
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import is_ensemble, map_members
@@ -105,7 +105,7 @@ def map_blocks(function: Callable[[Array], Results], x: Array) -> Results:
 
 def _validate(params: Any, x: Any, activation: Any, criterion: Any) -> Array:
     """Validate what must be right before `jax.jit`; the shapes of a member are validated while it traces."""
-    validate_statics({"activation": activation, "criterion": criterion})
+    validate_functions(activation, criterion)
     if not is_ensemble(params):
         return as_array("x", x, params_dtype(params))
     params, members = validate_members(params)

@@ -16,10 +16,10 @@ from jaxmlp._dispatch import as_array
 from jaxmlp._validation import (
     cast,
     validate_count,
+    validate_functions,
     validate_key,
     validate_member_axis,
     validate_members,
-    validate_statics,
 )
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
@@ -90,8 +90,8 @@ def train_ensemble(
         ValueError: a shape that does not fit, shown as one member sees it; a leading axis that is not `members`.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
-    statics: dict[str, Any] = {"activation": activation, "criterion": criterion, "epochs": epochs}
-    validate_statics(statics)
+    validate_functions(activation, criterion)
+    epochs = validate_count("epochs", epochs, at_least=0)
     params, members = validate_members(params)
     dtype = params[0].w.dtype
     data = {"x": as_array("x", x, dtype), "y": as_array("y", y, dtype)}
@@ -104,7 +104,7 @@ def train_ensemble(
     for name, value in data.items():
         (by_member if validate_member_axis(name, value, ranks[name], members) else shared)[name] = value
     by_member, shared, mesh = split_members(by_member, shared, members)
-    return _train_members(by_member, shared, statics["epochs"], activation, criterion, members, mesh)
+    return _train_members(by_member, shared, epochs, activation, criterion, members, mesh)
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from jaxmlp._dispatch import as_array, params_dtype
-from jaxmlp._validation import validate, validate_count, validate_data, validate_statics
+from jaxmlp._validation import validate, validate_count, validate_data, validate_functions
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import map_members
@@ -140,7 +140,7 @@ def run_epochs(
         The state, and the history, NaN where no epoch was run.
     """
     capacity = CAPACITY if isinstance(epochs, Array) else max(CAPACITY, 1 << (epochs - 1).bit_length())
-    validate_statics({"activation": activation, "criterion": criterion})
+    validate_functions(activation, criterion)
     batch_size = None if batch_size is None else validate_count("batch_size", batch_size, at_least=1)
     statics = _Statics(capacity, optimizer, batch_size, activation, criterion, metric)
     return _run(state, fold, data, epochs, patience, tolerance, l2, statics, mesh)

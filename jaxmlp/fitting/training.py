@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import require, validate_count, validate_data, validate_statics
+from jaxmlp._validation import require, validate_count, validate_data, validate_functions
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import is_ensemble
@@ -113,7 +113,7 @@ def fit(
     patience = None if patience is None else validate_count("patience", patience, at_least=1)
     if resume and checkpoint is None:
         raise ValueError("resume must be False without a checkpoint to resume from")
-    validate_statics({"activation": activation, "criterion": criterion})
+    validate_functions(activation, criterion)
     state = init_fit(params, key=key, optimizer=optimizer)
     network = jax.tree.map(lambda leaf: leaf[0], state.params) if state.epoch.ndim else state.params
     data = _split_rows(network, key, FitData(*validate_data(network, x, y, sample_weight)), validation)
