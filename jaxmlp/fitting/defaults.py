@@ -26,11 +26,18 @@ MAX_COLUMNS_SOLVED = 2000  # The linear baseline is solved up to this number of 
 
 
 def default_candidates(
-    optimizer: str = "adam", *, learning_rate: float | None = None, weight_decay: float | None = None
+    optimizer: str = "adam",
+    *,
+    single: bool = False,
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
 ) -> tuple[Candidate, ...]:
-    """Return the candidates of a search; a given hyperparameter is the same in all of them."""
-    rates = LEARNING_RATES[optimizer] if learning_rate is None else (float(learning_rate),)
-    decays = WEIGHT_DECAYS if weight_decay is None else (float(weight_decay),)
+    """Return the candidates of a search or of a single training; a given hyperparameter is the same in all of them."""
+    rates, decays = LEARNING_RATES[optimizer], WEIGHT_DECAYS
+    if single:
+        rates, decays = ((value,) for value in SINGLE[optimizer])
+    rates = rates if learning_rate is None else (float(learning_rate),)
+    decays = decays if weight_decay is None else (float(weight_decay),)
     return tuple(Candidate(rate, decay) for decay in decays for rate in rates)
 
 

@@ -10,7 +10,6 @@ from jaxmlp.fitting.defaults import (
     HIDDEN,
     SEARCH_FOLDS,
     SEARCH_SEEDS,
-    SINGLE,
     Candidate,
     default_batch_size,
     default_candidates,
@@ -40,10 +39,8 @@ class Plan:
     optimizer: str
 
     def __post_init__(self) -> None:
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {self.activation!r}")
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {self.optimizer!r}")
+        _require_known("activation", self.activation, ACTIVATIONS)
+        _require_known("optimizer", self.optimizer, OPTIMIZERS)
         numbers = (self.folds, self.members, self.epochs, self.batch_size, self.patience, *self.hidden)
         if min(numbers) < 1 or not self.candidates:
             raise ValueError("a plan must have at least one candidate, and no number below 1")
@@ -75,13 +72,8 @@ def full_plan(n: int, options: Mapping[str, Any]) -> Plan:
     fields = dict(options)
     fast, optimizer = fields.pop("fast", False), fields.get("optimizer", "adam")
     learning_rate, weight_decay = fields.pop("learning_rate", None), fields.pop("weight_decay", None)
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
-    candidates = default_candidates(optimizer, learning_rate=learning_rate, weight_decay=weight_decay)
-    if fast:
-        single = SINGLE[optimizer]
-        rate = single.learning_rate if learning_rate is None else float(learning_rate)
-        candidates = (Candidate(rate, single.weight_decay if weight_decay is None else float(weight_decay)),)
+    _require_known("optimizer", optimizer, OPTIMIZERS)
+    candidates = default_candidates(optimizer, single=fast, learning_rate=learning_rate, weight_decay=weight_decay)
     folds = 1 if fast else min(SEARCH_FOLDS, n // 3)
     n_train = n * (folds - 1) // folds if folds > 1 else n * 4 // 5
     batch_size = fields.get("batch_size") or default_batch_size(n_train)
@@ -95,7 +87,7 @@ def full_plan(n: int, options: Mapping[str, Any]) -> Plan:
 
 
 def fit_to_budget(plan: Plan, seconds_per_epoch: float, seconds: float, fixed: Container[str] = ()) -> Plan:
-    """Return the plan with as many candidates, and if there is one with as many epochs, as fit into the time.
+    """Return the plan with as many candidates as fit into the time; if only one is left, with fewer epochs too.
 
     Arguments:
         plan: without regard to time.
@@ -130,3 +122,8 @@ def require_agreement(plan: Plan, options: Mapping[str, Any]) -> Plan:
     if conflicts:
         raise ValueError(f"{', '.join(conflicts)} cannot be given: the plan has other values")
     return plan
+
+
+def _require_known(name: str, value: str, known: Mapping[str, Any]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")

@@ -34,9 +34,8 @@ class CrossValidation:
 
     group: Group  # The networks of the best candidate, (folds * seeds, …), fold by fold.
     target: Scaling  # The scaling of the targets; predictions undo it.
-    network: Score  # The score of the best candidate.
     linear: Score  # The score of a linear model.
-    constant: Score  # The score of the mean or the class frequencies of the rows that are not held out.
+    constant: Score  # The score of the constant baseline: each fold predicts the mean or frequencies of its other rows.
     candidates: tuple[Candidate, ...]
     scores: tuple[Score, ...]  # The score of each candidate.
     best: int  # Index of the candidate with the lowest score.
@@ -51,6 +50,11 @@ class CrossValidation:
             f"CrossValidation({self.task.error}: network {self.network.score:.4g} ± {self.network.standard_error:.2g}, "
             f"linear {self.linear.score:.4g}, constant {self.constant.score:.4g}; {self.n_networks} networks)"
         )
+
+    @property
+    def network(self) -> Score:
+        """The score of the best candidate."""
+        return self.scores[self.best]
 
     @property
     def params(self) -> Params:
@@ -245,7 +249,7 @@ def _compare(
     best = int(np.argmin([entry.score if np.isfinite(entry.score) else np.inf for entry in scores]))
     group = make_group(scale_members(search, trained[best].params), settings.activation)
     return CrossValidation(
-        replace(group, encoding=prepared.encoding), prepared.target, scores[best], score(linear), score(constant),
+        replace(group, encoding=prepared.encoding), prepared.target, score(linear), score(constant),
         candidates, scores, best, prepared.folds.number, settings.seeds, settings.criterion, task,
         interrupted,
     )  # fmt: skip

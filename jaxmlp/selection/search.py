@@ -63,7 +63,6 @@ class Trained:
 
     params: Params  # Leading axis of members, fold by fold; scaled inputs to scaled targets.
     predictions: np.ndarray  # (n, outputs) predictions of held-out rows, in the target's unit
-    history: History  # (members, epochs run)
     interrupted: bool  # Whether Ctrl-C ended the training.
     is_usable: bool  # Whether every network has finished at least one epoch without diverging.
 
@@ -100,10 +99,10 @@ def train_candidate(
         if resume and saver.exists():
             state, history = saver.load(state, history)
     limits = {"epochs": settings.epochs, "patience": settings.patience}
-    state, history, interrupted = run_chunks(run, state, history, **limits, checkpoint=saver, on_chunk=on_chunk)
+    state, _, interrupted = run_chunks(run, state, history, **limits, checkpoint=saver, on_chunk=on_chunk)
     state = jax.device_get(state)  # a checkpoint is read there too, and predictions are the same bits
     predictions, is_usable = _predict_held_out(search, state), bool(np.all(state.best_epoch > 0))
-    return Trained(state.best_params, predictions, history, interrupted, is_usable)
+    return Trained(state.best_params, predictions, interrupted, is_usable)
 
 
 def measure_epoch(search: Search, candidate: Candidate, seconds: float = 0.5) -> float:
@@ -120,7 +119,7 @@ def measure_epoch(search: Search, candidate: Candidate, seconds: float = 0.5) ->
 
 
 def train_linear(search: Search) -> Trained:
-    """Train linear models as the networks are trained, but for the default number of epochs."""
+    """Train linear models as the networks are trained, but with the default epochs and patience and with Adam."""
     epochs = defaults.default_epochs(search.prepared.data.x.shape[1], search.settings.batch_size)
     linear = search.settings._replace(
         hidden=(), seeds=1, epochs=epochs, patience=defaults.default_patience(epochs), optimizer="adam", activation=relu
