@@ -14,9 +14,7 @@ SMALL = {"activations": ("tanh",), "criteria": ("squared_error", "poisson_nll_lo
 ONE = {"activations": ("tanh",), "criteria": ("poisson_nll_loss",), "depths": (1,), "dtypes": ("float32",)}
 
 
-@functools.cache
-def small_grid():
-    return check.check_grid(**SMALL)
+small_grid = functools.cache(functools.partial(check.check_grid, **SMALL))
 
 
 @pytest.fixture
