@@ -2,22 +2,20 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import jax
 
 from jaxmlp._validation import require
-from jaxmlp.cli.common import CommandError, note, print_json
+from jaxmlp.cli.common import CommandError, Commands, note, print_json
 from jaxmlp.cli.errors import report_errors
 from jaxmlp.export import PLATFORMS
 from jaxmlp.storage.files import write_bytes
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "export",
-        help="export the prediction of a model to one file for CPU, CUDA and TPU",
         description="Write the prediction of a model as StableHLO that JAX runs without this package, for any number "
         "of rows. Its inputs are printed, in order: numbers in their unit, levels and missing values as 0 or 1.",
     )

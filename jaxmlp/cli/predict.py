@@ -2,20 +2,18 @@
 
 import argparse
 import sys
-from typing import Any
 
 import jax
 
-from jaxmlp.cli.common import CommandError, note
+from jaxmlp.cli.common import CommandError, Commands, note
 from jaxmlp.cli.errors import report_errors
 from jaxmlp.cli.train import validate_table_path, write_table
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "predict",
-        help="predict a column of a table with a model",
         description="Print a header and a line for each row of a table, in order: the probabilities of the classes, "
         "the standard deviation over the networks, the ends of the 90 % prediction interval, and last the prediction.",
     )

@@ -6,15 +6,14 @@ from typing import Any
 import jax
 
 from jaxmlp._validation import count
-from jaxmlp.cli.common import print_json
+from jaxmlp.cli.common import Commands, print_json
 from jaxmlp.cli.errors import report_errors
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "show",
-        help="show what a model is and how it was found",
         description="Print the networks of a model, the columns that it needs, its report and its plan.",
     )
     parser.add_argument("model", metavar="MODEL", help="a model that `jaxmlp train` wrote")

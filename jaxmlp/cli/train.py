@@ -17,6 +17,7 @@ from jaxmlp._validation import count, require
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.cli.common import (
     CommandError,
+    Commands,
     key_seed,
     note,
     platform,
@@ -32,11 +33,10 @@ from jaxmlp.cli.errors import report_errors
 BUDGET = 60.0
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "train",
-        help="train a model of a table",
         description="Train networks that predict a column of a table from the others, choose the best of several "
         "settings by cross-validation, compare them with a constant and a linear baseline, and save them as a model. "
         "A hyperparameter that is given is fixed in the search.",
@@ -63,12 +63,8 @@ def add_parser(commands: Any) -> None:
     add("--activation", choices=ACTIVATIONS, help="activation of the hidden layers (default: relu)")
     add("--optimizer", choices=("adam", "sgd"), help="optimizer (default: adam)")
     add("--learning-rate", type=rate, metavar="RATE", help="learning rate of the first step")
-    add(
-        "--weight-decay",
-        type=rate,
-        metavar="SHARE",
-        help="share of a weight that a step removes, times the learning rate",
-    )
+    decay = "share of a weight that a step removes, times the learning rate"
+    add("--weight-decay", type=rate, metavar="SHARE", help=decay)
     add("--epochs", type=positive, help="largest number of passes over all rows")
     add("--batch-size", type=positive, metavar="ROWS", help="rows in a step")
     add("--patience", type=positive, metavar="EPOCHS", help="stop after this number of epochs without improvement")

@@ -35,9 +35,8 @@ class TableResult:
 
     model: Model
     report: Mapping[str, Any]  # What was measured; what JSON can hold.
-    predictions: (
-        "DataFrame"  # Predictions of held-out rows: row (from 1), fold, target, then as `jaxmlp predict` writes.
-    )
+    # Predictions of held-out rows: row (from 1), fold, target, then as `jaxmlp predict` writes.
+    predictions: "DataFrame"
     plan: Plan  # What repeats the search, with the same seed.
     notes: tuple[str, ...]  # What was decided about the table and the search, a sentence each.
     seconds: float  # Time of the whole call.
