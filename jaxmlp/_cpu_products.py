@@ -6,7 +6,8 @@ fuses with the operations around it. Other platforms, bfloat16 and programs on s
 form. If you differentiate through these functions, JAX differentiates the textbook form.
 
 `choose_…` returns the form for the static shapes of its operands, or None for the textbook's. The thresholds were
-measured with `bench/scaling.py` and `bench/tutorial.py` on two x86-64 cores with AVX2.
+measured with `bench/scaling.py` and `bench/tutorial.py` on two x86-64 cores with AVX2; `bench/products.py` measures
+what each form gains.
 """
 
 import math
@@ -43,10 +44,6 @@ FILLED_INPUTS = 64
 LANES = 16
 TURNED_INPUTS = 16
 COPIED_ENTRIES = 2**14
-# Rows that are a whole number of memory pages share cache lines; padding them by 16 entries avoids that.
-# Benchmark: bench/scaling.py --part grid (8192 rows, 256-1024-1024-10).
-PAGE = 1024
-PAGE_ROWS = 1000
 
 
 def with_cpu_form(
@@ -86,11 +83,7 @@ def choose_weight_grad(x: Array, dz: Array) -> Product | None:
         return None
     if _is_small(x.shape[0], x.shape[1], dz.shape[1]) and (x.shape[1] <= FEW_INPUTS or dz.shape[1] == 1):
         return _weight_grad_few_rows
-    if _fills_lanes(x.shape[1], dz.shape[1]):
-        return _weight_grad_turned
-    if x.shape[1] % PAGE == 0 and x.shape[0] >= PAGE_ROWS and dz.shape[1] > 1:
-        return _weight_grad_off_page
-    return None
+    return _weight_grad_turned if _fills_lanes(x.shape[1], dz.shape[1]) else None
 
 
 def choose_column_sums(values: Array) -> Product | None:
@@ -147,13 +140,6 @@ def _dense_filled(x: Array, w: Array, b: Array) -> Array:
 def _weight_grad_turned(x: Array, dz: Array) -> Array:
     # Without the barrier, XLA would turn this into xᵀ dz.
     return lax.optimization_barrier(lax.dot_general(dz, x, (((0,), (0,)), ((), ())))).T
-
-
-def _weight_grad_off_page(x: Array, dz: Array) -> Array:
-    # Without the barrier, XLA would pad x in the forward pass and keep both copies.
-    x, dz = lax.optimization_barrier((x, dz))
-    longer = jnp.pad(x, ((0, 0), (0, LANES)))
-    return lax.dot_general(longer, dz, (((0,), (0,)), ((), ())))[: x.shape[1]]
 
 
 def _weight_grad_few_rows(x: Array, dz: Array) -> Array:

@@ -43,7 +43,7 @@ TESTS = {
 # should tell the choices apart.
 CHOICES = {"choose_dense", "choose_weight_grad", "choose_column_sums"}
 THRESHOLDS = {"FEW_INPUTS", "FEW_ROWS", "FEW_WEIGHTS", "FEW_ENTRIES", "MANY_ROWS", "MANY_OUTPUTS"}
-THRESHOLDS |= {"FILLED_OUTPUTS", "FILLED_INPUTS", "LANES", "TURNED_INPUTS", "COPIED_ENTRIES", "PAGE", "PAGE_ROWS"}
+THRESHOLDS |= {"FILLED_OUTPUTS", "FILLED_INPUTS", "LANES", "TURNED_INPUTS", "COPIED_ENTRIES"}
 THRESHOLDS |= {"_is_small", "_is_long", "_fills_lanes"}
 TYPES = {"Params", "Operands", "Product", "Arguments", "Result"}
 
