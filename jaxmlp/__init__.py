@@ -3,31 +3,33 @@
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
-# The core: a network, its gradient, its training.
-from jaxmlp.activations import Activation as Activation
-from jaxmlp.activations import gelu as gelu
-from jaxmlp.activations import identity as identity
-from jaxmlp.activations import relu as relu
-from jaxmlp.activations import sigmoid as sigmoid
-from jaxmlp.activations import silu as silu
-from jaxmlp.activations import tanh as tanh
-from jaxmlp.backprop import manual_grads as manual_grads
-from jaxmlp.backprop import manual_value_and_grads as manual_value_and_grads
-from jaxmlp.criteria import Criterion as Criterion
-from jaxmlp.criteria import huber_loss as huber_loss
-from jaxmlp.criteria import poisson_nll_loss as poisson_nll_loss
-from jaxmlp.criteria import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
-from jaxmlp.criteria import softmax_cross_entropy as softmax_cross_entropy
-from jaxmlp.criteria import squared_error as squared_error
-from jaxmlp.network import Layer as Layer
-from jaxmlp.network import Params as Params
-from jaxmlp.network import forward as forward
-from jaxmlp.network import init_params as init_params
-from jaxmlp.network import loss as loss
-from jaxmlp.training import train as train
-from jaxmlp.training import train_step as train_step
-from jaxmlp.training import update as update
-from jaxmlp.tutorial import synthetic_regression as synthetic_regression
+if TYPE_CHECKING:
+    # The core: a network, its gradient, its training.
+    from jaxmlp import dense as dense
+    from jaxmlp.activations import Activation as Activation
+    from jaxmlp.activations import gelu as gelu
+    from jaxmlp.activations import identity as identity
+    from jaxmlp.activations import relu as relu
+    from jaxmlp.activations import sigmoid as sigmoid
+    from jaxmlp.activations import silu as silu
+    from jaxmlp.activations import tanh as tanh
+    from jaxmlp.backprop import manual_grads as manual_grads
+    from jaxmlp.backprop import manual_value_and_grads as manual_value_and_grads
+    from jaxmlp.criteria import Criterion as Criterion
+    from jaxmlp.criteria import huber_loss as huber_loss
+    from jaxmlp.criteria import poisson_nll_loss as poisson_nll_loss
+    from jaxmlp.criteria import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
+    from jaxmlp.criteria import softmax_cross_entropy as softmax_cross_entropy
+    from jaxmlp.criteria import squared_error as squared_error
+    from jaxmlp.network import Layer as Layer
+    from jaxmlp.network import Params as Params
+    from jaxmlp.network import forward as forward
+    from jaxmlp.network import init_params as init_params
+    from jaxmlp.network import loss as loss
+    from jaxmlp.training import train as train
+    from jaxmlp.training import train_step as train_step
+    from jaxmlp.training import update as update
+    from jaxmlp.tutorial import synthetic_regression as synthetic_regression
 
 if TYPE_CHECKING:
     # Many networks at once.
@@ -66,7 +68,20 @@ if TYPE_CHECKING:
     from jaxmlp.verification import GradientReport as GradientReport
     from jaxmlp.verification import check_network as check_network
 
-# The folders build on the core, and are imported when one of their names is first used.
+# All modules are imported when one of their names is first used: JAX takes half a second to import, in which the
+# command would not answer Ctrl-C.
+_CORE = {
+    "activations": ("Activation", "gelu", "identity", "relu", "sigmoid", "silu", "tanh"),
+    "criteria": (
+        *("Criterion", "huber_loss", "poisson_nll_loss", "sigmoid_binary_cross_entropy", "softmax_cross_entropy"),
+        "squared_error",
+    ),
+    "dense": (),
+    "network": ("Layer", "Params", "forward", "init_params", "loss"),
+    "backprop": ("manual_grads", "manual_value_and_grads"),
+    "training": ("train", "train_step", "update"),
+    "tutorial": ("synthetic_regression",),
+}
 _FOLDERS = {
     "ensembles": ("init_ensemble", "predict_ensemble", "train_ensemble"),
     "fitting": (
@@ -82,18 +97,20 @@ _FOLDERS = {
     "tables": (),
 }
 
+# What `from jaxmlp import *` imports.
+__all__ = [name for names in _CORE.values() for name in names]  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    for folder, names in _FOLDERS.items():
-        if name == folder:
-            return _import_module(f"jaxmlp.{folder}")
+    for module, names in (_CORE | _FOLDERS).items():
+        if name == module:
+            return _import_module(f"jaxmlp.{module}")
         if name in names:
-            globals()[name] = value = getattr(_import_module(f"jaxmlp.{folder}"), name)
+            globals()[name] = value = getattr(_import_module(f"jaxmlp.{module}"), name)
             return value
     raise AttributeError(f"module 'jaxmlp' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *(name for names in _FOLDERS.values() for name in names)})
+    return sorted({*globals(), *_CORE, *(name for names in (_CORE | _FOLDERS).values() for name in names)})

@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
+from jaxmlp._fork import validate_process
 from jaxmlp._validation import cast, validate_params, validate_scalar, validate_static
 
 Arguments = ParamSpec("Arguments")
@@ -48,6 +49,7 @@ def params_dtype(params: Any) -> np.dtype:
     NumPy leaves are validated here, because `jax.jit` would silently convert float64 to float32; JAX leaves are
     validated while tracing.
     """
+    validate_process()
     try:
         for w, b in params:
             if isinstance(w, np.ndarray) or isinstance(b, np.ndarray):

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jaxmlp._fork import validate_process
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.criteria import CRITERIA, Criterion
 
@@ -117,6 +118,7 @@ def _validate_custom(name: str, function: Any, arguments: tuple[Any, ...], shape
 
 def validate_params(params: Any) -> Any:
     """Return a tuple of layers `(w, b)` whose shapes chain and whose leaves share one of the three dtypes."""
+    validate_process()
     if not isinstance(params, tuple) or not params or not all(_is_layer(layer) for layer in params):
         raise TypeError(f"params must be a tuple of jaxmlp.Layer, as init_params returns; got {_kind(params)}")
     leaves = [leaf for layer in params for leaf in layer]
@@ -141,6 +143,7 @@ def validate_params(params: Any) -> Any:
 
 def validate_members(params: Any) -> tuple[Any, int]:
     """Return an ensemble and its number of members: all leaves have a leading axis of that length."""
+    validate_process()
     if not isinstance(params, tuple) or not params or not all(_is_layer(layer) for layer in params):
         raise TypeError(f"params must be a tuple of jaxmlp.Layer, as init_ensemble returns; got {_kind(params)}")
     leading = params[0].w.shape[:1]
@@ -182,6 +185,7 @@ def validate_inputs(params: Any, x: Any) -> Array:
 
 def validate_rows(x: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return rows as NumPy arrays of floats, before there is a network; an array keeps its dtype where JAX has it."""
+    validate_process()
     x, y = _floats("x", x), _floats("y", y)
     c = np.ones(x.shape[:1], x.dtype) if sample_weight is None else _floats("sample_weight", sample_weight)
     if x.ndim != 2:
@@ -238,6 +242,7 @@ def validate_sizes(sizes: Any) -> tuple[int, ...]:
 
 def validate_key(key: Any) -> Array:
     """Return a single key of `jax.random.key`, or an old-style one of `jax.random.PRNGKey`."""
+    validate_process()
     new_style = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     old_style = hasattr(key, "dtype") and key.dtype == np.uint32 and key.ndim == 1
     if not (old_style or (new_style and key.shape == ())):

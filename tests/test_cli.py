@@ -1,6 +1,7 @@
 """The command and its subcommand `tutorial`, called as a function; some calls as processes."""
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -8,6 +9,7 @@ import sys
 
 import jax
 import pytest
+from helpers import files_no_longer_than
 
 import jaxmlp
 
@@ -188,8 +190,40 @@ def test_the_tutorial_imports_no_optional_package_and_no_other_subcommand():
     script = "import sys; from jaxmlp.cli import main; main(['--epochs', '0']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
     modules = set(done.stdout.splitlines()[-1].split())
-    assert {name for name in modules if name.startswith("jaxmlp.cli.")} == {"jaxmlp.cli.common", "jaxmlp.cli.tutorial"}
+    own = {name.removeprefix("jaxmlp.cli.") for name in modules if name.startswith("jaxmlp.cli.")}
+    assert own == {"common", "process", "tutorial"}
     assert not modules & {"optax", "polars", "safetensors", "tqdm", "matplotlib", "sklearn", "pandas"}
+
+
+def test_the_command_answers_ctrl_c_before_it_imports_what_takes_long():
+    script = "import jaxmlp, jaxmlp.cli, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    assert not {"jax", "numpy", "argparse"} & set(done.stdout.split())
+
+
+def test_a_mistake_in_the_call_is_returned_as_a_code(command, capsys):
+    from jaxmlp.cli import main
+
+    assert (main(["learn"]), main(["--version"])) == (2, 0)
+
+
+def test_a_plot_that_cannot_be_written_comes_after_the_losses(command, tmp_path):
+    with files_no_longer_than(500):
+        code, out, err = command("tutorial", "--seed", 0, "--plot", tmp_path / "run.svg")
+    assert (code, len(out)) == (1, 25)
+    assert err[-1] == f"jaxmlp tutorial: cannot write {tmp_path / 'run.svg'}: File too large"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stderr_that_cannot_be_written_costs_its_lines_only(command, monkeypatch):
+    if not pathlib.Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with open("/dev/full", "w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        code, out, _ = command("tutorial", "--seed", 0)
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+    assert (code, len(out)) == (0, 25)
 
 
 def test_a_closed_pipe_ends_the_command_without_a_message():

@@ -97,6 +97,17 @@ def test_a_model_of_float64_is_exported_in_float64(command):
         np.testing.assert_allclose(load("program").call(X), expected, rtol=1e-12)
 
 
+def test_only_an_exported_model_is_overwritten(saved, command):
+    line = ("export", "model", "-o", "program", "--platforms", "cpu")
+    assert [command(*line)[0] for _ in range(2)] == [0, 0]
+    for content in (pathlib.Path("model").read_bytes(), b"rooms,price", b""):
+        pathlib.Path("program").write_bytes(content)
+        code, out, err = command(*line)
+        assert (code, out) == (2, [])
+        assert "-o program: the file exists and is no exported model; choose another name" in err[0]
+        assert pathlib.Path("program").read_bytes() == content
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -104,6 +115,8 @@ def test_a_model_of_float64_is_exported_in_float64(command):
         (["none", "-o", "program"], "cannot read none: No such file or directory"),
         (["model", "-o", "./model"], "-o model: that is the model to read"),
         (["model", "-o", "no/program"], "-o no/program: no such directory"),
+        (["model", "-o", "."], "-o .: that is a directory"),
+        (["model", "-o", "/proc/program"], "-o: cannot write /proc/program: "),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_2(saved, command, words, message):

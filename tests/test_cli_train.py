@@ -226,7 +226,10 @@ def test_a_model_without_a_plan_is_one_line(command):
     [
         (["--epochs", 9], "epochs cannot be given: the plan has other values"),
         (["--learning-rate", 0.5], "learning_rate cannot be given"),
-        (["--hidden", 9, "--members", 2], "hidden, members cannot be given"),
+        (
+            ["--hidden", 9, "--members", 2],
+            "hidden, members cannot be given: the plan has other values (hidden 8, not 9; ",
+        ),
     ],
 )
 def test_options_that_contradict_the_plan_are_one_line(command, options, message):
@@ -269,22 +272,67 @@ def test_training_that_diverges_is_one_line_and_leaves_no_model(command, options
     assert not pathlib.Path("houses.safetensors").exists()
 
 
-def test_a_full_disk_leaves_the_old_model(command):
-    pathlib.Path("houses.safetensors").write_text("old")
-    command(*TRAIN, *words(FAST), "--out", "compiled")
+def test_a_full_disk_leaves_the_old_model_and_the_report_is_printed(command):
+    report = command(*TRAIN, *words(FAST))[1]
+    old = pathlib.Path("houses.safetensors").read_bytes()
+    outputs = ["--predictions", "all.csv", "--plot", "run.svg"]
     with files_no_longer_than(500):
-        code, out, err = command(*TRAIN, *words(FAST))
-    assert (code, out) == (1, [])
-    assert err[-1] == "jaxmlp train: cannot write houses.safetensors: File too large"
-    assert pathlib.Path("houses.safetensors").read_text() == "old"
+        code, out, err = command(*TRAIN, *words(FAST), *outputs)
+        code_json, (line,), _ = command(*TRAIN, *words(FAST), "--json")
+    assert (code, code_json) == (1, 1)
+    assert out == report[:-3]  # without the command to predict
+    names = ("houses.safetensors", "all.csv", "run.svg")
+    assert err[-1] == "jaxmlp train: " + "; ".join(f"cannot write {name}: File too large" for name in names)
+    printed = json.loads(line)
+    assert (printed["model"], printed["predict"], printed["networks"]) == (None, None, 1)
+    assert pathlib.Path("houses.safetensors").read_bytes() == old
+    assert sorted(path.name for path in pathlib.Path().iterdir()) == ["houses.csv", "houses.safetensors"]
 
 
-def test_a_full_disk_ends_a_search_with_a_checkpoint(command):
-    command(*TRAIN, *words(FAST), "--out", "compiled")
+def test_predictions_and_a_plot_that_cannot_be_written_cost_neither_model_nor_report(command, monkeypatch):
+    report = command(*TRAIN, *words(FAST))[1]
+    pathlib.Path("houses.safetensors").unlink()
+    pathlib.Path("gone").mkdir()
+
+    def remove(*arguments, **options):
+        pathlib.Path("gone").rmdir()
+        return jaxmlp.fit_table(*arguments, **options)
+
+    monkeypatch.setattr("jaxmlp.pipeline.fit_table", remove)
+    code, out, err = command(*TRAIN, *words(FAST), "--predictions", "gone/all.csv", "--plot", "gone/run.png")
+    assert (code, out) == (1, report)
+    names = ("gone/all.csv", "gone/run.png")
+    assert err[-1] == "jaxmlp train: " + "; ".join(f"cannot write {name}: No such file or directory" for name in names)
+    assert jaxmlp.load_model("houses.safetensors").members == 1
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_line_and_the_search_goes_on(command):
     with files_no_longer_than(500):
-        code, out, err = command(*TRAIN, *words(FAST), "--checkpoint", "kept")
+        code, out, err = command(*TRAIN, *words(SHORT), "--checkpoint", "kept")
+    assert (code, out[0].startswith("price: ")) == (1, True)
+    lines = [line for line in err if "candidate" in line]
+    message = "cannot write kept/candidate-0.safetensors: File too large; training goes on without the checkpoint"
+    assert lines == [f"Warning: {message}"]
+
+
+def test_a_file_that_is_no_model_is_not_overwritten(command):
+    for name in ("houses.safetensors", "notes.txt"):
+        pathlib.Path(name).write_text("a user's file")
+        code, out, err = command(*TRAIN, *words(FAST), *([] if name.startswith("houses") else ["--out", name]))
+        assert (code, out) == (2, [])
+        message = f"--out {name}: the file exists and is no jaxmlp model; choose another name, or delete it"
+        assert err == [f"jaxmlp train: {message}"]
+        assert pathlib.Path(name).read_text() == "a user's file"
+
+
+def test_a_search_that_a_directory_holds_is_not_replaced(command):
+    pathlib.Path("kept").mkdir()
+    file = pathlib.Path("kept/candidate-0.safetensors")
+    file.write_text("a search")
+    code, out, err = command(*TRAIN, *words(FAST), "--checkpoint", "kept")
     assert (code, out) == (2, [])
-    assert err[-1] == "jaxmlp train: cannot write kept/candidate-0.safetensors: File too large"
+    assert err == ["jaxmlp train: --checkpoint kept holds a search already; add --resume to continue it, or delete it"]
+    assert file.read_text() == "a search"
 
 
 def test_a_mistake_in_a_table_names_file_column_and_row(command):
@@ -330,6 +378,17 @@ def test_a_missing_dependency_is_one_line_with_the_line_to_run(command, monkeypa
         (["houses.csv", "--target", "price", "--predictions", "x.txt"], "--predictions x.txt: the name must end in"),
         (["houses.csv", "--target", "price", "--predictions", "no/x.csv"], "--predictions no/x.csv: no such directory"),
         (["houses.csv", "--target", "price", "--predictions", "houses.csv"], "houses.csv: that is an input file"),
+        (["houses.csv", "--target", "price", "--out", "/proc/model"], "--out: cannot write /proc/model: "),
+        (["houses.csv", "--target", "price", "--out", "/dev/null"], "--out: cannot write /dev/null: a device"),
+        (["houses.csv", "--target", "price", "--out", ""], "--out .: that is a directory"),
+        (["houses.csv", "--target", "price", "--out", "x" * 300], "File name too long"),
+        (
+            ["houses.csv", "--target", "price", "--predictions", "/proc/x.csv"],
+            "cannot write /proc/x.csv: ",
+        ),
+        (["houses.csv", "--target", "price", "--plot", "/proc/x.png"], "--plot: cannot write /proc/x.png: "),
+        (["houses.csv", "--target", "price", "--plot", "x.svg", "--out", "x.svg"], "x.svg: that is the model to write"),
+        (["houses.csv", "--target", "price", "--checkpoint", "/proc"], "--checkpoint: cannot write /proc/candidate-0"),
         (["houses.csv", "--target", "price", "--epochs", "0"], "'0' is not a whole number from 1 to 10000000"),
         (["houses.csv", "--target", "price", "--hidden", "8,x"], "'8,x'"),
         (["houses.csv", "--target", "price", "--optimizer", "lbfgs"], "invalid choice: 'lbfgs'"),

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(jaxmlp.__file__).parent
 measure = runpy.run_path(str(pathlib.Path(__file__).parent.parent / "bench" / "size.py"))["measure"]
 
 # From the ground up: a file of the core may import those before it, and a folder the core and the folders before it.
-CORE = ["activations", "criteria", "_validation", "_dispatch", "_cpu_products"]
+CORE = ["_fork", "activations", "criteria", "_validation", "_dispatch", "_cpu_products"]
 CORE += ["dense", "network", "backprop", "training", "tutorial"]
 FOLDERS = ["storage", "ensembles", "fitting", "verification", "sharding", "export", "selection", "tables", "models"]
 FOLDERS += ["pipeline", "plots", "sklearn", "cli"]
@@ -25,6 +25,7 @@ MAY_IMPORT["cli"] |= {"jaxmlp"}
 
 # What the core may import besides JAX and NumPy.
 STANDARD_LIBRARY = {"collections", "dataclasses", "functools", "importlib", "itertools", "math", "operator", "typing"}
+STANDARD_LIBRARY |= {"os", "sys"}
 
 # Where autodiff may be called: as the oracle of the gradients, and to tell JAX how to differentiate the CPU forms.
 AUTODIFF = {"cli/explain.py": {"grad"}, "_cpu_products.py": {"custom_jvp", "jvp"}}

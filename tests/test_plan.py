@@ -156,8 +156,16 @@ def test_options_that_agree_with_the_plan_are_accepted():
 @pytest.mark.parametrize("options", [GIVEN, {"learning_rate": 0.02}, {"fast": True}, {"weight_decay": 0.5}])
 def test_options_that_contradict_the_plan_are_named(options):
     """A learning rate must be that of all candidates."""
-    with pytest.raises(ValueError, match=f"^{', '.join(options)} cannot be given: the plan has other values$"):
+    with pytest.raises(ValueError, match=f"^{', '.join(options)} cannot be given: the plan has other values "):
         require_agreement(FULL, options)
+
+
+def test_a_contradiction_names_both_values():
+    options = {"epochs": 9, "hidden": (8, 4), "learning_rate": 0.5, "fast": True}
+    with pytest.raises(ValueError) as refused:
+        require_agreement(FULL, options)
+    values = (f"epochs {FULL.epochs}, not 9", "hidden 100, not 8, 4", "learning_rate 0.02, 0.003, not 0.5")
+    assert all(text in str(refused.value) for text in (*values, "fast False, not True"))
 
 
 def test_a_plan_is_data():

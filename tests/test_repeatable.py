@@ -109,23 +109,15 @@ def test_resume_follows_the_stored_plan_whatever_time_there_is(monkeypatch):
 def test_a_checkpoint_is_resumed_with_its_own_options_seed_and_table():
     part = fit(SEARCH, checkpoint="kept", progress=interrupt_after(2))
     for options in ({"epochs": 9}, {"learning_rate": 0.5}, {"fast": True}, {"hidden": (9,)}):
-        with pytest.raises(ValueError, match=f"{next(iter(options))} cannot be given: the plan has other values"):
+        with pytest.raises(ValueError, match=rf"{next(iter(options))} cannot be given: .* other values \(.*, not "):
             fit(options, checkpoint="kept", resume=True)
     other = {**part.plan.to_json(), "epochs": 9}
-    with pytest.raises(ValueError, match="the plan cannot be given: the checkpoint has another plan"):
+    with pytest.raises(ValueError, match=r"the plan cannot be given: .* another plan \(epochs 8, not 9\)"):
         fit({"plan": other}, checkpoint="kept", resume=True)
-    with pytest.raises(CheckpointError, match=r"candidate-0.safetensors: the checkpoint of another run"):
+    with pytest.raises(CheckpointError, match=r"candidate-0.safetensors: .* another run: seed was 0 and is now 1$"):
         fit({"seed": 1}, checkpoint="kept", resume=True)
-    with pytest.raises(CheckpointError, match="the checkpoint of another run"):
+    with pytest.raises(CheckpointError, match=r"the checkpoint of another run: y\.checksum was \d+ and"):
         jaxmlp.fit_table(houses().with_columns(price=houses()["zone"]), "price", checkpoint="kept", resume=True)
-
-
-def test_a_new_search_deletes_the_files_of_an_old_one(whole):
-    """Else the second candidate would be resumed from the old search."""
-    fit(SEARCH, seed=1, checkpoint="kept")
-    fit(SEARCH, checkpoint="kept", progress=interrupt_after(2))
-    assert [path.name for path in pathlib.Path("kept").iterdir()] == ["candidate-0.safetensors"]
-    assert_same(fit(SEARCH, checkpoint="kept", resume=True), whole[False])
 
 
 def test_an_empty_checkpoint_starts_a_new_search(whole):
@@ -229,7 +221,10 @@ def test_the_command_keeps_the_best_model_exits_130_and_resumes_to_the_same_file
     assert whole == saved == resumed != pathlib.Path("houses.safetensors").read_bytes()
     code, out, err = command(*line, "--checkpoint", "kept", "--resume", "--activation", "tanh")
     assert (code, out) == (2, [])
-    assert err[-1] == "jaxmlp train: activation cannot be given: the plan has other values"
+    assert err[-1] == "jaxmlp train: activation cannot be given: the plan has other values (activation relu, not tanh)"
+    code, out, err = command(*line, "--checkpoint", "kept")
+    assert (code, out) == (2, [])
+    assert err == ["jaxmlp train: --checkpoint kept holds a search already; add --resume to continue it, or delete it"]
 
 
 @contextlib.contextmanager

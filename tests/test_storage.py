@@ -1,11 +1,13 @@
 """A file is written completely or not at all, whatever happens."""
 
+import pathlib
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import files_no_longer_than
 
-from jaxmlp.storage.files import StorageError, read_arrays, write_arrays, write_bytes
+from jaxmlp.storage.files import StorageError, read_arrays, require_writable, write_arrays, write_bytes
 
 
 def test_arrays_of_every_dtype_and_rank_come_back_to_the_bit(tmp_path):
@@ -28,6 +30,21 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
         write_bytes(path, bytes(2000))
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for path in (pathlib.Path("/dev/null"), tmp_path / "folder", pathlib.Path("/proc/file")):
+        for write in (require_writable, lambda path: write_bytes(path, b"new")):
+            with pytest.raises(StorageError, match=f"^cannot write {path}: "):
+                write(path)
+
+
+def test_a_test_for_writing_leaves_nothing_behind(tmp_path):
+    write_bytes(tmp_path / "file", b"old")
+    require_writable(tmp_path / "file")
+    require_writable(tmp_path / "new")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"old")]
 
 
 def test_errors_are_one_line_with_the_name_of_the_file(tmp_path):

@@ -1,19 +1,21 @@
-"""The command `jaxmlp`: dispatch to the subcommands, one file each, and the exit codes."""
+"""The command `jaxmlp`: dispatch to the subcommands, one file each, and the exit codes.
+
+JAX is imported inside the functions, because Ctrl-C is answered before that.
+"""
 
 import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import jax
+from jaxmlp.cli.process import INTERRUPTED, answer_ctrl_c, leave, open_streams
 
-import jaxmlp
-from jaxmlp._validation import MissingDependencyError
-from jaxmlp.cli.common import CommandError, Parser
+if TYPE_CHECKING:
+    from jaxmlp.cli.common import Parser
 
-_INTERRUPTED = 130
 _COMMANDS = {
     "tutorial": "train the tutorial's network on new data and print the loss",
     "explain": "show every number in an epoch of the tutorial's network",
@@ -25,6 +27,18 @@ _COMMANDS = {
 }
 
 
+def command() -> NoReturn:
+    """Run `main` as a process, with one JAX device for each CPU core, and exit."""
+    open_streams()
+    answer_ctrl_c()
+    import jax
+
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        jax.config.update("jax_num_cpu_devices", cores or 1)
+    leave(main())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; without a subcommand, the tutorial.
 
@@ -34,46 +48,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 for success, 1 for a failed run, 2 for a mistake in the call, 130 after Ctrl-C.
     """
+    import jax
+
+    from jaxmlp._validation import MissingDependencyError
+    from jaxmlp.cli.common import CommandError, note
+
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words = ["tutorial", *words]
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # The terminal may lack characters of a column's name.
     try:
-        args = _parser(words[0]).parse_args(words)
-        code = args.run(args)
-        sys.stdout.flush()  # Inside the try, so that a closed pipe or a full disk is handled below.
-        return code
+        return _run(words)
     except (CommandError, MissingDependencyError) as error:
-        print(f"jaxmlp {words[0]}: {error}", file=sys.stderr)
+        note(f"jaxmlp {words[0]}: {error}")
         return error.code if isinstance(error, CommandError) else 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return _INTERRUPTED
+        note("interrupted")
+        return INTERRUPTED
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes stdout again at exit.
+        with suppress(OSError):  # Python flushes stdout again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # The reader of a pipe, such as `head`, may stop early.
-            print(f"jaxmlp {words[0]}: cannot write the output: {error.strerror}", file=sys.stderr)
+            problem = "cannot write the output" if error.filename is None else error.filename
+            note(f"jaxmlp {words[0]}: {problem}: {error.strerror}")
         return 1
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        print(f"jaxmlp {words[0]}: failed: {str(error).splitlines()[0]}", file=sys.stderr)
+        note(f"jaxmlp {words[0]}: failed: {(str(error) or type(error).__name__).splitlines()[0]}")
         return 1
 
 
-def command() -> NoReturn:
-    """Run `main` as a process, with one JAX device for each CPU core, and exit."""
-    if "JAX_NUM_CPU_DEVICES" not in os.environ:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        jax.config.update("jax_num_cpu_devices", cores or 1)
-    code = main()
-    if code == _INTERRUPTED:
-        sys.stderr.flush()
-        os._exit(code)  # If XLA was compiling, Python's normal exit crashes.
-    sys.exit(code)
+def _run(words: list[str]) -> int:
+    """Run a subcommand and flush stdout, so that a closed stream, a closed pipe or a full disk is noticed."""
+    try:
+        args = _parser(words[0]).parse_args(words)
+    except SystemExit as stopped:  # --help, --version, or a mistake in the call, which argparse has printed
+        code = int(stopped.code or 0)
+    else:
+        code = args.run(args)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return code
 
 
-def _parser(command: str) -> Parser:
+def _parser(command: str) -> "Parser":
     """Return the parser; only the module of `command` is imported."""
+    import jaxmlp
+    from jaxmlp.cli.common import Parser
+
     parser = Parser(prog="jaxmlp", description=jaxmlp.__doc__)
     parser.add_argument("--version", action="version", version=f"jaxmlp {jaxmlp.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)

@@ -3,16 +3,19 @@
 import argparse
 import json
 import math
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import jax
 
 from jaxmlp._validation import require
+from jaxmlp.cli.process import defer_ctrl_c
+from jaxmlp.storage.files import StorageError, require_writable
 from jaxmlp.storage.json import make_finite
 
 if TYPE_CHECKING:
@@ -48,7 +51,9 @@ Commands = argparse._SubParsersAction  # What `add_subparsers` returns.
 
 def note(message: str) -> None:
     """Print a line for the user on stderr; stdout is for results."""
-    print(message, file=sys.stderr)
+    if sys.stderr is not None:
+        with suppress(OSError):  # a full disk or a closed pipe: there is nobody to tell
+            print(message, file=sys.stderr)
 
 
 def print_json(result: Mapping[str, Any]) -> None:
@@ -56,26 +61,62 @@ def print_json(result: Mapping[str, Any]) -> None:
     print(json.dumps(make_finite(result)))
 
 
-def validate_plot(path: str | None) -> None:
+def validate_output(option: str, name: str, *, endings: Sequence[str] = (), inputs: Mapping[str, str]) -> Path:
+    """Return the path of a file to write; raise before the work if that would fail after it, or overwrite an input.
+
+    Arguments:
+        option: that names the file.
+        name: the file.
+        endings: one of which the name must have; none for any.
+        inputs: paths that are not to be overwritten, and what they are.
+    """
+    path = Path(name)
+    if endings and path.suffix not in endings:
+        raise CommandError(f"{option} {path}: the name must end in {', '.join(endings[:-1])} or {endings[-1]}")
+    if os.path.isdir(path):
+        raise CommandError(f"{option} {path}: that is a directory")
+    if not os.path.isdir(path.absolute().parent):
+        raise CommandError(f"{option} {path}: no such directory")
+    for file, role in inputs.items():
+        if file != "-" and os.path.realpath(path) == os.path.realpath(file):
+            raise CommandError(f"{option} {path}: that is {role}")
+    try:
+        require_writable(path)
+    except StorageError as error:
+        raise CommandError(f"{option}: {error}") from None
+    return path
+
+
+def validate_plot(path: str | None, inputs: Mapping[str, str] | None = None) -> None:
     """Raise before training what would make `write_figure` fail after it."""
-    if path is None:
-        return
-    if Path(path).suffix not in (".png", ".svg", ".pdf"):
-        raise CommandError(f"--plot {path}: the name must end in .png, .svg or .pdf")
-    if not Path(path).absolute().parent.is_dir():
-        raise CommandError(f"--plot {path}: no such directory")
-    require("matplotlib", extra="plot")
+    if path is not None:
+        validate_output("--plot", path, endings=(".png", ".svg", ".pdf"), inputs=inputs or {})
+        require("matplotlib", extra="plot")
 
 
-def write_figure(figure: "Figure", path: str) -> None:
-    """Save a figure as `path`."""
+def write_figure(figure: "Figure", path: str, problems: list[str]) -> None:
+    """Save a figure as `path`; see `writing`."""
     from jaxmlp.plots import save_figure
 
-    try:
+    with writing(problems):
         save_figure(figure, path)
-    except OSError as error:
-        raise CommandError(f"cannot write {path}: {error}") from None
-    note(f"Plot: {path}")
+        note(f"Plot: {path}")
+
+
+@contextmanager
+def writing(problems: list[str]) -> Iterator[None]:
+    """Write a file: if that fails, keep the message for `raise_problems`. Ctrl-C waits until the command ends."""
+    defer_ctrl_c()
+    try:
+        yield
+    except StorageError as error:
+        problems.append(str(error))
+
+
+def raise_problems(problems: Sequence[str]) -> None:
+    """Raise what has failed, after everything else is done and printed."""
+    if problems:
+        raise CommandError("; ".join(problems), code=1)
 
 
 def compile_ahead(

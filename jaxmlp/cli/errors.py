@@ -1,10 +1,11 @@
 """Errors of the library as errors of the command: one line and an exit code."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from jaxmlp.cli.common import CommandError
-from jaxmlp.fitting.checkpoints import CheckpointError
+from jaxmlp.cli.common import CommandError, note
+from jaxmlp.fitting.checkpoints import CheckpointError, CheckpointWarning
 from jaxmlp.storage.files import StorageError
 from jaxmlp.tables import TableError
 
@@ -31,3 +32,12 @@ def report_errors(file: str, code: int = 2) -> Iterator[None]:
         raise CommandError(str(error), 1) from None
     except ValueError as error:
         raise CommandError(str(error)) from None
+
+
+@contextmanager
+def note_warnings() -> Iterator[None]:
+    """Print each warning on one line, and those about checkpoints whatever the filters are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CheckpointWarning)
+        warnings.showwarning = lambda message, *_, **__: note(f"Warning: {message}")
+        yield

@@ -1,15 +1,18 @@
 """`jaxmlp export MODEL -o FILE`: the prediction of a model as one file that JAX alone can run."""
 
 import argparse
-from pathlib import Path
+import re
 
 import jax
 
 from jaxmlp._validation import require
-from jaxmlp.cli.common import CommandError, Commands, note, print_json
+from jaxmlp.cli.common import CommandError, Commands, note, print_json, validate_output
 from jaxmlp.cli.errors import report_errors
+from jaxmlp.cli.process import defer_ctrl_c
 from jaxmlp.export import PLATFORMS
 from jaxmlp.storage.files import write_bytes
+
+_PROGRAM = re.compile(rb"ML\xefR.StableHLO", re.DOTALL)  # How the program inside an exported file begins.
 
 
 def add_parser(commands: Commands) -> None:
@@ -34,17 +37,16 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Load, export, write."""
     require("flatbuffers", extra="export")
-    out = Path(args.out)
-    if not out.absolute().parent.is_dir():
-        raise CommandError(f"-o {out}: no such directory")
-    if out.resolve() == Path(args.model).resolve():
-        raise CommandError(f"-o {out}: that is the model to read")
+    out = validate_output("-o", args.out, inputs={args.model: "the model to read"})
+    if out.exists() and not _PROGRAM.search(out.read_bytes()):
+        raise CommandError(f"-o {out}: the file exists and is no exported model; choose another name, or delete it")
     from jaxmlp.models import load_model
     from jaxmlp.models.export import export_model
 
     with jax.enable_x64(True), report_errors(args.model):  # a model of float64 needs it; the others stay float32
         model = load_model(args.model)
         exported = export_model(model, platforms=args.platforms)
+    defer_ctrl_c()
     with report_errors(args.model, code=1):
         write_bytes(out, bytes(exported.serialize()))
     group, recipe = model.groups[0], model.recipe

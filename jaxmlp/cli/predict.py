@@ -1,13 +1,13 @@
 """`jaxmlp predict MODEL FILE`: a prediction for each row of a table."""
 
 import argparse
-import sys
 
 import jax
 
-from jaxmlp.cli.common import CommandError, Commands, note
+from jaxmlp.cli.common import CommandError, Commands, note, validate_output
 from jaxmlp.cli.errors import report_errors
-from jaxmlp.cli.train import validate_table_path, write_table
+from jaxmlp.cli.process import defer_ctrl_c
+from jaxmlp.cli.train import TABLE_ENDINGS, write_table
 
 
 def add_parser(commands: Commands) -> None:
@@ -25,7 +25,8 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load, predict, write."""
-    out = None if args.out is None else validate_table_path("-o", args.out, [args.file, args.model])
+    inputs = {args.file: "an input file", args.model: "an input file"}
+    out = None if args.out is None else validate_output("-o", args.out, endings=TABLE_ENDINGS, inputs=inputs)
     from jaxmlp.models import load_model
     from jaxmlp.models.tables import predict_table
     from jaxmlp.tables import load_table
@@ -38,8 +39,9 @@ def run(args: argparse.Namespace) -> int:
     for line in notes:
         note(line)
     if out is None:
-        sys.stdout.write(table.write_csv())
+        print(table.write_csv(), end="")
         return 0
+    defer_ctrl_c()
     with report_errors(args.file, code=1):
         write_table(table, out)
     return 0

@@ -4,6 +4,7 @@ import argparse
 import csv
 import os
 import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,14 +24,20 @@ from jaxmlp.cli.common import (
     platform,
     positive,
     print_json,
+    raise_problems,
     rate,
+    validate_output,
     validate_plot,
     widths,
     write_figure,
+    writing,
 )
-from jaxmlp.cli.errors import report_errors
+from jaxmlp.cli.errors import note_warnings, report_errors
+from jaxmlp.cli.process import INTERRUPTED, defer_ctrl_c, is_interrupted
+from jaxmlp.storage.files import StorageError
 
 BUDGET = 60.0
+TABLE_ENDINGS = (".csv", ".parquet")
 
 
 def add_parser(commands: Commands) -> None:
@@ -84,12 +91,12 @@ def run(args: argparse.Namespace) -> int:
     """Fit the table, print the report, save the model."""
     out = _validate_paths(args)
     from jaxmlp.models import load_model, save_model
-    from jaxmlp.pipeline import describe_report, fit_table
+    from jaxmlp.pipeline import fit_table
 
     names = ("task", "drop", "seed", "fast", "hidden", "activation", "optimizer", "learning_rate", "weight_decay")
     names += ("epochs", "batch_size", "patience", "members", "checkpoint", "resume")
     options = {name: getattr(args, name) for name in names}
-    with report_errors(args.file), _progress() as progress:
+    with report_errors(args.file), note_warnings(), _progress() as progress:
         with jax.enable_x64(True):  # a model of float64 needs it
             plan = None if args.plan is None else load_model(args.plan).plan
         if plan == {}:
@@ -98,26 +105,39 @@ def run(args: argparse.Namespace) -> int:
             args.file, args.target, budget=max(args.budget - time.process_time(), 1.0), plan=plan, progress=progress,
             on_note=note, **options,
         )  # fmt: skip
-    with report_errors(args.file, code=1):
+    # The files first: stdout may be closed. And the report whatever happens to the files.
+    problems: list[str] = []
+    with writing(problems):
         save_model(result.model, out)
+    is_saved = not problems
+    with writing(problems):
         if args.predictions is not None:
             write_table(result.predictions, Path(args.predictions))
-    command = shlex.join(["jaxmlp", "predict", str(out), args.file])
+    note(f"{count(result.report['networks'], 'network')}, {result.seconds:.1f} s")
+    if args.plot:
+        write_figure(_figure(result), args.plot, problems)
+    _print_report(args, result, out if is_saved else None)
+    raise_problems(problems)
+    if result.report["interrupted"] or is_interrupted():
+        note("Interrupted: the best model so far is saved" + ("; --resume continues" if args.checkpoint else ""))
+        return INTERRUPTED
+    return 0
+
+
+def _print_report(args: argparse.Namespace, result: Any, out: Path | None) -> None:
+    """Print the report, and the command to predict if the model is saved."""
+    from jaxmlp.pipeline import describe_report
+
+    command = None if out is None else shlex.join(["jaxmlp", "predict", str(out), args.file])
     if args.json:
-        about = {"jaxmlp": __version__, "file": args.file, "model": str(out), "predict": command}
+        about = {"jaxmlp": __version__, "file": args.file, "model": out and str(out), "predict": command}
         about |= {"left_out": dict(result.model.recipe.left_out) if result.model.recipe else {}}
         about |= {"notes": list(result.notes), "plan": result.plan.to_json()}
         print_json(about | dict(result.report) | {"platform": platform(), "seconds": result.seconds})
     else:
         print("\n".join(describe_report(result.report)))
-        print(f"\nModel: {out}. To predict:\n{command}")
-    note(f"{count(result.report['networks'], 'network')}, {result.seconds:.1f} s")
-    if args.plot:
-        write_figure(_figure(result), args.plot)
-    if result.report["interrupted"]:
-        note("Interrupted: the best model so far is saved" + ("; --resume continues" if args.checkpoint else ""))
-        return 130
-    return 0
+        if command is not None:
+            print(f"\nModel: {out}. To predict:\n{command}")
 
 
 def write_table(table: Any, path: Path) -> None:
@@ -135,21 +155,10 @@ def write_table(table: Any, path: Path) -> None:
     note(f"Predictions: {path}, {table.height} rows")
 
 
-def validate_table_path(option: str, name: str, inputs: list[str]) -> Path:
-    """Refuse, before the work, a table that could not be written after it, or would overwrite an input."""
-    path = Path(name)
-    if path.suffix not in (".csv", ".parquet"):
-        raise CommandError(f"{option} {path}: the name must end in .csv or .parquet")
-    if not path.absolute().parent.is_dir():
-        raise CommandError(f"{option} {path}: no such directory")
-    if any(path.resolve() == Path(file).resolve() for file in inputs if file != "-"):
-        raise CommandError(f"{option} {path}: that is an input file")
-    return path
-
-
 def _validate_paths(args: argparse.Namespace) -> Path:
     """Refuse, before training, what would fail after it; return the path of the model."""
-    validate_plot(args.plot)
+    from jaxmlp.models.files import is_model
+
     require("safetensors.numpy", extra="tables")
     if args.budget == 0:
         raise CommandError("--budget 0 leaves no time to train")
@@ -158,19 +167,37 @@ def _validate_paths(args: argparse.Namespace) -> Path:
     if not Path(args.file).name:
         raise CommandError(f"{args.file!r} is not a file")
     out = Path("model.safetensors" if args.file == "-" else Path(args.file).with_suffix(".safetensors").name)
-    out = out if args.out is None else Path(args.out)
-    if os.path.isdir(out) or not os.path.isdir(out.absolute().parent):
-        raise CommandError(f"--out {out}: " + ("that is a directory" if os.path.isdir(out) else "no such directory"))
-    if args.file != "-" and out.resolve() == Path(args.file).resolve():
-        raise CommandError(f"--out {out}: that is the table")
+    if args.out is None and args.file != "-" and not os.path.exists(args.file):
+        return out  # Reading the table says what is wrong.
+    out = validate_output("--out", str(out) if args.out is None else args.out, inputs={args.file: "the table"})
+    if out.exists() and not is_model(out):
+        raise CommandError(f"--out {out}: the file exists and is no jaxmlp model; choose another name, or delete it")
+    inputs = {args.file: "an input file", str(out): "the model to write"}
+    inputs |= {} if args.plan is None else {args.plan: "an input file"}
     if args.predictions is not None:
-        validate_table_path("--predictions", args.predictions, [args.file, str(out)])
+        validate_output("--predictions", args.predictions, endings=TABLE_ENDINGS, inputs=inputs)
+    validate_plot(args.plot, inputs)
     if args.checkpoint is not None:
-        try:
-            Path(args.checkpoint).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CommandError(f"--checkpoint {args.checkpoint}: {error.strerror}") from None
+        _prepare_checkpoint(Path(args.checkpoint), args.resume)
     return out
+
+
+def _prepare_checkpoint(directory: Path, resume: bool) -> None:
+    """Make the directory of the search, which may hold one only if that is resumed."""
+    from jaxmlp.selection.search import holds_search, validate_checkpoint
+
+    if not resume and holds_search(directory):
+        raise CommandError(
+            f"--checkpoint {directory} holds a search already; add --resume to continue it, or delete it"
+        )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"--checkpoint {directory}: {error.strerror}") from None
+    try:
+        validate_checkpoint(directory, resume=resume)
+    except StorageError as error:
+        raise CommandError(f"--checkpoint: {error}") from None
 
 
 def _figure(result: Any) -> Any:
@@ -188,5 +215,14 @@ def _figure(result: Any) -> Any:
 @contextmanager
 def _progress() -> Iterator[Callable[[float], None]]:
     """A progress bar on stderr, if that is a terminal."""
-    with require("tqdm", extra="tables").tqdm(total=100, unit="%", disable=None) as bar:
-        yield lambda share: bar.update(round(100 * share) - bar.n)
+    with require("tqdm", extra="tables").tqdm(total=100, unit="%", disable=None if sys.stderr else True) as bar:
+        stops = []
+
+        def show(share: float) -> None:
+            defer_ctrl_c()  # from now on there are networks to keep
+            bar.update(round(100 * share) - bar.n)
+            if is_interrupted() and not stops:  # once: what follows the search is trained as always
+                stops.append(share)
+                raise KeyboardInterrupt
+
+        yield show

@@ -13,7 +13,7 @@ from jax import Array
 
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.cli import common
-from jaxmlp.cli.common import CommandError, compile_ahead, note
+from jaxmlp.cli.common import compile_ahead, note
 from jaxmlp.ensembles import init_ensemble, train_ensemble
 from jaxmlp.network import Layer, Params, forward, init_params
 from jaxmlp.training import train
@@ -65,6 +65,14 @@ def run(args: argparse.Namespace) -> int:
         slopes, slope_spread = slopes.mean(0), slopes.std(0)
         predictions, prediction_spread = predictions.mean(0), predictions.std(0)
 
+    problems: list[str] = []
+    if args.plot:  # before the loss is printed, because stdout may be closed
+        from jaxmlp.plots import training_figure
+
+        title = "-".join(map(str, sizes)) + f", {args.epochs} epochs, seed {seed}"
+        title += "" if args.members is None else f", {args.members} networks"
+        figure = training_figure(losses, trained.y, predictions, prediction_spread, title=title)
+        common.write_figure(figure, args.plot, problems)
     if args.json:
         result = {"seed": seed, "epochs": args.epochs, "learning_rate": args.learning_rate, "hidden": args.hidden}
         result |= {"activation": args.activation, "members": args.members, "losses": losses.tolist()}
@@ -75,14 +83,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_losses(losses, args.every)
         _print_slopes(slopes, slope_spread)
-    if args.plot:
-        from jaxmlp.plots import training_figure
-
-        title = "-".join(map(str, sizes)) + f", {args.epochs} epochs, seed {seed}"
-        title += "" if args.members is None else f", {args.members} networks"
-        figure = training_figure(losses, trained.y, predictions, prediction_spread, title=title)
-        common.write_figure(figure, args.plot)
-
     if args.hidden != _HIDDEN:
         note("Initial weights: he_normal (the tutorial's standard normal weights suit one hidden layer of 32 only)")
     note(f"Device: {common.platform()}")
@@ -90,7 +90,8 @@ def run(args: argparse.Namespace) -> int:
     finite = np.isfinite(np.atleast_2d(losses)).all(axis=0)
     if not finite.all():
         epoch = int(np.argmin(finite)) + 1
-        raise CommandError(f"the loss is not finite from epoch {epoch} on; try a smaller --learning-rate", code=1)
+        problems.append(f"the loss is not finite from epoch {epoch} on; try a smaller --learning-rate")
+    common.raise_problems(problems)
     note("To train on a table: jaxmlp train FILE --target COLUMN")
     return 0
 

@@ -2,8 +2,9 @@
 
 import json
 import time
+import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,27 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
+from jaxmlp._fork import validate_process
+from jaxmlp.activations import ACTIVATIONS, Activation
+from jaxmlp.criteria import CRITERIA, Criterion
 from jaxmlp.fitting.state import FitState, History
 from jaxmlp.storage.files import StorageError, read_arrays, write_arrays
+from jaxmlp.storage.json import parse_json
 
-_FORMAT, _VERSION = "jaxmlp checkpoint", "2"
-_STATE = "jaxmlp state"
+_CHECKPOINT, _STATE = "jaxmlp checkpoint", "jaxmlp state"
+_VERSIONS = {_CHECKPOINT: "3", _STATE: "2"}
+_MOST_DIFFERENCES = 8  # In a message.
 _SECONDS = 1.0  # Time between two saves.
 
 
 class CheckpointError(StorageError):
     """A checkpoint cannot be read, or belongs to another run; the message is one line."""
+
+
+class CheckpointWarning(RuntimeWarning):
+    """A checkpoint cannot be written; the run goes on."""
 
 
 def save_state(state: FitState, path: str | PathLike[str]) -> None:
@@ -38,7 +49,8 @@ def save_state(state: FitState, path: str | PathLike[str]) -> None:
         StorageError: the disk is full, the directory missing, …
         MissingDependencyError: safetensors is not installed.
     """
-    write_arrays(Path(path), _to_arrays(_name_leaves("state", state)), {"format": _STATE, "version": _VERSION})
+    validate_process()
+    write_arrays(Path(path), _to_arrays(_name_leaves("state", state)), _header(_STATE))
 
 
 def load_state(path: str | PathLike[str], like: FitState) -> FitState:
@@ -56,6 +68,7 @@ def load_state(path: str | PathLike[str], like: FitState) -> FitState:
         StorageError: it cannot be read.
         MissingDependencyError: safetensors is not installed.
     """
+    validate_process()
     arrays, _ = _read(path, _STATE)
     if _shapes(arrays) != _shapes(_name_leaves("state", like)):
         raise CheckpointError(f"{path}: the state of another run (another network or optimizer)")
@@ -69,7 +82,19 @@ def read_about(path: str | PathLike[str]) -> dict[str, Any]:
         CheckpointError: the file is damaged, or no checkpoint.
         StorageError: it cannot be read.
     """
-    return json.loads(_read(path, _FORMAT)[1]["about"])
+    return json.loads(_read(path, _CHECKPOINT)[1]["about"])
+
+
+def describe_functions(activation: Activation | tuple[Activation, ...], criterion: Criterion) -> dict[str, Any]:
+    """Return the names of activations and criterion, as a checkpoint keeps them."""
+    activations = activation if isinstance(activation, tuple) else (activation,)
+    names = [_name_of(function, ACTIVATIONS) for function in activations]
+    return {"activation": ", ".join(names), "criterion": _name_of(criterion, CRITERIA)}
+
+
+def describe_key(key: Array) -> list[int]:
+    """Return the numbers of a key."""
+    return np.asarray(jax.random.key_data(key)).tolist()
 
 
 class Checkpoint:
@@ -77,44 +102,74 @@ class Checkpoint:
 
     Arguments:
         path: the file; its directory must exist.
-        about: what describes the run, of types that JSON has; a run resumes only from a checkpoint with an equal one.
-        data: arrays that must be equal too.
+        about: the settings of the run by name, of types that JSON has; a run resumes only from a checkpoint with equal
+            ones.
+        data: trees of arrays by name, which must be equal too.
+        failures: messages of saves that failed, of this file and others of the run: the first one is a warning.
     """
 
-    def __init__(self, path: str | PathLike[str], *, about: Mapping[str, Any], data: Any):
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        about: Mapping[str, Any],
+        data: Mapping[str, Any],
+        failures: list[str] | None = None,
+    ):
         self._path, self._saved = Path(path), -_SECONDS
-        self._run = {"about": json.dumps(dict(about), sort_keys=True), "data": json.dumps(_digest(data))}
+        leaves = {name: leaf for tree in data for name, leaf in _name_leaves(tree, data[tree]).items()}
+        self._run = {"about": dict(about), "data": {name: _describe(leaf) for name, leaf in leaves.items()}}
+        self._failures = [] if failures is None else failures
 
-    def exists(self) -> bool:
-        """Return whether there is a file to resume from."""
-        return self._path.exists()
+    def start(self, state: FitState, history: History, *, resume: bool) -> tuple[FitState, History]:
+        """Return what was saved if there is a file to resume from, else `state` and `history`.
+
+        Raises:
+            CheckpointError: a file that is there without `resume`, or that `load` refuses.
+            StorageError: the file cannot be read.
+        """
+        if self._path.exists() and not resume:
+            raise CheckpointError(f"{self._path} exists already: pass resume=True to continue its run, or delete it")
+        return self.load(state, history) if self._path.exists() else (state, history)
 
     def save(self, state: FitState, history: History, *, now: bool = False) -> None:
         """Replace the file, completely or not at all; at most once a second unless `now`.
 
-        Raises:
-            StorageError: the disk is full, the directory gone, …
+        If it cannot be written, warn once in a run, and go on: what was trained is worth more than its checkpoint.
         """
         if not now and time.monotonic() - self._saved < _SECONDS:
             return
         arrays = _to_arrays(_name_leaves("state", state) | _name_leaves("history", history))
-        write_arrays(self._path, arrays, {"format": _FORMAT, "version": _VERSION} | self._run)
+        run = {name: json.dumps(value, sort_keys=True) for name, value in self._run.items()}
+        try:
+            write_arrays(self._path, arrays, _header(_CHECKPOINT) | run)
+        except StorageError as error:
+            self._failures.append(str(error))
+            if len(self._failures) == 1:
+                warnings.warn(f"{error}; training goes on without the checkpoint", CheckpointWarning, stacklevel=2)
         self._saved = time.monotonic()
 
     def load(self, state: FitState, history: History) -> tuple[FitState, History]:
         """Return what was saved, in the structure of `state` and `history`.
 
         Raises:
-            CheckpointError: the file is damaged, no checkpoint, or one of another run.
+            CheckpointError: the file is damaged, no checkpoint, or one of another run; the message names what differs.
         """
-        arrays, metadata = _read(self._path, _FORMAT)
+        arrays, metadata = _read(self._path, _CHECKPOINT)
         like, measured = _name_leaves("state", state), _name_leaves("history", history)
+        for name, value in self._run.items():  # settings first: data differ too where they do
+            try:
+                stored = parse_json(metadata.get(name, ""), name)
+            except ValueError as error:
+                raise CheckpointError(f"{self._path} is damaged: {error}") from None
+            differences = list(_compare(stored, json.loads(json.dumps(value))))
+            if differences:
+                more = len(differences) - _MOST_DIFFERENCES
+                text = "; ".join(differences[:_MOST_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+                raise CheckpointError(f"{self._path}: the checkpoint of another run: {text}")
         saved = {name: array for name, array in arrays.items() if name in like}
-        is_same = all(metadata.get(name) == value for name, value in self._run.items())
-        if not is_same or _shapes(saved) != _shapes(like) or arrays.keys() != like.keys() | measured.keys():
-            raise CheckpointError(
-                f"{self._path}: the checkpoint of another run (other data, network, optimizer, key or batch size)"
-            )
+        if _shapes(saved) != _shapes(like) or arrays.keys() != like.keys() | measured.keys():
+            raise CheckpointError(f"{self._path}: the checkpoint of another run: its arrays have other shapes")
         history = jax.tree.unflatten(jax.tree.structure(history), [arrays[name] for name in measured])
         return _restore(arrays, state), history
 
@@ -123,8 +178,9 @@ def _read(path: str | PathLike[str], expected: str) -> tuple[dict[str, np.ndarra
     arrays, metadata = read_arrays(Path(path))
     if metadata.get("format") != expected:
         raise CheckpointError(f"{path}: not a {expected.removeprefix('jaxmlp ')} of jaxmlp")
-    if metadata.get("version") != _VERSION:
-        raise CheckpointError(f"{path}: version {metadata.get('version')} of the format; this jaxmlp reads {_VERSION}")
+    if metadata.get("version") != _VERSIONS[expected]:
+        version = f"version {metadata.get('version')} of the format; this jaxmlp reads {_VERSIONS[expected]}"
+        raise CheckpointError(f"{path}: {version}")
     return arrays, metadata
 
 
@@ -159,5 +215,40 @@ def _is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _digest(tree: Any) -> list[int]:
-    return [zlib.crc32(np.ascontiguousarray(_data(leaf)).view(np.uint8).data) for leaf in jax.tree.leaves(tree)]
+def _header(name: str) -> dict[str, str]:
+    return {"format": name, "version": _VERSIONS[name]}
+
+
+def _name_of(function: Activation | Criterion, built_in: Mapping[str, Any]) -> str:
+    names = [name for name, value in built_in.items() if value == function]
+    return names[0] if names else describe_callable(function.fn)
+
+
+def describe_callable(function: Any) -> str:
+    """Return the name of a function, or of the type of an object that is called."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _describe(leaf: Any) -> dict[str, Any]:
+    """Return what tells an array from others."""
+    array = np.ascontiguousarray(_data(leaf))
+    checksum = zlib.crc32(array.view(np.uint8).data)
+    return {"shape": list(np.shape(_data(leaf))), "dtype": str(array.dtype), "checksum": checksum}
+
+
+def _compare(saved: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield each entry of two nested dicts that differs, with both values."""
+    for name in {**given, **saved}:
+        old, new = saved.get(name), given.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _compare(old, new, f"{prefix}{name}.")
+        elif old != new:
+            yield f"{prefix}{name} was {_text(old)} and is now {_text(new)}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 80 else text[:80] + "…"

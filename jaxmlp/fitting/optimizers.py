@@ -156,6 +156,16 @@ def sgd(
 OPTIMIZERS = {"adam": adam, "sgd": sgd}
 
 
+def describe_optimizer(optimizer: Optimizer, state: Any) -> dict[str, Any]:
+    """Return the name of an optimizer and, of `Adam` and `Sgd`, the hyperparameters that its state holds."""
+    about: dict[str, Any] = {"name": type(optimizer).__name__}
+    if isinstance(optimizer, _Descent):
+        about |= {f.name: getattr(optimizer, f.name) for f in fields(optimizer) if f.compare}
+        # In the shortest digits of their dtype; all members of an ensemble have the same.
+        about |= {name: float(str(np.ravel(value)[0])) for name, value in state.hyperparameters.items()}
+    return about
+
+
 def optimizer_step(optimizer: Optimizer, params: Params, grads: Params, state: Any) -> tuple[Params, Any]:
     """Return the parameters after one step of an optimizer, and its next state."""
     # optax relies on JAX's usual promotion, which a user (or our tests) may have made strict.

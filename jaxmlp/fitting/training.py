@@ -1,8 +1,10 @@
 """`fit`: training on real data with validation, early stopping, progress and checkpoints."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -14,14 +16,15 @@ from jaxmlp._validation import require, validate_count, validate_data, validate_
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import is_ensemble
-from jaxmlp.fitting.checkpoints import Checkpoint
+from jaxmlp.fitting.checkpoints import Checkpoint, describe_callable, describe_functions, describe_key
 from jaxmlp.fitting.epochs import default_metric
 from jaxmlp.fitting.loop import find_stop_reason, prepare_run, run_chunks
 from jaxmlp.fitting.metrics import Metric
-from jaxmlp.fitting.optimizers import Optimizer
+from jaxmlp.fitting.optimizers import Optimizer, describe_optimizer
 from jaxmlp.fitting.splitting import hold_out, rng_of
 from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit
 from jaxmlp.network import Params
+from jaxmlp.storage.files import require_writable
 
 
 class FitResult(NamedTuple):
@@ -93,8 +96,9 @@ def fit(
         metric: of `jaxmlp.fitting.metrics`, or a custom one, measured on the validation rows; None for the metric of
             the criterion, which a custom criterion does not have.
         progress: show a progress bar on stderr, if that is a terminal.
-        checkpoint: a file to save the run in, at most once a second and at the end.
-        resume: continue from the checkpoint, if there is one.
+        checkpoint: a file to save the run in, at most once a second and at the end. If it cannot be written during
+            training, a `CheckpointWarning` says so once, and training goes on.
+        resume: continue from the checkpoint, if there is one. Without it, no file may be there.
         callback: called about four times a second with the state and the history so far. Ctrl-C ends the run as an
             epoch limit would, with `stopped` "interrupted".
 
@@ -104,13 +108,15 @@ def fit(
     Raises:
         ValueError: a shape that does not fit; patience without validation; a fraction that leaves no rows.
         TypeError: not a key; an optimizer that needs more than gradients, state and parameters.
-        CheckpointError: a checkpoint that cannot be read or belongs to another run.
+        CheckpointError: a checkpoint that belongs to another run, or that is there without `resume`.
+        StorageError: a checkpoint that cannot be read, or a place where none can be written.
         MissingDependencyError: tqdm or safetensors is needed and not installed.
     """
     epochs = validate_count("epochs", epochs, at_least=0)
     if patience is not None and validation is None:
         raise ValueError("patience must be None without validation: it waits for the validation loss")
     patience = None if patience is None else validate_count("patience", patience, at_least=1)
+    batch_size = None if batch_size is None else validate_count("batch_size", batch_size, at_least=1)
     if resume and checkpoint is None:
         raise ValueError("resume must be False without a checkpoint to resume from")
     validate_functions(activation, criterion)
@@ -120,15 +126,18 @@ def fit(
     metric = metric or default_metric(criterion)
     saver = None
     if checkpoint is not None:
-        about = {"batch_size": batch_size, "functions": _names(activation, criterion)}
-        saver = Checkpoint(checkpoint, about=about, data=(data, state))
+        about = _describe_settings(state, key, optimizer, batch_size, validation, metric)
+        about |= describe_functions(activation, criterion)
+        require_writable(Path(checkpoint))
+        parts = data._asdict() | {"params": state.params, "optimizer": state.opt_state}
+        saver = Checkpoint(checkpoint, about=about, data=parts)
     run = prepare_run(
         state, data, optimizer=optimizer, batch_size=batch_size, patience=patience, activation=activation,
         criterion=criterion, metric=metric,
     )  # fmt: skip
     history = empty_history(state, data, metric)
-    if saver is not None and resume and saver.exists():
-        state, history = saver.load(state, history)
+    if saver is not None:
+        state, history = saver.start(state, history, resume=resume)
     with _progress(epochs, shown=progress) as show:
 
         def on_chunk(state: FitState, history: History) -> None:
@@ -168,9 +177,18 @@ def _split_rows(params: Params, key: Array, data: FitData, validation: Any) -> F
     return FitData(x[train], y[train], c_train, x[valid], y[valid], c_valid)
 
 
-def _names(activation: Activation | tuple[Activation, ...], criterion: Criterion) -> list[str]:
-    activations = activation if isinstance(activation, tuple) else (activation,)
-    return [f"{function.fn.__module__}.{function.fn.__qualname__}" for function in (*activations, criterion)]
+def _describe_settings(
+    state: FitState, key: Array, optimizer: Optimizer, batch_size: int | None, validation: Any, metric: Metric | None
+) -> dict[str, Any]:
+    """Return the settings of a run by name, for its checkpoint."""
+    layers = state.params
+    return {
+        "sizes": [layers[0].w.shape[-2], *(layer.w.shape[-1] for layer in layers)], "dtype": str(layers[0].w.dtype),
+        "members": state.epoch.size if state.epoch.ndim else None, "batch_size": batch_size,
+        "optimizer": describe_optimizer(optimizer, state.opt_state), "key": describe_key(key),
+        "validation": "rows" if isinstance(validation, tuple) else validation and float(validation),
+        "metric": metric and describe_callable(metric),
+    }  # fmt: skip
 
 
 @contextmanager
@@ -179,7 +197,7 @@ def _progress(epochs: int, *, shown: bool) -> Iterator[Callable[[FitState, Histo
     if not shown:
         yield lambda state, history: None
         return
-    with require("tqdm", extra="fit").tqdm(total=epochs, unit="epoch", disable=None) as bar:
+    with require("tqdm", extra="fit").tqdm(total=epochs, unit="epoch", disable=None if sys.stderr else True) as bar:
 
         def show(state: FitState, history: History) -> None:
             measured = {name: last_mean(values) for name, values in history._asdict().items() if values is not None}

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmlp._fork import validate_process
 from jaxmlp._validation import validate_dtype
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.criteria import CRITERIA, Criterion
@@ -91,6 +92,14 @@ def save_model(model: Model, path: str | PathLike[str]) -> None:
     write_arrays(Path(path), arrays, {_NAME: json.dumps(content, allow_nan=False)})
 
 
+def is_model(path: str | PathLike[str]) -> bool:
+    """Return whether a file holds a model of jaxmlp, of any version of the format."""
+    try:
+        return _NAME in read_arrays(Path(path))[1]
+    except StorageError:
+        return False
+
+
 def describe_model(model: Model) -> dict[str, Any]:
     """Return everything that a file holds about a model besides its arrays and their checksum, as JSON can hold it.
 
@@ -132,6 +141,7 @@ def load_model(
         TypeError: float64 parameters while x64 is off.
         MissingDependencyError: safetensors is not installed.
     """
+    validate_process()
     path = Path(path)
     arrays, metadata = read_arrays(path)
     if _NAME not in metadata:

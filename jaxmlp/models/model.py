@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jax import Array
 
+from jaxmlp._fork import validate_process
 from jaxmlp._validation import validate_choice
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
@@ -117,6 +118,7 @@ def predict_with_std(model: Model, data: Any) -> tuple[Array | np.ndarray, Array
 
 def predict_frame(model: Model, data: Any) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return the mean and the standard deviation of a table's predictions, and notes on its values for the user."""
+    validate_process()
     if model.recipe is None:
         raise TypeError("data must be an array (n, fan_in): the model has no recipe for tables")
     x, notes = model.recipe.inputs(as_frame(data))
@@ -132,6 +134,7 @@ def _predict(model: Model, data: Any) -> tuple[Array | np.ndarray, Array | np.nd
         return predict_frame(model, data)[:2]
     if isinstance(data, str | bytes | PathLike):
         raise TypeError("data must be an array or a table; read a file with jaxmlp.tables.load_table first")
+    validate_process()
     return _predict_inputs(model, [group.encode(data) for group in model.groups])
 
 

@@ -108,20 +108,38 @@ def require_agreement(plan: Plan, options: Mapping[str, Any]) -> Plan:
     """Return the plan if it agrees with the options that the user has given, as in `full_plan`.
 
     Raises:
-        ValueError: an option that the plan contradicts.
+        ValueError: options that the plan contradicts.
     """
+    conflicts = find_conflicts(plan, options)
+    if conflicts:
+        values = "; ".join(conflicts.values())
+        raise ValueError(f"{', '.join(conflicts)} cannot be given: the plan has other values ({values})")
+    return plan
 
-    def has(name: str, value: Any) -> bool:
+
+def find_conflicts(plan: Plan, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the options that a plan contradicts, each with a text that has both values."""
+
+    def value_of(name: str) -> Any:
         if name == "fast":
             return plan.folds == 1
         if name in Candidate._fields:
-            return all(getattr(candidate, name) == value for candidate in plan.candidates)
-        return getattr(plan, name) == value
+            values = tuple(dict.fromkeys(getattr(candidate, name) for candidate in plan.candidates))
+            return values[0] if len(values) == 1 else values
+        return getattr(plan, name)
 
-    conflicts = [name for name, value in options.items() if not has(name, value)]
-    if conflicts:
-        raise ValueError(f"{', '.join(conflicts)} cannot be given: the plan has other values")
-    return plan
+    return {
+        name: f"{name} {_text(value_of(name))}, not {_text(value)}"
+        for name, value in options.items()
+        if value_of(name) != value
+    }
+
+
+def _text(value: Any) -> str:
+    """Return a value of a plan as a user writes it."""
+    if isinstance(value, Candidate):
+        return f"learning rate {value.learning_rate:g} with weight decay {value.weight_decay:g}"
+    return ", ".join(map(_text, value)) if isinstance(value, tuple) else str(value)
 
 
 def _require_known(name: str, value: str, known: Mapping[str, Any]) -> None:

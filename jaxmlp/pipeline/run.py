@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from jaxmlp._fork import validate_process
 from jaxmlp._validation import count
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.fitting.checkpoints import CheckpointError, read_about
 from jaxmlp.fitting.tasks import TASKS
 from jaxmlp.models import Model, measure_interval
-from jaxmlp.pipeline.plan import Plan, fit_to_budget, full_plan, read_plan, require_agreement
+from jaxmlp.pipeline.plan import Plan, find_conflicts, fit_to_budget, full_plan, read_plan, require_agreement
 from jaxmlp.pipeline.report import describe_report, make_report
 from jaxmlp.pipeline.rows import Note, Rows, arrange_held_out, read_rows
 from jaxmlp.selection import CrossValidation, permutation_importance
 from jaxmlp.selection.crossvalidation import Progress, prepare_search, run_search
-from jaxmlp.selection.search import Search, Settings, measure_epoch
+from jaxmlp.selection.search import Search, Settings, checkpoint_of, measure_epoch, validate_checkpoint
 from jaxmlp.tables import Recipe
 
 if TYPE_CHECKING:
@@ -94,8 +95,9 @@ def fit_table(
         batch_size: rows in a step.
         patience: epochs without a lower validation loss after which a network stops.
         members: networks of each candidate in each fold, whose mean predicts.
-        checkpoint: a directory that keeps the search.
-        resume: continue from the checkpoint, by the plan that it holds.
+        checkpoint: a directory that keeps the search. If it cannot be written during training, a `CheckpointWarning`
+            says so once, and training goes on.
+        resume: continue from the checkpoint, by the plan that it holds. Without it, the directory may hold no search.
         progress: called with the share of the training that is done, from 0 to 1.
         on_note: called with each note as soon as it is known.
 
@@ -105,12 +107,16 @@ def fit_table(
     Raises:
         TableError: a table that cannot be used; the message names file, column and row where it can.
         ValueError: an option that cannot be used, or that contradicts the plan.
-        StorageError: a checkpoint that cannot be written or read, or belongs to another search.
+        StorageError: a checkpoint that cannot be read, belongs to another search or is there without `resume`; a
+            directory that cannot be written.
         FloatingPointError: training diverged for all candidates.
         KeyboardInterrupt: Ctrl-C before there is a model.
         MissingDependencyError: polars or safetensors is not installed.
     """
     start = time.perf_counter()
+    validate_process()
+    directory = None if checkpoint is None else Path(checkpoint)
+    validate_checkpoint(directory, resume=resume)
     notes: list[str] = []
 
     def note(text: str) -> None:
@@ -122,13 +128,9 @@ def fit_table(
     options |= {"learning_rate": learning_rate, "weight_decay": weight_decay, "fast": fast or None}
     options = {name: value for name, value in options.items() if value is not None}
     rows = read_rows(table, target, task, (drop,) if isinstance(drop, str) else tuple(drop), note)
-    directory = None if checkpoint is None else Path(checkpoint)
     fixed = read_plan(plan) if isinstance(plan, Mapping) else plan
-    if resume:
-        stored = _read_stored_plan(directory, note)
-        if stored is not None and fixed not in (None, stored):
-            raise ValueError("the plan cannot be given: the checkpoint has another plan")
-        fixed = stored or fixed
+    if directory is not None and resume:
+        fixed = _read_stored_plan(directory, fixed, note)
     if fixed is None:
         full = full_plan(len(rows.x), options)
         search = _prepare(rows, full, seed)
@@ -139,10 +141,10 @@ def fit_table(
         used = require_agreement(fixed, options)
         search = _prepare(rows, used, seed)
     note(_describe_plan(used, rows.recipe))
+    about = {"plan": used.to_json(), "seed": int(seed), "target": target, "task": rows.recipe.task}
     result = run_search(
-        search, rows.y, used.candidates, checkpoint=directory, about={"plan": used.to_json()}, resume=resume,
-        progress=progress,
-    )  # fmt: skip
+        search, rows.y, used.candidates, checkpoint=directory, about=about, resume=resume, progress=progress
+    )
     if not np.isfinite(result.network.score):
         raise FloatingPointError("training diverged: try a smaller learning rate")
     return _conclude(rows, result, used, seed, tuple(notes), start)
@@ -162,18 +164,20 @@ def _reduce(plan: Plan, search: Search, seconds: float, note: Note, options: Map
     return reduced
 
 
-def _read_stored_plan(directory: Path | None, note: Note) -> Plan | None:
-    """Return the plan of a checkpoint, if there is one."""
-    if directory is None:
-        raise ValueError("resume must be False without a checkpoint")
-    path = directory / "candidate-0.safetensors"
+def _read_stored_plan(directory: Path, given: Plan | None, note: Note) -> Plan | None:
+    """Return the plan of a checkpoint, if there is one, and otherwise the one that is given."""
+    path = checkpoint_of(directory, 0)
     if not path.exists():
         note(f"{directory}: no checkpoint; starting a new search")
-        return None
+        return given
     try:
         plan = read_plan(read_about(path)["plan"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: not the checkpoint of a table's search: {error}") from None
+    conflicts = {} if given is None else find_conflicts(plan, vars(given))
+    if conflicts:
+        values = "; ".join(conflicts.values())
+        raise ValueError(f"the plan cannot be given: the checkpoint has another plan ({values})")
     note(f"Resuming from {directory}")
     return plan
 

@@ -1,5 +1,6 @@
 """Figures of training and of a report, drawn with matplotlib but without `pyplot` and its global state."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxmlp._validation import require
+from jaxmlp.storage.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,8 +100,14 @@ def report_figure(
 
 
 def save_figure(figure: "Figure", path: str | Path) -> None:
-    """Write a figure in the format that the suffix of `path` names (.png, .svg, .pdf)."""
-    figure.savefig(path, dpi=150)
+    """Write a figure in the format that the suffix of `path` names (.png, .svg, .pdf), completely or not at all.
+
+    Raises:
+        StorageError: the disk is full, the directory is missing or may not be written.
+    """
+    content = io.BytesIO()
+    figure.savefig(content, dpi=150, format=Path(path).suffix[1:])
+    write_bytes(Path(path), content.getvalue())
 
 
 def _figure(title: str, columns: int) -> "tuple[Figure, Sequence[Axes]]":

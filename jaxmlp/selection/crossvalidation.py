@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from jaxmlp._validation import count, validate_choice, validate_count
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
 from jaxmlp.fitting import defaults
+from jaxmlp.fitting.checkpoints import describe_functions, describe_key
 from jaxmlp.fitting.defaults import Candidate
 from jaxmlp.fitting.groups import Group, make_group
 from jaxmlp.fitting.scaling import Scaling, absorb
@@ -23,7 +26,16 @@ from jaxmlp.network import Params
 from jaxmlp.selection.linear import solve_linear
 from jaxmlp.selection.preparation import prepare
 from jaxmlp.selection.scores import Score, is_better, score_predictions
-from jaxmlp.selection.search import Search, Settings, Trained, scale_members, train_candidate, train_linear
+from jaxmlp.selection.search import (
+    Search,
+    Settings,
+    Trained,
+    checkpoint_of,
+    scale_members,
+    train_candidate,
+    train_linear,
+    validate_checkpoint,
+)
 
 Progress = Callable[[float], None]
 
@@ -115,7 +127,7 @@ def cross_validate(
     activation: Activation | tuple[Activation, ...] = relu,
     criterion: Criterion = squared_error,
     task: Task | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: str | PathLike[str] | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> CrossValidation:
@@ -140,8 +152,9 @@ def cross_validate(
         activation: one for all hidden layers, or a tuple with one for each.
         criterion: the loss of a row.
         task: required with a custom criterion; None for the task of a built-in one.
-        checkpoint: a directory that keeps the search; None for none.
-        resume: continue from the checkpoint if it exists.
+        checkpoint: a directory that keeps the search; None for none. If it cannot be written during training, a
+            `CheckpointWarning` says so once, and training goes on.
+        resume: continue from the checkpoint if it exists. Without it, the directory may hold no search.
         progress: called now and then with the share of the training that is done, from 0 to 1.
 
     Returns:
@@ -151,8 +164,11 @@ def cross_validate(
         ValueError: a shape that does not fit; numbers that are not finite; too few rows; a custom criterion without a
             task.
         TypeError: not a key; an activation or criterion that is a bare function.
-        StorageError: a checkpoint that cannot be written or read, or belongs to another search.
+        StorageError: a checkpoint that cannot be read, belongs to another search or is there without `resume`; a
+            directory that cannot be written.
     """
+    directory = None if checkpoint is None else Path(checkpoint)
+    validate_checkpoint(directory, resume=resume)
     candidates = tuple(Candidate(float(rate), float(decay)) for rate, decay in candidates)
     if not candidates:
         raise ValueError("candidates must hold at least one pair of learning rate and weight decay")
@@ -161,7 +177,8 @@ def cross_validate(
         epochs or 0, batch_size or 0, patience or 0, optimizer, activation, criterion,
     )  # fmt: skip
     search = prepare_search(x, y, settings, key, task)
-    return run_search(search, y, candidates, checkpoint=checkpoint, resume=resume, progress=progress)
+    about = search.settings._asdict() | describe_functions(activation, criterion) | {"key": describe_key(key)}
+    return run_search(search, y, candidates, checkpoint=directory, about=about, resume=resume, progress=progress)
 
 
 def prepare_search(x: ArrayLike, y: ArrayLike, settings: Settings, key: Array, task: Task | None = None) -> Search:
@@ -196,28 +213,27 @@ def run_search(
         y: (n, outputs) targets.
         candidates: to choose among.
         checkpoint: a directory that keeps the search, one file for each candidate.
-        about: stored in each checkpoint; what JSON can hold.
-        resume: continue from the checkpoint if it exists; otherwise its files are deleted.
+        about: the settings of the search, stored in each checkpoint; what JSON can hold.
+        resume: continue from the checkpoint if it exists; see `validate_checkpoint`.
         progress: called with the share of the training that is done, from 0 to 1.
 
     Raises:
         KeyboardInterrupt: Ctrl-C before the first candidate is usable.
     """
-    if checkpoint is not None and not resume:
-        for file in checkpoint.glob("candidate-*.safetensors"):
-            file.unlink()
     trained: list[Trained] = []
+    failures: list[str] = []
     interrupted = False
+
+    def report(state: Any, _: Any) -> None:
+        if progress is not None:  # the last loop trains the linear baseline, with epochs of its own
+            share = float(np.max(state.epoch)) / search.settings.epochs
+            progress(min((len(trained) + share) / len(candidates), 1.0))
+
     try:
         for k, candidate in enumerate(candidates):
-
-            def report(state: Any, _: Any, k: int = k) -> None:
-                if progress is not None:
-                    progress((k + float(np.max(state.epoch)) / search.settings.epochs) / len(candidates))
-
             networks = train_candidate(
-                search, candidate, checkpoint=None if checkpoint is None else checkpoint / f"candidate-{k}.safetensors",
-                about=(about or {}) | {"candidate": list(candidate)}, resume=resume, on_chunk=report,
+                search, candidate, checkpoint=None if checkpoint is None else checkpoint_of(checkpoint, k),
+                about=about, failures=failures, resume=resume, on_chunk=report,
             )  # fmt: skip
             if not networks.interrupted or networks.is_usable:
                 trained.append(networks)
@@ -227,11 +243,19 @@ def run_search(
         if not trained:
             raise
         interrupted = True
-    return _compare(search, np.asarray(y, np.float64), candidates[: len(trained)], trained, interrupted=interrupted)
+    linear = partial(train_linear, search, report)
+    y, candidates = np.asarray(y, np.float64), candidates[: len(trained)]
+    return _compare(search, y, candidates, trained, linear, interrupted=interrupted)
 
 
 def _compare(
-    search: Search, y: np.ndarray, candidates: tuple[Candidate, ...], trained: list[Trained], *, interrupted: bool
+    search: Search,
+    y: np.ndarray,
+    candidates: tuple[Candidate, ...],
+    trained: list[Trained],
+    train_linear: Callable[[], Trained],
+    *,
+    interrupted: bool,
 ) -> CrossValidation:
     prepared, settings, _ = search
     task = prepared.task
@@ -242,7 +266,7 @@ def _compare(
     if task.is_least_squares and prepared.data.x.shape[2] <= defaults.MAX_COLUMNS_SOLVED:
         linear = prepared.collect(solve_linear(prepared))
     else:
-        baseline = train_linear(search)
+        baseline = train_linear()
         linear, interrupted = baseline.predictions, interrupted or baseline.interrupted
     constant = prepared.collect(np.repeat(prepared.constant[:, None, :], prepared.x_test.shape[1], axis=1))
     scores = tuple(score(networks.predictions) for networks in trained)

@@ -15,7 +15,7 @@ from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles import init_ensemble
 from jaxmlp.ensembles.prediction import predict_members
 from jaxmlp.fitting import defaults
-from jaxmlp.fitting.checkpoints import Checkpoint
+from jaxmlp.fitting.checkpoints import Checkpoint, CheckpointError
 from jaxmlp.fitting.defaults import Candidate
 from jaxmlp.fitting.loop import Run, prepare_run, run_chunks
 from jaxmlp.fitting.optimizers import OPTIMIZERS
@@ -23,6 +23,7 @@ from jaxmlp.fitting.scaling import absorb
 from jaxmlp.fitting.state import FitState, History, empty_history, init_fit
 from jaxmlp.network import Params
 from jaxmlp.selection.preparation import Prepared
+from jaxmlp.storage.files import require_writable
 
 
 class Settings(NamedTuple):
@@ -67,12 +68,40 @@ class Trained:
     is_usable: bool  # Whether every network has finished at least one epoch without diverging.
 
 
+def checkpoint_of(directory: Path, k: int) -> Path:
+    """Return the file that keeps candidate k of a search."""
+    return directory / f"candidate-{k}.safetensors"
+
+
+def holds_search(directory: Path) -> bool:
+    """Return whether a directory keeps a search."""
+    return any(directory.glob("candidate-*.safetensors"))
+
+
+def validate_checkpoint(directory: Path | None, *, resume: bool) -> None:
+    """Raise before the work if a search could not be kept in a directory, or would replace another one.
+
+    Raises:
+        ValueError: `resume` without a directory.
+        CheckpointError: a directory that keeps a search already, without `resume`.
+        StorageError: a directory that is missing or may not be written.
+    """
+    if directory is None:
+        if resume:
+            raise ValueError("resume must be False without a checkpoint")
+        return
+    if holds_search(directory) and not resume:
+        raise CheckpointError(f"{directory} holds a search already: pass resume=True to continue it, or delete it")
+    require_writable(checkpoint_of(directory, 0))
+
+
 def train_candidate(
     search: Search,
     candidate: Candidate,
     *,
     checkpoint: Path | None = None,
     about: dict[str, Any] | None = None,
+    failures: list[str] | None = None,
     resume: bool = False,
     on_chunk: Callable[[FitState, History], None] | None = None,
 ) -> Trained:
@@ -83,6 +112,7 @@ def train_candidate(
         candidate: hyperparameters of the optimizer.
         checkpoint: a file that keeps the run; None for none.
         about: stored in the checkpoint; what JSON can hold.
+        failures: as in `Checkpoint`.
         resume: continue from the checkpoint if it exists.
         on_chunk: called with the state and the history after each chunk of epochs.
 
@@ -90,14 +120,15 @@ def train_candidate(
         The networks, each with the parameters of its lowest validation loss.
 
     Raises:
-        StorageError: the checkpoint cannot be written or read, or belongs to another run.
+        StorageError: the checkpoint cannot be read, or belongs to another run.
     """
     (state, run), settings, data = _start(search, candidate), search.settings, search.prepared.data
     history, saver = empty_history(state, data, None), None
     if checkpoint is not None:
-        saver = Checkpoint(checkpoint, about=about or {}, data=(data, state))
-        if resume and saver.exists():
-            state, history = saver.load(state, history)
+        parts = data._asdict() | {"params": state.params, "optimizer": state.opt_state}
+        about = (about or {}) | {"candidate": candidate._asdict()}
+        saver = Checkpoint(checkpoint, about=about, data=parts, failures=failures)
+        state, history = saver.start(state, history, resume=resume)
     limits = {"epochs": settings.epochs, "patience": settings.patience}
     state, _, interrupted = run_chunks(run, state, history, **limits, checkpoint=saver, on_chunk=on_chunk)
     state = jax.device_get(state)  # a checkpoint is read there too, and predictions are the same bits
@@ -118,13 +149,13 @@ def measure_epoch(search: Search, candidate: Candidate, seconds: float = 0.5) ->
         epochs, start = min(2 * epochs, search.settings.epochs), time.perf_counter()
 
 
-def train_linear(search: Search) -> Trained:
+def train_linear(search: Search, on_chunk: Callable[[FitState, History], None] | None = None) -> Trained:
     """Train linear models as the networks are trained, but with the default epochs and patience and with Adam."""
     epochs = defaults.default_epochs(search.prepared.data.x.shape[1], search.settings.batch_size)
     linear = search.settings._replace(
         hidden=(), seeds=1, epochs=epochs, patience=defaults.default_patience(epochs), optimizer="adam", activation=relu
     )
-    return train_candidate(search._replace(settings=linear), defaults.LINEAR)
+    return train_candidate(search._replace(settings=linear), defaults.LINEAR, on_chunk=on_chunk)
 
 
 def scale_members(search: Search, params: Params) -> Params:

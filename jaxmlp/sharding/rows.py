@@ -36,6 +36,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
+from jaxmlp._fork import validate_process
 from jaxmlp._validation import validate_rows
 
 _Tree = TypeVar("_Tree")
@@ -105,6 +106,7 @@ def replicate(mesh: Mesh, params: _Tree) -> _Tree:
     Raises:
         AssertionError: processes pass different values.
     """
+    validate_process()
     everywhere = NamedSharding(mesh, PartitionSpec())
 
     def copy(leaf):

@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from jaxmlp._fork import validate_process
 from jaxmlp._validation import validate_count
 from jaxmlp.ensembles.prediction import predict_mean_and_std
 from jaxmlp.fitting.epochs import run_epochs
@@ -159,6 +160,7 @@ class Perceptron(Parameters):
 
     def _predict(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean of the members' predictions and their standard deviation, both (n, outputs)."""
+        validate_process()
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
         x = pad(X.astype(self.coefs_[0].dtype, copy=False), round_up(len(X)))

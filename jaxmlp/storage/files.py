@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,16 +42,33 @@ def write_bytes(path: Path, content: bytes) -> None:
         content: the whole content.
 
     Raises:
-        StorageError: the disk is full, the directory is missing or may not be written.
+        StorageError: the disk is full, the directory is missing or may not be written; the path is no regular file.
     """
+    _write(path, content, keep=True)
+
+
+def require_writable(path: Path) -> None:
+    """Raise before the work if a file could not be written after it: write another one beside it, and delete that.
+
+    Raises:
+        StorageError: as `write_bytes`.
+    """
+    _write(path, b"\0", keep=False)
+
+
+def _write(path: Path, content: bytes, *, keep: bool) -> None:
     # In the same directory, so that the last step is a rename; under a random name, so that no two writers share it.
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(path.stat().st_mode):  # a rename would replace a device such as /dev/null
+                raise OSError(f"{'a directory' if path.is_dir() else 'a device'}, not a file")
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        if keep:
+            os.replace(temporary, path)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from None
     finally:

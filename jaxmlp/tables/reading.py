@@ -45,6 +45,8 @@ def load_table(path: str | Path) -> "polars.DataFrame":
         MissingDependencyError: polars is not installed.
     """
     source = "standard input" if str(path) == "-" else str(path)
+    if str(path) == "-" and sys.stdin is None:
+        raise TableError("standard input: it is closed")
     try:
         content = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
         if content.startswith(b"PAR1") or Path(path).suffix == ".parquet":

@@ -1,0 +1,82 @@
+"""The process of the command: its standard streams, Ctrl-C, and its end. This file imports nothing that is slow."""
+
+import atexit
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import Any, NoReturn
+
+INTERRUPTED = 130  # Exit code after Ctrl-C.
+
+_is_deferred, _is_pressed = False, False
+
+
+def open_streams() -> None:
+    """Open what takes the place of closed standard streams; else the next file that is opened gets their number.
+
+    Writing to a closed stdout fails as before, when the command flushes it. What is written to a closed stderr is lost.
+    `sys.stdin` stays None, so that reading a table from it is refused.
+    """
+    for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:  # closed, so that its number is the lowest free one, which `os.open` takes
+            os.set_inheritable(os.open(os.devnull, flags), True)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 (as long as the process)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def answer_ctrl_c() -> None:
+    """From now on, end the process at Ctrl-C with one line and exit code 130; see `defer_ctrl_c`.
+
+    No KeyboardInterrupt is raised: raised inside a callback, such as JAX's of the garbage collector, Python prints it
+    and goes on. A process that ignores Ctrl-C, as in the background of a script, still does.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _on_ctrl_c)
+
+
+def defer_ctrl_c() -> None:
+    """From now on, note the first Ctrl-C for `leave`, because there is work to keep; the second ends the process."""
+    global _is_deferred
+    _is_deferred = True
+
+
+def is_interrupted() -> bool:
+    """Return whether Ctrl-C was pressed since `defer_ctrl_c`."""
+    return _is_pressed
+
+
+def leave(code: int) -> NoReturn:
+    """End the process as Python does, but before the long part of Python's end, in which Ctrl-C cannot be answered."""
+    global _is_deferred
+    _is_deferred = False
+    if _is_pressed and code == 0:
+        _end_interrupted()
+    if code != INTERRUPTED:  # If XLA was compiling, the functions that JAX has registered crash.
+        atexit._run_exitfuncs()
+    _flush()
+    os._exit(code)
+
+
+def _on_ctrl_c(*_: Any) -> None:
+    global _is_pressed
+    if _is_pressed or not _is_deferred:
+        _end_interrupted()
+    _is_pressed = True
+
+
+def _end_interrupted() -> NoReturn:
+    _flush()
+    with suppress(OSError):
+        os.write(2, b"\ninterrupted\n" if os.isatty(2) else b"interrupted\n")  # below a progress bar
+    os._exit(INTERRUPTED)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # RuntimeError too, if a signal comes while the stream is written
+            stream.flush()
