@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.core import Tracer
 
 from jaxmlp._fork import validate_process
 from jaxmlp.activations import ACTIVATIONS, Activation
-from jaxmlp.criteria import CRITERIA, Criterion
+from jaxmlp.criteria import CRITERIA, Criterion, softmax_cross_entropy
 
 _DTYPES = tuple(np.dtype(d) for d in (jnp.bfloat16, jnp.float32, jnp.float64))
 _TURN_ON_X64 = 'turn it on first: jax.config.update("jax_enable_x64", True), or JAX_ENABLE_X64=1'
@@ -41,7 +42,7 @@ def validate(
     """
     params, x, f = validate_network(params, x, activation)
     x, y, sample_weight = validate_data(params, x, y, sample_weight)
-    validate_choice("criterion", criterion, Criterion, CRITERIA)
+    validate_criterion(criterion, y.shape[1])
     if criterion not in CRITERIA.values():
         outputs = jax.ShapeDtypeStruct(y.shape, x.dtype)
         _validate_custom("criterion.fn", criterion.fn, (outputs, outputs), y.shape[:1])
@@ -57,7 +58,7 @@ def validate_data(params: Any, x: Any, y: Any, sample_weight: Any) -> tuple[Arra
     if y.shape != (n, outputs):
         raise ValueError(
             f"y must have shape (n, outputs) = {(n, outputs)}, a row for each of x and a column for each "
-            f"output of the network; got {y.shape}"
+            f"output of the network; got {y.shape}{_hint_for_targets(y.shape, n, outputs)}"
         )
     if sample_weight is not None:
         sample_weight = cast("sample_weight", sample_weight, x.dtype)
@@ -66,6 +67,26 @@ def validate_data(params: Any, x: Any, y: Any, sample_weight: Any) -> tuple[Arra
                 f"sample_weight must have shape (n,) = {(n,)}, one for each row of x; got {sample_weight.shape}"
             )
     return x, y, sample_weight
+
+
+def _hint_for_targets(shape: tuple[int, ...], n: int, outputs: int) -> str:
+    if n == 1 and shape == (outputs,):
+        return "; for one row, pass y[None]"
+    if outputs == 1:
+        return "; for one output, pass y[:, None]" if shape == (n,) else ""
+    labels = {(n,): "y", (n, 1): "y[:, 0]"}.get(shape)
+    return f"; integer class labels become such rows by jax.nn.one_hot({labels}, {outputs})" if labels else ""
+
+
+def validate_criterion(criterion: Any, outputs: int) -> Any:
+    """Return a criterion, not a bare function, that suits the number of outputs."""
+    validate_choice("criterion", criterion, Criterion, CRITERIA)
+    if criterion == softmax_cross_entropy and outputs == 1:
+        raise ValueError(
+            "criterion must not be softmax_cross_entropy with one output, whose probability is always 1: use "
+            "sigmoid_binary_cross_entropy, or one output for each class and targets jax.nn.one_hot(labels, classes)"
+        )
+    return criterion
 
 
 def validate_network(params: Any, x: Any, activation: Any) -> tuple[Any, Array, tuple[Activation, ...]]:
@@ -119,17 +140,18 @@ def _validate_custom(name: str, function: Any, arguments: tuple[Any, ...], shape
 def validate_params(params: Any) -> Any:
     """Return a tuple of layers `(w, b)` whose shapes chain and whose leaves share one of the three dtypes."""
     validate_process()
-    if not isinstance(params, tuple) or not params or not all(_is_layer(layer) for layer in params):
-        raise TypeError(f"params must be a tuple of jaxmlp.Layer, as init_params returns; got {_kind(params)}")
+    _require_layers("params", params, "init_params")
     leaves = [leaf for layer in params for leaf in layer]
     if not all(isinstance(leaf, jax.Array) for leaf in leaves):
+        refuse_masked("params", *leaves)
         validate_dtype("params", np.result_type(*(leaf.dtype for leaf in leaves)))
         params = jax.tree.map(jnp.asarray, params)
     fan_in = params[0].w.shape[0] if params[0].w.ndim == 2 else None
     for k, (w, b) in enumerate(params):
         if w.ndim != 2 or w.shape[0] != fan_in:
             wanted = "(fan_in, fan_out)" if fan_in is None else f"({fan_in}, fan_out)"
-            raise ValueError(f"params[{k}].w must have shape {wanted}; got {w.shape}")
+            hint = "; an ensemble is for train_ensemble, predict_ensemble, init_fit and fit" if w.ndim == 3 else ""
+            raise ValueError(f"params[{k}].w must have shape {wanted}; got {w.shape}{hint}")
         fan_out = w.shape[1]
         if b.shape != (1, fan_out):
             raise ValueError(f"params[{k}].b must have shape (1, fan_out) = {(1, fan_out)}; got {b.shape}")
@@ -144,15 +166,16 @@ def validate_params(params: Any) -> Any:
 def validate_members(params: Any) -> tuple[Any, int]:
     """Return an ensemble and its number of members: all leaves have a leading axis of that length."""
     validate_process()
-    if not isinstance(params, tuple) or not params or not all(_is_layer(layer) for layer in params):
-        raise TypeError(f"params must be a tuple of jaxmlp.Layer, as init_ensemble returns; got {_kind(params)}")
+    _require_layers("params", params, "init_ensemble")
     leading = params[0].w.shape[:1]
     for k, layer in enumerate(params):
         for leaf, value in zip("wb", layer, strict=True):
+            refuse_masked("params", value)
             if value.ndim != 3 or value.shape[:1] != leading or not leading[0]:
+                hint = "; a single network is for train and forward" if value.ndim == 2 else ""
                 raise ValueError(
                     f"params[{k}].{leaf} must have a leading axis of members and rank 3, as init_ensemble returns; "
-                    f"got {value.shape}"
+                    f"got {value.shape}{hint}"
                 )
     dtypes = {str(leaf.dtype) for layer in params for leaf in layer}
     if len(dtypes) > 1:
@@ -166,7 +189,12 @@ def validate_member_axis(name: str, value: Any, rank: int, members: int) -> bool
     if value.ndim == rank:
         return False
     if value.ndim != rank + 1:
-        raise ValueError(f"{name} must have rank {rank} for all members, or {rank + 1} for each; got {value.shape}")
+        hint = (
+            f"; for one row pass {name}[None], for one column {name}[:, None]" if (rank, value.ndim) == (2, 1) else ""
+        )
+        raise ValueError(
+            f"{name} must have rank {rank} for all members, or {rank + 1} for each; got {value.shape}{hint}"
+        )
     if value.shape[0] != members:
         raise ValueError(f"{name} of rank {rank + 1} must have members = {members} in front; got {value.shape}")
     return True
@@ -177,8 +205,12 @@ def validate_inputs(params: Any, x: Any) -> Array:
     w = params[0].w
     x = cast("x", x, w.dtype)
     if x.ndim != 2 or x.shape[1] != w.shape[0]:
+        hint = ""
+        if x.ndim == 1 and w.shape[0] in (1, x.shape[0]):
+            hint = "; for one row, pass x[None]" if w.shape[0] == x.shape[0] else "; for one column, pass x[:, None]"
         raise ValueError(
-            f"x must have shape (n, fan_in) = (n, {w.shape[0]}), a column for each row of params[0].w; got {x.shape}"
+            f"x must have shape (n, fan_in) = (n, {w.shape[0]}), a column for each row of params[0].w; got "
+            f"{x.shape}{hint}"
         )
     return x
 
@@ -191,7 +223,10 @@ def validate_rows(x: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.nd
     if x.ndim != 2:
         raise ValueError(f"x must have shape (n, fan_in); got {x.shape}")
     if y.ndim != 2 or len(y) != len(x):
-        raise ValueError(f"y must have shape (n, outputs) = ({len(x)}, outputs), a row for each of x; got {y.shape}")
+        raise ValueError(
+            f"y must have shape (n, outputs) = ({len(x)}, outputs), a row for each of x; got {y.shape}"
+            f"{_hint_for_targets(y.shape, len(x), 1)}"
+        )
     if c.shape != (len(x),):
         raise ValueError(f"sample_weight must have shape (n,) = {(len(x),)}, one for each row of x; got {c.shape}")
     return x, y, c
@@ -201,7 +236,8 @@ def validate_update(params: Any, grads: Any, learning_rate: Any) -> tuple[Any, A
     """Return parameters, gradients with their structure, shapes and dtypes, and a scalar learning rate."""
     params = validate_params(params)
     if jax.tree.structure(grads) != jax.tree.structure(params):
-        raise ValueError(f"grads must have the structure of params; got {_kind(grads)}")
+        wanted = f"a tuple of {count(len(params), 'layer')}, as manual_grads returns"
+        raise ValueError(f"grads must have the structure of params, {wanted}; got {_describe_layers('grads', grads)}")
     for k, (gradients, layer) in enumerate(zip(grads, params, strict=True)):
         for leaf, gradient, like in zip("wb", gradients, layer, strict=True):
             if gradient.shape != like.shape:
@@ -226,7 +262,10 @@ def validate_count(name: str, value: Any, at_least: int) -> int:
     try:
         count = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be a whole number known before tracing; got {_kind(value)}") from None
+        hint = ""
+        if isinstance(value, Tracer):
+            hint = f'; under jax.jit it must be static: jax.jit(…, static_argnames="{name.partition("[")[0]}")'
+        raise TypeError(f"{name} must be a whole number known before tracing; got {describe(value)}{hint}") from None
     if isinstance(value, bool) or count < at_least:
         raise ValueError(f"{name} must be a whole number of at least {at_least}; got {value}")
     return count
@@ -246,8 +285,9 @@ def validate_key(key: Any) -> Array:
     new_style = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     old_style = hasattr(key, "dtype") and key.dtype == np.uint32 and key.ndim == 1
     if not (old_style or (new_style and key.shape == ())):
-        shape = f" of shape {key.shape}" if new_style else ""
-        raise TypeError(f"key must be a single key, as jax.random.key(0) returns; got {_kind(key)}{shape}")
+        hint = f" of shape {key.shape}; pass one of them, or jax.vmap over them" if new_style else ""
+        hint += f"; pass jax.random.key({key})" if isinstance(key, int) else ""
+        raise TypeError(f"key must be a single key, as jax.random.key(0) returns; got {describe(key)}{hint}")
     return key
 
 
@@ -264,9 +304,11 @@ def validate_dtype(name: str, dtype: Any) -> np.dtype:
 def validate_choice(name: str, value: Any, kind: type, built_in: dict[str, Any]) -> Any:
     """Return an instance of `kind`, not a bare function; the message names the built-in ones."""
     if not isinstance(value, kind):
+        like = (value if isinstance(value, str) else describe(value)).lower()
+        hint = f"; pass jaxmlp.{like}" if like in built_in else ""
         raise TypeError(
             f"{name} must be a jaxmlp.{kind.__name__}, which holds a function and its derivative: one of "
-            f"{', '.join(built_in)}, or a custom {kind.__name__}(fn, derivative); got {_kind(value)}"
+            f"{', '.join(built_in)}, or a custom {kind.__name__}(fn, derivative); got {describe(value)}{hint}"
         )
     return value
 
@@ -274,7 +316,7 @@ def validate_choice(name: str, value: Any, kind: type, built_in: dict[str, Any])
 def validate_result(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """Return the result of a custom function: an array of the shape and dtype that the chain rule needs."""
     if not isinstance(value, jax.Array | jax.ShapeDtypeStruct):
-        raise TypeError(f"{name} must return a JAX array, made with jax.numpy; got {_kind(value)}")
+        raise TypeError(f"{name} must return a JAX array, made with jax.numpy; got {describe(value)}")
     if value.shape != shape:
         raise ValueError(f"{name} must return an array of shape {shape}; got {value.shape}")
     if value.dtype != dtype:
@@ -291,12 +333,43 @@ def cast(name: str, value: Any, dtype: Any) -> Array:
             return lax.convert_element_type(value, dtype)
         if value.dtype == bool:
             return lax.convert_element_type(value, dtype)
+        found = value.dtype
     else:
-        array = np.asarray(value)
+        array = to_numpy(name, value)
         if array.dtype.kind in "biuf" or array.dtype in _DTYPES:
             # Under jit a NumPy array serves as well, and does not wait for a device.
             return np.asarray(array, dtype)  # type: ignore[return-value]
-    raise TypeError(f"{name} must hold real numbers; got {_kind(value)} of dtype {getattr(value, 'dtype', 'object')}")
+        found = array.dtype
+    hint = f"; pass {name}.astype(float)" if found == np.dtype(object) and hasattr(value, "astype") else ""
+    raise TypeError(f"{name} must hold real numbers; got {describe(value)} of dtype {found}{hint}")
+
+
+def to_numpy(name: str, value: Any) -> np.ndarray:
+    """Return `value` as a NumPy array; masked entries, whose mask NumPy would drop, are refused."""
+    refuse_masked(name, *(value if isinstance(value, list | tuple) else (value,)))
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of real numbers: {error}") from None
+
+
+def refuse_masked(name: str, *values: Any) -> None:
+    """Refuse NumPy's masked arrays, unless no entry is masked."""
+    if any(isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value) for value in values):
+        raise ValueError(
+            f"{name} must not be a masked array with masked entries: fill them, or leave out their rows, and pass a "
+            "plain array"
+        )
+
+
+def refuse_tracing(name: str, arguments: Any) -> None:
+    """Refuse to run a loop of Python while JAX traces it."""
+    probe = jax.device_put(np.int32(0))  # a tracer under jit, even if no argument is one
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((probe, arguments))):
+        raise TypeError(
+            f"{name} is a loop of Python and cannot run under jax.jit, jax.vmap or jax.grad: use fit_epochs, which "
+            "composes with jit and vmap, or train, which composes with grad too"
+        )
 
 
 def count(number: int, noun: str) -> str:
@@ -305,7 +378,7 @@ def count(number: int, noun: str) -> str:
 
 
 def _floats(name: str, value: Any) -> np.ndarray:
-    array = np.asarray(value)
+    array = to_numpy(name, value)
     dtype = array.dtype if array.dtype in _DTYPES else np.float64
     return np.asarray(cast(name, array, jax.dtypes.canonicalize_dtype(dtype)))
 
@@ -320,9 +393,33 @@ def require(module: str, extra: str) -> Any:
         ) from None
 
 
+def _require_layers(name: str, value: Any, maker: str) -> None:
+    if not isinstance(value, tuple) or not value or not all(_is_layer(layer) for layer in value):
+        wanted = f"a tuple of jaxmlp.Layer, as {maker} returns"
+        raise TypeError(f"{name} must be {wanted}; got {_describe_layers(name, value)}")
+
+
+def _describe_layers(name: str, value: Any) -> str:
+    """Return what is wrong with a value that should be a tuple of layers."""
+    if _is_pair(value):
+        return "Layer alone; pass (layer,)"
+    if not isinstance(value, tuple):
+        return f"{describe(value)}; pass tuple({name})" if isinstance(value, list) else describe(value)
+    for k, layer in enumerate(value):
+        if not _is_pair(layer):
+            return f"tuple, in which {name}[{k}] is not a Layer but {describe(layer)}"
+        if not _is_layer(layer):
+            return f"tuple, in which {name}[{k}] does not hold arrays but {' and '.join(map(describe, layer))}"
+    return f"tuple of length {len(value)}"
+
+
+def _is_pair(layer: Any) -> bool:
+    return getattr(layer, "_fields", None) == ("w", "b")
+
+
 def _is_layer(layer: Any) -> bool:
-    return getattr(layer, "_fields", None) == ("w", "b") and all(hasattr(leaf, "dtype") for leaf in layer)
+    return _is_pair(layer) and all(hasattr(leaf, "dtype") for leaf in layer)
 
 
-def _kind(value: Any) -> str:
+def describe(value: Any) -> str:
     return getattr(value, "__qualname__", None) or type(value).__name__

@@ -237,6 +237,23 @@ def test_progress_prints_nothing_without_a_terminal(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_it_does_not_run_under_a_transformation():
+    keys, refused = jax.random.split(jax.random.key(0), 2), partial(pytest.raises, TypeError)
+    loop = "fit is a loop of Python and cannot run under jax.jit, jax.vmap or jax.grad: use fit_epochs"
+    with refused(match=loop):
+        jax.jit(lambda x: fit.func(PARAMS, x, Y, **fit.keywords, epochs=1))(X)
+    with refused(match=loop):
+        jax.jit(lambda: fit(epochs=1))()
+    with refused(match=loop):
+        jax.vmap(lambda key: fit(key=key, validation=0.2, epochs=1))(keys)
+    with refused(match=loop):
+        jax.grad(lambda rate: fit(optimizer=jaxmlp.adam(rate), epochs=1).history.loss[0])(0.1)
+    with refused(match="cross_validate is a loop of Python"):
+        jax.jit(lambda x: jaxmlp.cross_validate(x, Y, key=jax.random.key(0)))(X)
+    with refused(match="cross_validate is a loop of Python"):
+        jax.vmap(lambda key: jaxmlp.cross_validate(X, Y, key=key))(keys)
+
+
 def test_contradictory_arguments_raise():
     with pytest.raises(ValueError, match="patience must be None without validation"):
         fit(epochs=1, validation=None, patience=2)
@@ -244,5 +261,10 @@ def test_contradictory_arguments_raise():
         fit(epochs=1, resume=True)
     with pytest.raises(ValueError, match=r"validation must hold x, y and perhaps sample_weight; got 1"):
         fit(epochs=1, validation=(X,))
-    with pytest.raises(ValueError, match=r"y must have shape \(n, outputs\) = \(20, 1\)"):
+    with pytest.raises(ValueError, match=r"validation: y must have shape \(n, outputs\) = \(20, 1\)"):
         fit(epochs=1, validation=(X, Y[:5]))
+    for validation in ([X, Y], "0.2", X):
+        with pytest.raises(TypeError, match="validation must be a fraction between 0 and 1, or a tuple"):
+            fit(epochs=1, validation=validation)
+    with pytest.raises(ValueError, match="validation: fraction must leave rows on both sides; got nan"):
+        fit(epochs=1, validation=float("nan"))

@@ -25,6 +25,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(N, 3)).astype(np.float32)
 Y = (np.sin(X[:, :1]) + X[:, 1:2] + 0.3 * RNG.normal(size=(N, 1))).astype(np.float32)
 PARAMS = jaxmlp.init_params(jax.random.key(1), SIZES, w_init=jax.nn.initializers.he_normal())
+ENSEMBLE = jaxmlp.init_ensemble(jax.random.key(1), SIZES, 2)
 # The last five rows validate.
 TRAIN, VALID = (np.arange(N) < 15).astype(np.float32), (np.arange(N) >= 15).astype(np.float32)
 
@@ -215,6 +216,31 @@ def test_a_run_keeps_the_dtype_of_its_network(dtype, x64):
     state, history = jax.eval_shape(partial(run, epochs=2), start(params=params), X, Y, TRAIN, VALID)
     kept = (state.params, state.best_params, state.best_loss, history)
     assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {np.dtype(dtype)}
+
+
+def test_a_state_belongs_to_its_optimizer_and_its_network():
+    other = jaxmlp.init_params(KEY, (3, 7, 1))
+    for state in (start(sgd()), start(optax.adam(1e-3)), start()._replace(params=other), start(sgd(), ENSEMBLE)):
+        with pytest.raises(ValueError, match="state must be one that init_fit made with this optimizer"):
+            run(state, X, Y, epochs=1)
+    with pytest.raises(ValueError, match="state must be one that init_fit made with this optimizer"):
+        jaxmlp.fit_epochs(start(optax.sgd(0.1)), X, Y, optimizer=optax.adam(1e-3), epochs=1)
+    with pytest.raises(TypeError, match=r"state must be a FitState, as init_fit .*; got tuple"):
+        run(PARAMS, X, Y, epochs=1)
+    with pytest.raises(TypeError, match=r"optimizer must be a pair of functions .*; got str; pass jaxmlp\.adam\(\)"):
+        run(start(), X, Y, epochs=1, optimizer="adam")
+
+
+def test_reverse_mode_is_refused_and_forward_mode_works():
+    def last_loss(rate):
+        return run(start(adam(rate)), X, Y, epochs=3)[1].loss[-1]
+
+    for gradient in (jax.grad(last_loss), jax.jit(jax.grad(last_loss)), lambda rate: jax.vjp(last_loss, rate)):
+        with pytest.raises(TypeError, match=r"fit_epochs cannot run under jax\.grad .*jax\.jvp .*train"):
+            gradient(0.01)
+    slope = jax.jacfwd(last_loss)(0.01)
+    steps = [float(last_loss(rate)) for rate in (0.011, 0.009)]
+    np.testing.assert_allclose(slope, (steps[0] - steps[1]) / 0.002, rtol=0.02)
 
 
 def test_wrong_arguments_raise():

@@ -113,6 +113,51 @@ def test_optimizers_are_pickled(kind):
     assert float(optimizer.init(PARAMS).hyperparameters["weight_decay"]) == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "message"),
+    [
+        (adam, "learning_rate", float("nan"), r"in the range \[0, inf\); got nan"),
+        (sgd, "learning_rate", np.float32(np.inf), "got inf"),
+        (adam, "learning_rate", -1, "got -1.0"),
+        (adam, "weight_decay", -0.1, "got -0.1"),
+        (sgd, "decay_steps", 0, r"in the range \(0, inf\]; got 0.0"),
+        (sgd, "momentum", 1.5, r"in the range \[0, 1\]; got 1.5"),
+        (Adam, "beta_1", 1, r"in the range \[0, 1\); got 1.0"),
+        (Adam, "beta_2", jnp.float32(1), "got 1.0"),
+        (Adam, "epsilon", 0, r"in the range \(0, inf\); got 0.0"),
+    ],
+)
+def test_a_hyperparameter_out_of_range_is_named(kind, name, value, message):
+    with pytest.raises(ValueError, match=f"{name} must be a number .*{message}"):
+        kind(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "value", "rounded"), [("beta_1", 1 - 1e-12, 1), ("learning_rate", 1e300, "inf")])
+def test_a_hyperparameter_is_in_range_in_the_dtype_of_the_network_too(name, value, rounded):
+    with pytest.raises(ValueError, match=f"{name} must be .*, which is {rounded} in float32"):
+        Adam(**{name: value}).init(PARAMS)
+
+
+@pytest.mark.parametrize("value", ["fast", None, 1j, SCHEDULE])
+def test_a_learning_rate_that_is_no_number_is_an_error(value):
+    with pytest.raises(TypeError, match="learning_rate must be a number; got" + ".*schedule" * callable(value)):
+        adam(value)
+
+
+def test_a_learning_rate_is_a_scalar():
+    with pytest.raises(ValueError, match=r"learning_rate must be a scalar, of shape \(\); got \(2,\): jax\.vmap"):
+        adam(jnp.ones(2))
+    with pytest.raises(ValueError, match="learning_rate must be a scalar"):
+        jax.jit(sgd)(jnp.ones(2))
+
+
+def test_an_optimizer_that_was_not_called_is_named():
+    for optimizer in (optax.adam, adam, Adam):
+        name = optimizer.__name__
+        with pytest.raises(TypeError, match=rf"optimizer must be a pair .*; got {name}; call it, as in {name}\(1e-3\)"):
+            validate_optimizer(optimizer, PARAMS)
+
+
 def test_other_libraries_optimizers_are_validated():
     state = validate_optimizer(optax.adabelief(1e-2), PARAMS)
     assert jax.tree.structure(state) == jax.tree.structure(optax.adabelief(1e-2).init(PARAMS))

@@ -117,6 +117,8 @@ def test_classes_that_a_fold_does_not_have_cost_the_constant_baseline_little():
     np.testing.assert_allclose(result.constant.predictions.sum(axis=1), 1)
     assert result.constant.row_errors.max() < np.log(4 * N)
     assert result.verdict == "no better than the constant baseline"
+    assert result.unjudged == tuple(range(2, 10))
+    assert result.method.endswith("8 classes have a single row and cannot be judged")
 
 
 def test_scores_are_what_their_names_say(result_of_curve):
@@ -247,7 +249,18 @@ def test_arguments_that_cannot_be_used_are_refused():
         ((x * np.nan, y), {}, "x must hold finite numbers only"),
         ((x, y), {}, "at least 3 rows each; got 5 folds of 9 rows"),
         ((x, y), {"candidates": ()}, "candidates must hold at least one"),
-    ]:
+        ((x, y), {"candidates": [(np.nan, 0)]}, r"learning_rate must be a number in the range \[0, inf\); got nan"),
+        ((x, y[:, 0]), {}, r"y must have shape \(n, columns\).*pass y\[:, None\], and for class labels jax.nn.one_hot"),
+        ((np.ma.array(x, mask=True), y), {}, "x must not be a masked array"),
+        ((x, y), {"criterion": jaxmlp.softmax_cross_entropy}, "softmax_cross_entropy with one output"),
+        ((x, y), {"epochs": 0}, "epochs must be a whole number of at least 1; got 0"),
+        ((x, y), {"batch_size": -1}, "batch_size must be a whole number of at least 1; got -1"),
+        ((x, y), {"optimizer": "lbfgs"}, "optimizer must be one of adam, sgd; got 'lbfgs'"),
+        (
+            (x, np.eye(9)), {"criterion": jaxmlp.softmax_cross_entropy, "folds": 1},
+            "too few rows for a single hold-out .* of 9 rows of 9 classes, each of which keeps a row to train on",
+        ),
+    ]:  # fmt: skip
         with pytest.raises(ValueError, match=message):
             cross_validate(*arguments, key=key, **options)
     with pytest.raises(TypeError, match=r"criterion must be a jaxmlp\.Criterion"):

@@ -216,9 +216,145 @@ def test_training_ends_without_progress_and_warns_if_max_iter_ended_it():
         clone(model).set_params(max_iter=2).fit(X, Y)
 
 
-def test_training_that_diverges_is_an_error():
-    with pytest.raises(ValueError, match="diverged in epoch"):
-        MLPRegressor(random_state=0, solver="sgd", learning_rate_init=1e10).fit(X, Y)
+def test_training_that_diverges_is_an_error_that_says_what_may_help():
+    def advice(x, y, **parameters):
+        with pytest.raises(ValueError, match="diverged in epoch") as error:
+            MLPRegressor(random_state=0, **{"solver": "sgd", "learning_rate_init": 0.1} | parameters).fit(x, y)
+        return str(error.value).split("; ")[1]
+
+    assert advice(X, Y, learning_rate_init=1e10) == "lower learning_rate_init"
+    assert advice(X, Y, alpha=1e20) == "lower learning_rate_init, or lower alpha"
+    assert advice(X * 1e20, Y) == "standardize the columns of X, or lower learning_rate_init"
+    assert advice(X, Y * 1e25) == "standardize y, or lower learning_rate_init"
+    assert advice(X, Y, solver=optax.sgd(1e10)) == "lower the learning rate of solver"
+
+
+# What is refused, and what remains of the estimator.
+
+FAILURES = {
+    "y": ({}, (X, Y[:5]), "inconsistent numbers of samples"),
+    "NaN in y": ({}, (X, np.where(Y > 0, np.nan, Y)), "y contains NaN"),
+    "large X": ({}, (X * 1e300, Y), "X must hold finite numbers only; got -?inf as float32 in row 0, column 0"),
+    "negative weights": ({}, (X, Y, np.where(Y > 0, -2, 1)), r"sample_weight .* not negative; got -2 in row 0"),
+    "NaN in the weights": ({}, (X, Y, np.where(Y > 0, np.nan, 1)), r"sample_weight must .*; got nan in row 0"),
+    "no weights": ({}, (X, Y, 0 * Y), "sample_weight must not be zero in all rows"),
+    "large weights": ({}, (X, Y, np.full(60, 1e300)), "sample_weight must have a sum that float32 can hold"),
+    "masked X": ({}, (np.ma.array(X, mask=X > 1), Y), "X must not be a masked array"),
+    "masked y": ({}, (X, np.ma.array(Y, mask=Y > 1)), "y must not be a masked array"),
+    "negative counts": ({"loss": "poisson_nll_loss"}, (X, Y), "y must not be negative with poisson_nll_loss; got"),
+    "one probability": ({"loss": "softmax_cross_entropy"}, (X, np.abs(Y)), "loss must not be 'softmax_cross_entropy'"),
+    "alpha": ({"alpha": np.inf}, (X, Y), r"alpha must be a number in the range \[0, inf\); got inf"),
+    "beta_1": ({"beta_1": 1}, (X, Y), r"beta_1 must be a number in the range \[0, 1\); got 1.0"),
+    "tol": ({"tol": np.nan}, (X, Y), "tol must be a number in the range"),
+    "validation_fraction": ({"early_stopping": True, "validation_fraction": 2}, (X, Y), "validation_fraction must be"),
+    "activation": ({"activation": "swish"}, (X, Y), "activation must be one of"),
+    "divergence": ({"solver": "sgd", "learning_rate_init": 1e10}, (X, Y), "diverged in epoch"),
+    "columns": ({"warm_start": True}, (X[:, :3], Y), "X has 3 features"),
+    "hidden layers": ({"warm_start": True, "hidden_layer_sizes": 7}, (X, Y), r"hidden_layer_sizes must be \(6,\), to"),
+    "members": ({"warm_start": True, "n_members": 2}, (X, Y), "n_members must be 1, to continue"),
+    "outputs": ({"warm_start": True}, (X, TABLES["two outputs"][1]), "the number of outputs in y must be 1, to"),
+    "activations": ({"warm_start": True, "activation": ("relu", "relu")}, (X, Y), "activation must be one, or a tuple"),
+}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return MLPRegressor(random_state=0, max_iter=3, hidden_layer_sizes=(6,)).fit(X, Y)
+
+
+def unchanged(model, method, data, message):
+    """Assert that a method raises and leaves every attribute of the estimator."""
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(*data)
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is value for name, value in before.items())
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_an_estimator_is_unchanged_after_a_failed_fit(fitted, failure):
+    parameters, data, message = FAILURES[failure]
+    model = pickle.loads(pickle.dumps(fitted)).set_params(**parameters)
+    unchanged(model, "fit", data, message)
+    if not model.warm_start:
+        unchanged(clone(model), "fit", data, message)
+
+
+def test_a_classifier_is_unchanged_after_a_failed_fit():
+    model = MLPClassifier(random_state=0, max_iter=2).fit(X, TABLES["strings"][1])
+    y, never = np.array(["a", "b", "c", "d"])[CLASSES], np.where(CLASSES == 1, 0, 1)
+    unchanged(model, "fit", (X, y, -Y), "sample_weight must be finite and not negative")
+    unchanged(model, "fit", (X, y, never), "sample_weight must not be zero in all rows of a class; got 0 for class 'b'")
+    unchanged(model, "partial_fit", (X, y), "y must hold the classes of the first call only")
+    unchanged(model, "partial_fit", (X, LABELS), "y must have as many dimensions as in the first call; got 2")
+    model.set_params(warm_start=True)
+    unchanged(model, "fit", (X, y), "y must hold the classes of the first call only")
+    labels = MLPClassifier(random_state=0, max_iter=2).fit(X, np.eye(3, dtype=int)[CLASSES])
+    unchanged(labels, "partial_fit", (X, CLASSES), "y must have as many dimensions as in the first call; got 1")
+
+
+def test_an_interruption_before_training_leaves_the_estimator(fitted, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    model = pickle.loads(pickle.dumps(fitted))
+    before = dict(vars(model))
+    monkeypatch.setattr(type(model), "_start", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X[:, :2], Y)
+    assert vars(model) == before
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"low": -1}, "must hold numbers that are finite and not negative; got -1 for class 'low'"),
+        ({"low": np.nan}, "got nan for class 'low'"),
+        ({"low": np.inf}, "got inf for class 'low'"),
+        ({"low": "2"}, "got '2' for class 'low'"),
+        ({"lwo": 2}, r"must hold classes of y, \['high', 'low', 'middle'\]; got \['lwo'\]"),
+        ({"low": 0, "middle": 0, "high": 0}, "must not be zero in all rows"),
+        ({"low": 1e300}, "must have a sum that float32 can hold"),
+    ],
+)
+def test_bad_class_weights_are_errors(weights, message):
+    with pytest.raises(ValueError, match=f"class_weight.*{message}"):
+        MLPClassifier(class_weight=weights).fit(X, TABLES["strings"][1])
+
+
+def test_partial_fit_takes_class_weights_of_classes_that_these_rows_do_not_have():
+    few = CLASSES != 1
+    model = MLPClassifier(random_state=0, class_weight={1: 3}).partial_fit(X[few], CLASSES[few], classes=[0, 1, 2])
+    plain = clone(model).set_params(class_weight=None).partial_fit(X[few], CLASSES[few], classes=[0, 1, 2])
+    assert model.loss_curve_ == plain.loss_curve_
+
+
+def test_partial_fit_uses_new_hyperparameters():
+    model = MLPRegressor(random_state=0, hidden_layer_sizes=(6,)).partial_fit(X, Y)
+    before = model.coefs_[0]
+    model.set_params(learning_rate_init=1e-9).partial_fit(X, Y)
+    np.testing.assert_allclose(model.coefs_[0], before, atol=1e-8)
+
+
+def test_weights_of_float64_continue_in_float32():
+    with jax.enable_x64(True):
+        model = MLPRegressor(random_state=0, max_iter=2, hidden_layer_sizes=(), warm_start=True).fit(X, Y)
+    assert model.coefs_[0].dtype == np.float64
+    assert model.partial_fit(X, Y).fit(X, Y).coefs_[0].dtype == np.float32
+
+
+def test_one_row_of_a_class_cannot_be_held_out():
+    model = MLPClassifier(early_stopping=True)
+    with pytest.raises(ValueError, match=r"early_stopping cannot hold out validation_fraction=0.1 .* of 60 rows: "):
+        model.fit(X, np.arange(60) == 7)
+    assert vars(model) == vars(clone(model))
+
+
+def test_inputs_of_predict_must_be_finite_in_float32_and_not_masked(fitted):
+    with pytest.raises(ValueError, match="X must hold finite numbers only; got inf as float32 in row 0, column 0"):
+        fitted.predict(np.full((1, 5), 1e300))
+    with pytest.raises(ValueError, match="X must not be a masked array"):
+        fitted.predict(np.ma.array(X, mask=X > 1))
 
 
 # Beyond scikit-learn.
@@ -251,6 +387,8 @@ def test_any_loss_activation_and_optimizer():
     assert means.min() > 0
     with pytest.raises(ValueError, match="y must not be negative"):
         MLPRegressor(loss="poisson").fit(X, Y)
+    with pytest.raises(TypeError, match=r"solver must be a pair .*; got adam; call it"):
+        MLPRegressor(solver=optax.adam).fit(X, Y)
 
 
 def test_members_are_trained_together_and_their_mean_is_predicted():

@@ -42,6 +42,51 @@ def test_x_of_another_width(function):
         function(PARAMS, jnp.ones((7, 4)), Y)
 
 
+def test_a_single_row_or_column_shows_the_missing_axis(function):
+    with refuses(ValueError, "got (3,); for one row, pass x[None]"):
+        function(PARAMS, X[0], Y)
+    with refuses(ValueError, "got (2,); for one row, pass y[None]"):
+        function(PARAMS, X[:1], Y[0])
+    one_column = problem(sizes=(1, 1))[0]
+    with refuses(ValueError, "got (7,); for one column, pass x[:, None]"):
+        function(one_column, X[:, 0], Y[:, :1])
+    with refuses(ValueError, "got (7,); for one output, pass y[:, None]"):
+        function(one_column, X[:, :1], Y[:, 0])
+
+
+@pytest.mark.parametrize(("labels", "shown"), [(jnp.arange(7) % 2, "y"), (np.arange(7)[:, None] % 2, "y[:, 0]")])
+def test_integer_labels_show_one_hot(function, labels, shown):
+    with refuses(ValueError, f"integer class labels become such rows by jax.nn.one_hot({shown}, 2)"):
+        function(PARAMS, X, labels, criterion=jaxmlp.softmax_cross_entropy)
+
+
+def test_a_softmax_of_one_output_is_refused(function):
+    params, x, y, _ = problem(sizes=(3, 1))
+    with refuses(ValueError, "criterion must not be softmax_cross_entropy with one output", "sigmoid_binary"):
+        function(params, x, y, criterion=jaxmlp.softmax_cross_entropy)
+
+
+def test_masked_entries_are_refused(function):
+    weights = np.ones(7, np.float32)
+    for name, place, value in (("x", 0, X), ("y", 1, Y), ("sample_weight", 2, weights)):
+        data = [X, Y, weights]
+        data[place] = np.ma.array(value)
+        function(PARAMS, *data)  # nothing is masked
+        data[place] = np.ma.array(value, mask=value == value.ravel()[0])
+        with refuses(ValueError, f"{name} must not be a masked array with masked entries"):
+            function(PARAMS, *data)
+    with refuses(ValueError, "x must not be a masked array"):
+        function(PARAMS, [*X[1:], np.ma.array(X[0], mask=True)], Y)
+    layer = Layer(np.ma.array(PARAMS[0].w, mask=True), PARAMS[0].b)
+    with refuses(ValueError, "params must not be a masked array"):
+        function((layer, *PARAMS[1:]), X, Y)
+
+
+def test_rows_of_several_lengths_are_named(function):
+    with refuses(ValueError, "x must be an array of real numbers", "inhomogeneous"):
+        function(PARAMS, [[1, 2, 3], [1, 2]], Y)
+
+
 def test_x_without_columns(function):
     with refuses(ValueError, "x must have shape", "got (3,)"):
         function(PARAMS, jnp.ones(3), Y)
@@ -169,6 +214,29 @@ def test_float64_asked_for_while_x64_is_off():
         jaxmlp.init_params(jax.random.key(0), (3, 1), dtype=jnp.float64)
 
 
+def test_parameters_say_which_part_is_not_a_layer():
+    for params, message in [
+        (PARAMS[0], "got Layer alone; pass (layer,)"),
+        (list(PARAMS), "got list; pass tuple(params)"),
+        ((), "got tuple of length 0"),
+        ((PARAMS[0], tuple(PARAMS[1])), "got tuple, in which params[1] is not a Layer but tuple"),
+        ((Layer([[1.0]], [[1.0]]),), "got tuple, in which params[0] does not hold arrays but list and list"),  # type: ignore[arg-type]
+        ({"w": 1}, "got dict"),
+    ]:
+        with refuses(TypeError, "params must be a tuple of jaxmlp.Layer, as init_params returns", message):
+            jaxmlp.forward(params, X)
+
+
+def test_an_ensemble_and_a_network_are_not_confused():
+    ensemble = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), PARAMS)
+    with refuses(ValueError, "params[0].w must have shape", "got (2, 3, 5); an ensemble is for train_ensemble"):
+        jaxmlp.forward(ensemble, X)
+    with refuses(ValueError, "params[0].w must have a leading axis of members", "a single network is for train"):
+        jaxmlp.train_ensemble(PARAMS, X, Y, RATE)
+    with refuses(ValueError, "x must have rank 2 for all members", "for one row pass x[None]"):
+        jaxmlp.predict_ensemble(ensemble, X[0])
+
+
 @pytest.mark.parametrize("x", [np.array([["a", "b", "c"]] * 7), jnp.ones((7, 3), jnp.complex64), None])
 def test_data_that_are_no_real_numbers(function, x):
     with refuses(TypeError, "x must hold real numbers"):
@@ -204,13 +272,30 @@ def test_epochs_that_are_no_whole_number(epochs):
         jaxmlp.train(PARAMS, X, Y, RATE, epochs=epochs)
 
 
+def test_traced_epochs_show_how_to_make_them_static():
+    with refuses(TypeError, "epochs must be a whole number", 'jax.jit(…, static_argnames="epochs")'):
+        jax.jit(jaxmlp.train)(PARAMS, X, Y, RATE, epochs=10)
+    with refuses(TypeError, "sizes[1] must be a whole number", 'static_argnames="sizes"'):
+        jax.jit(lambda width: jaxmlp.init_params(jax.random.key(0), (3, width, 1)))(4)
+
+
+@pytest.mark.parametrize("given", ["relu", jax.nn.relu])
+def test_an_activation_of_another_library_shows_ours(function, given):
+    with refuses(TypeError, "activation must be a jaxmlp.Activation", "pass jaxmlp.relu"):
+        function(PARAMS, X, Y, activation=given)
+    with refuses(TypeError, "criterion must be a jaxmlp.Criterion", "got str; pass jaxmlp.huber_loss"):
+        function(PARAMS, X, Y, criterion="huber_loss")
+
+
 def test_numpys_whole_numbers_are_epochs():
     assert jaxmlp.train(PARAMS, X, Y, RATE, epochs=np.int64(0))[1].shape == (0,)
 
 
 def test_gradients_of_another_structure_shape_or_dtype():
-    with refuses(ValueError, "grads must have the structure of params"):
+    with refuses(ValueError, "grads must have the structure of params, a tuple of 3 layers", "got tuple of length 2"):
         jaxmlp.update(PARAMS, PARAMS[:2], 0.1)
+    with refuses(ValueError, "grads must have the structure of params", "grads[0] is not a Layer but float32"):
+        jaxmlp.update(PARAMS, (np.float32(1), PARAMS), 0.1)  # type: ignore[arg-type]
     with refuses(ValueError, "grads[0].w must have shape (3, 5); got (5, 3)"):
         jaxmlp.update(PARAMS, (Layer(PARAMS[0].w.T, PARAMS[0].b), *PARAMS[1:]), 0.1)
     with refuses(TypeError, "grads[2].b must have dtype float32; got bfloat16"):

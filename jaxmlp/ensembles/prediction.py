@@ -10,7 +10,13 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jaxmlp._dispatch import as_array, params_dtype
-from jaxmlp._validation import validate_functions, validate_member_axis, validate_members, validate_network
+from jaxmlp._validation import (
+    validate_criterion,
+    validate_functions,
+    validate_member_axis,
+    validate_members,
+    validate_network,
+)
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import is_ensemble, map_members
@@ -139,6 +145,7 @@ def _predictions(params, x, fold, activation, criterion):
 
     def predict(params, x):
         params, x, f = validate_network(params, x, activation)
+        validate_criterion(criterion, params[-1].w.shape[1])
         return criterion.predict(forward_pass(params, x, f)[1][-1])
 
     if not is_ensemble(params):

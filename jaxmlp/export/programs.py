@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import cast, validate_choice, validate_members, validate_params
+from jaxmlp._validation import cast, validate_criterion, validate_members, validate_params
 from jaxmlp.activations import Activation, relu
-from jaxmlp.criteria import CRITERIA, Criterion, squared_error
+from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import is_ensemble
 from jaxmlp.ensembles.prediction import predict_mean_and_std
 from jaxmlp.network import Params
@@ -65,8 +65,8 @@ def export_predict(
         ValueError: a shape that does not fit; an unknown platform.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
-    validate_choice("criterion", criterion, Criterion, CRITERIA)
     params = validate_members(params)[0] if is_ensemble(params) else validate_params(params)
+    validate_criterion(criterion, params[-1].w.shape[-1])
     dtype, fan_in, outputs = params[0].w.dtype, params[0].w.shape[-2], params[-1].w.shape[-1]
     x_mean, x_scale = _row("x_mean", x_mean, fan_in, dtype), _row("x_scale", x_scale, fan_in, dtype)
     y_mean, y_scale = _row("y_mean", y_mean, outputs, dtype), _row("y_scale", y_scale, outputs, dtype)

@@ -4,7 +4,7 @@
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +13,13 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from jaxmlp._dispatch import as_array, params_dtype
-from jaxmlp._validation import validate, validate_count, validate_data, validate_functions
+from jaxmlp._validation import describe, validate, validate_count, validate_data, validate_functions
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import map_members
 from jaxmlp.fitting.batches import choose, evaluate, train_epoch
 from jaxmlp.fitting.metrics import Metric
-from jaxmlp.fitting.optimizers import Optimizer
+from jaxmlp.fitting.optimizers import Optimizer, require_optimizer, validate_opt_state
 from jaxmlp.fitting.state import FitData, FitState, History, empty_history, is_running
 from jaxmlp.fitting.tasks import CRITERION_TASKS
 from jaxmlp.network import Params
@@ -80,9 +80,12 @@ def fit_epochs(
         The state after the last epoch, and the `History` of these epochs; of an ensemble, both have a member axis.
 
     Raises:
-        ValueError: a shape that does not fit; patience without validation_sample_weight.
-        TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
+        ValueError: a shape that does not fit; patience without validation_sample_weight; a state of another optimizer.
+        TypeError: an activation or criterion that is a bare function; params of mixed dtypes; reverse-mode autodiff.
     """
+    if not isinstance(state, FitState):
+        raise TypeError(f"state must be a FitState, as init_fit and load_state return; got {describe(state)}")
+    _refuse_reverse_mode((state, x, y, sample_weight, validation_sample_weight))
     epochs = validate_count("epochs", epochs, at_least=0)
     if patience is not None and validation_sample_weight is None:
         raise ValueError("patience must be None without validation_sample_weight: it waits for the validation loss")
@@ -141,6 +144,7 @@ def run_epochs(
     """
     capacity = CAPACITY if isinstance(epochs, Array) else max(CAPACITY, 1 << (epochs - 1).bit_length())
     validate_functions(activation, criterion)
+    require_optimizer(optimizer)
     batch_size = None if batch_size is None else validate_count("batch_size", batch_size, at_least=1)
     statics = _Statics(capacity, optimizer, batch_size, activation, criterion, metric)
     return _run(state, fold, data, epochs, patience, tolerance, l2, statics, mesh)
@@ -168,6 +172,7 @@ def _run_member(state, data, numbers, statics):
     epochs, patience, tolerance, l2 = numbers
     criterion, metric = statics.criterion, statics.metric
     _, x, y, c, f = validate(state.params, data.x, data.y, data.sample_weight, statics.activation, criterion)
+    validate_opt_state(statics.optimizer, state.params, state.opt_state)
     valid = None
     if data.x_valid is not None:
         valid = validate_data(state.params, data.x_valid, data.y_valid, data.valid_weight)
@@ -213,3 +218,12 @@ def _advance(state, params, opt_state, loss, validation_loss, patience, toleranc
 
 def _all_finite(params: Params) -> Array:
     return jnp.all(jnp.isfinite(jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(params)])))
+
+
+def _refuse_reverse_mode(arguments: Any) -> None:
+    """Refuse `jax.grad` here, because JAX would only say that a while loop has no reverse mode."""
+    if any(type(leaf).__name__ == "LinearizeTracer" for leaf in jax.tree.leaves(arguments)):
+        raise TypeError(
+            "fit_epochs cannot run under jax.grad or jax.vjp, because the number of its epochs is not known in "
+            "advance: use jax.jvp or jax.jacfwd, or differentiate train"
+        )

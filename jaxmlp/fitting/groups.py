@@ -11,7 +11,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxmlp._dispatch import as_array
-from jaxmlp._validation import validate_activations, validate_members, validate_params
+from jaxmlp._validation import to_numpy, validate_activations, validate_members, validate_params
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles.members import is_ensemble
@@ -61,7 +61,7 @@ class Group:
     def encode(self, x: Any) -> Array | np.ndarray:
         """Return the networks' inputs: x (n, fan_in) encoded in float64, then rounded to the networks' dtype."""
         dtype = self.params[0].w.dtype
-        return as_array("x", x if self.encoding is None else self.encoding.apply(x), dtype)
+        return as_array("x", x if self.encoding is None else self.encoding.apply(to_numpy("x", x)), dtype)
 
 
 def make_group(params: Params, activation: Activation | tuple[Activation, ...] = relu) -> Group:

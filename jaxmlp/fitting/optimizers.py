@@ -17,7 +17,15 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
+from jaxmlp._validation import describe, to_numpy
+from jaxmlp.fitting.values import validate_number
 from jaxmlp.network import Layer, Params
+
+# The range of each hyperparameter. An epsilon of 0 divides 0 by 0 where a gradient is 0.
+RANGES = {
+    "learning_rate": "[0, inf)", "weight_decay": "[0, inf)", "decay_steps": "(0, inf]", "beta_1": "[0, 1)",
+    "beta_2": "[0, 1)", "epsilon": "(0, inf)", "momentum": "[0, 1]",
+}  # fmt: skip
 
 
 class Optimizer(Protocol):
@@ -50,13 +58,24 @@ class _Descent:
 
     n_moments: ClassVar[int]
 
+    def __post_init__(self) -> None:
+        for name, value in self._hyperparameters().items():
+            _validate_hyperparameter(name, value)
+
+    def _hyperparameters(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if not f.compare}
+
     def init(self, params: Params) -> OptimizerState:
         """Return the state before the first step: moments of zeros; of a bfloat16 network in float32, as 0.999 is 1."""
         dtype = np.dtype(np.float32) if params[0].w.dtype == jnp.bfloat16 else params[0].w.dtype
         # Views of a single zero: nothing is compiled, and a trace stores one number.
         zeros: Any = jax.tree.map(lambda leaf: np.broadcast_to(dtype.type(0), leaf.shape), params)
-        scalars: Any = {f.name: getattr(self, f.name) for f in fields(self) if not f.compare}
-        scalars = jax.tree.map(lambda v: v.astype(dtype) if isinstance(v, Tracer) else np.asarray(v, dtype), scalars)
+        scalars = {}
+        for name, value in self._hyperparameters().items():
+            if not isinstance(value, Tracer):
+                validate_number(name, value, RANGES[name], dtype)
+                value = np.asarray(value)
+            scalars[name] = value.astype(dtype)
         return OptimizerState(np.zeros((), np.int32), (zeros,) * self.n_moments, scalars)  # type: ignore[arg-type]
 
     def _descend(
@@ -174,17 +193,41 @@ def optimizer_step(optimizer: Optimizer, params: Params, grads: Params, state: A
         return jax.tree.map(lambda p, step: (p + step).astype(p.dtype), params, steps), state
 
 
-def validate_optimizer(optimizer: Optimizer, params: Params) -> Any:
-    """Return the first state of an optimizer, if it can step with gradients, state and parameters alone."""
-    if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
+def require_optimizer(optimizer: Any, name: str = "optimizer") -> None:
+    """Refuse what is not a pair of functions, or cannot be static under `jax.jit`."""
+    is_pair = callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))
+    if isinstance(optimizer, type) or not is_pair:
+        hint = f"; call it, as in {describe(optimizer)}(1e-3)" if callable(optimizer) else ""
+        if isinstance(optimizer, str) and optimizer in OPTIMIZERS:
+            hint = f"; pass jaxmlp.{optimizer}()"
         raise TypeError(
-            "optimizer must be a pair of functions init and update, as jaxmlp.adam() and optax's optimizers are; "
-            f"got {type(optimizer).__name__}"
+            f"{name} must be a pair of functions init and update, as jaxmlp.adam() and optax's optimizers are; got "
+            f"{describe(optimizer)}{hint}"
         )
     try:
         hash(optimizer)
     except TypeError:
-        raise TypeError("optimizer must be hashable, because it is static under jit: build it once") from None
+        raise TypeError(f"{name} must be hashable, because it is static under jit: build it once") from None
+
+
+def validate_opt_state(optimizer: Optimizer, params: Params, opt_state: Any) -> None:
+    """Refuse the state of another optimizer, or of another network."""
+    # The hyperparameters of this instance may belong to another trace.
+    init = type(optimizer)().init if isinstance(optimizer, _Descent) else optimizer.init
+
+    def shapes(state: Any) -> Any:
+        return jax.tree.structure(state), [np.shape(leaf) for leaf in jax.tree.leaves(state)]
+
+    if shapes(opt_state) != shapes(jax.eval_shape(init, params)):
+        raise ValueError(
+            "state must be one that init_fit made with this optimizer for this network: its opt_state is that of "
+            "another optimizer or network"
+        )
+
+
+def validate_optimizer(optimizer: Optimizer, params: Params) -> Any:
+    """Return the first state of an optimizer, if it can step with gradients, state and parameters alone."""
+    require_optimizer(optimizer)
     if isinstance(optimizer, _Descent):  # These can step, and trying takes as long as a small fit.
         return optimizer.init(params)
     try:
@@ -196,3 +239,19 @@ def validate_optimizer(optimizer: Optimizer, params: Params) -> Any:
             f"more and are not supported: {error}"
         ) from None
     return state
+
+
+def _validate_hyperparameter(name: str, value: Any) -> None:
+    """Refuse what is not one number in its range; of a traced number only the shape is known."""
+    if callable(value):
+        raise TypeError(
+            f"{name} must be a number; got the function {describe(value)}: for a schedule use decay_steps, or an "
+            "optimizer of optax"
+        )
+    array = value if isinstance(value, Tracer) else to_numpy(name, value)
+    if not (jnp.isdtype(array.dtype, ("bool", "integral")) or jnp.issubdtype(array.dtype, jnp.floating)):
+        raise TypeError(f"{name} must be a number; got {describe(value)}")
+    if array.shape != ():
+        raise ValueError(f"{name} must be a scalar, of shape (); got {array.shape}: jax.vmap tries several")
+    if not isinstance(value, Tracer):
+        validate_number(name, array, RANGES[name])

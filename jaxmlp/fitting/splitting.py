@@ -51,8 +51,11 @@ def make_folds(
     if folds < 1 or n < 3 * folds:
         raise ValueError(f"folds must be at least 1 and have at least 3 rows each; got {folds} folds of {n} rows")
     if folds == 1:
-        rest, test = hold_out(n, max(held_out, 2 / n) if n > 3 else held_out, rng, classes)
-        train, valid = hold_out(len(rest), validation, rng, None if classes is None else classes[rest])
+        try:
+            rest, test = hold_out(n, max(held_out, 2 / n) if n > 3 else held_out, rng, classes)
+            train, valid = hold_out(len(rest), validation, rng, None if classes is None else classes[rest])
+        except ValueError as error:
+            raise ValueError(f"too few rows for a single hold-out and its validation rows: {error}") from None
         number = np.full(n, -1)
         number[test] = 0
         return Folds(number, rest[train][None], *_pad([rest[valid]]), *_pad([test]))
@@ -87,9 +90,9 @@ def hold_out(
     order = _draw_order(n, rng, classes)
     kept = np.arange(min(n, 1)) if classes is None else np.unique(classes[order], return_index=True)[1]
     left = np.delete(order, kept)
-    count = max(1, round(fraction * n))
-    if not 0 < fraction < 1 or count > len(left):
-        of = "" if classes is None else f" of {len(kept)} classes"
+    count = max(1, round(fraction * n)) if 0 < fraction < 1 else n
+    if count > len(left):
+        of = "" if classes is None else f" of {len(kept)} classes, each of which keeps a row to train on"
         raise ValueError(f"fraction must leave rows on both sides; got {fraction:g} of {n} rows{of}")
     rest, held_out = _take_evenly(left, count, rng)
     return np.sort(np.concatenate([rest, order[kept]])), held_out

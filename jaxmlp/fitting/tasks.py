@@ -3,6 +3,7 @@
 No other file asks which criterion it has. To train with a custom one, pass a `Task` with it.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,7 @@ class Task:
         standardizes_target: whether targets are standardized for training.
         stratifies: whether targets are one-hot classes, of which each part of the rows gets its share.
         is_least_squares: whether a linear model is solved exactly rather than trained.
+        targets: the smallest and the largest target that makes sense.
     """
 
     metric: metrics.Metric
@@ -38,6 +40,7 @@ class Task:
     standardizes_target: bool = False
     stratifies: bool = False
     is_least_squares: bool = False
+    targets: tuple[float, float] = (-math.inf, math.inf)
 
     def score(self, row_errors: np.ndarray) -> np.ndarray:
         """Return the score (...) of row errors (..., n): lower is better."""
@@ -99,15 +102,15 @@ CRITERION_TASKS = {
     criteria.huber_loss: _REGRESSION,
     criteria.sigmoid_binary_cross_entropy: Task(
         metric=metrics.label_accuracy, error="log loss", row_error=metrics.row_label_log_loss, link=_logit,
-        constant=_label_frequencies,
+        constant=_label_frequencies, targets=(0, 1),
     ),
     criteria.softmax_cross_entropy: Task(
         metric=metrics.accuracy_score, error="log loss", row_error=metrics.row_log_loss, link=np.log,
-        constant=_class_frequencies, stratifies=True,
+        constant=_class_frequencies, targets=(0, math.inf), stratifies=True,
     ),
     criteria.poisson_nll_loss: Task(
         metric=metrics.mean_poisson_deviance, error="deviance", row_error=metrics.row_poisson_deviance, link=np.log,
-        constant=_mean_count,
+        constant=_mean_count, targets=(0, math.inf),
     ),
 }  # fmt: skip
 

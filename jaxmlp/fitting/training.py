@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import require, validate_count, validate_data, validate_functions
+from jaxmlp._validation import describe, refuse_tracing, require, validate_count, validate_data, validate_functions
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import is_ensemble
@@ -23,6 +24,7 @@ from jaxmlp.fitting.metrics import Metric
 from jaxmlp.fitting.optimizers import Optimizer, describe_optimizer
 from jaxmlp.fitting.splitting import hold_out, rng_of
 from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit
+from jaxmlp.fitting.values import validate_values, validate_weights
 from jaxmlp.network import Params
 from jaxmlp.storage.files import require_writable
 
@@ -72,9 +74,10 @@ def fit(
 ) -> FitResult:
     """Train with mini-batches, any optimizer, validation, early stopping and checkpoints.
 
-    This is a Python loop around `fit_epochs`. The same key gives the same bits on a CPU, however often the run is
-    stopped and resumed. Training ends at a loss that is not finite: `stopped` is then "not finite", the parameters are
-    the last (or best) finite ones, and the failed epoch is the last of the history, with an infinite loss.
+    This is a Python loop around `fit_epochs`, which does not run under jit, vmap or grad. The same key gives the same
+    bits on a CPU, however often the run is stopped and resumed. Training ends at a loss that is not finite: `stopped`
+    is then "not finite", the parameters are the last (or best) finite ones, and the failed epoch is the last of the
+    history, with an infinite loss.
 
     An ensemble is trained as one program, split over the CPU devices; each member stops by itself. Member k shuffles
     its rows by `jax.random.split(key, members)[k]`; the validation rows are the same for all.
@@ -83,7 +86,7 @@ def fit(
         params: the network to start from, as `init_params` returns, or an ensemble, as `init_ensemble` returns.
         x: (n, fan_in) inputs; standardize the columns.
         y: (n, outputs) targets.
-        sample_weight: (n,) weights of the rows; None for all ones.
+        sample_weight: (n,) weights of the rows, not negative; None for all ones. A row of weight 0 may hold anything.
         key: a key of `jax.random.key`; it draws the order of the rows in each epoch, and the validation rows.
         optimizer: `jaxmlp.adam()`, or another of `jaxmlp.fitting.optimizers` or of optax.
         epochs: number of epochs, at most.
@@ -106,7 +109,9 @@ def fit(
         The parameters, the history, the best epoch, why the run stopped, and the state.
 
     Raises:
-        ValueError: a shape that does not fit; patience without validation; a fraction that leaves no rows.
+        ValueError: a shape that does not fit; patience without validation; a fraction that leaves no rows; values of x
+            or y that are not finite; targets outside the range of the criterion; sample weights that are negative, not
+            finite or all zero, in the training rows or in the validation rows.
         TypeError: not a key; an optimizer that needs more than gradients, state and parameters.
         CheckpointError: a checkpoint that belongs to another run, or that is there without `resume`.
         StorageError: a checkpoint that cannot be read, or a place where none can be written.
@@ -122,7 +127,10 @@ def fit(
     validate_functions(activation, criterion)
     state = init_fit(params, key=key, optimizer=optimizer)
     network = jax.tree.map(lambda leaf: leaf[0], state.params) if state.epoch.ndim else state.params
-    data = _split_rows(network, key, FitData(*validate_data(network, x, y, sample_weight)), validation)
+    with np.errstate(over="ignore"):  # Values that overflow are refused with the others that are not finite.
+        data = FitData(*validate_data(network, x, y, sample_weight))
+    refuse_tracing("fit", (state, data, validation))
+    data = _prepare_rows(network, key, data, validation, criterion)
     metric = metric or default_metric(criterion)
     saver = None
     if checkpoint is not None:
@@ -160,6 +168,18 @@ def last_mean(values: np.ndarray) -> str:
     return f"{last.mean():.4g}" if last.size else "nan"
 
 
+def _prepare_rows(params: Params, key: Array, data: FitData, validation: Any, criterion: Criterion) -> FitData:
+    """Return the rows to train with and those to validate with, if something can be learned from them."""
+    validate_values(*data[:3], criterion)
+    data = _split_rows(params, key, data, validation)
+    if validation is not None:
+        with _naming("validation"):
+            validate_values(*data[3:], criterion)
+        if data.sample_weight is not None:
+            validate_weights("sample_weight of the training rows", data.sample_weight, data.x.dtype)
+    return data
+
+
 def _split_rows(params: Params, key: Array, data: FitData, validation: Any) -> FitData:
     """Return the rows to train with and those to validate with."""
     x, y, c = data.x, data.y, data.sample_weight
@@ -168,11 +188,15 @@ def _split_rows(params: Params, key: Array, data: FitData, validation: Any) -> F
     if isinstance(validation, tuple):
         if len(validation) not in (2, 3):
             raise ValueError(f"validation must hold x, y and perhaps sample_weight; got {len(validation)} arrays")
-        return FitData(x, y, c, *validate_data(params, *validation, *(None,) * (3 - len(validation))))
-    try:
-        train, valid = hold_out(len(x), validation, rng_of(key))
-    except ValueError as error:
-        raise ValueError(f"validation: {error}") from None
+        with _naming("validation"), np.errstate(over="ignore"):
+            return FitData(x, y, c, *validate_data(params, *validation, *(None,) * (3 - len(validation))))
+    if not isinstance(validation, Real):
+        raise TypeError(
+            "validation must be a fraction between 0 and 1, or a tuple (x, y) or (x, y, sample_weight); got "
+            f"{describe(validation)}"
+        )
+    with _naming("validation"):
+        train, valid = hold_out(len(x), float(validation), rng_of(key))
     c_train, c_valid = (None, None) if c is None else (c[train], c[valid])
     return FitData(x[train], y[train], c_train, x[valid], y[valid], c_valid)
 
@@ -189,6 +213,16 @@ def _describe_settings(
         "validation": "rows" if isinstance(validation, tuple) else validation and float(validation),
         "metric": metric and describe_callable(metric),
     }  # fmt: skip
+
+
+@contextmanager
+def _naming(argument: str) -> Iterator[None]:
+    """Begin the messages of errors with the argument that holds the wrong one."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{argument}: {error}") from None
 
 
 @contextmanager

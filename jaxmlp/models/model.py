@@ -9,9 +9,9 @@ import numpy as np
 from jax import Array
 
 from jaxmlp._fork import validate_process
-from jaxmlp._validation import validate_choice
+from jaxmlp._validation import validate_criterion
 from jaxmlp.activations import Activation, relu
-from jaxmlp.criteria import CRITERIA, Criterion, squared_error
+from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.fitting.groups import Group, make_group, predict_groups
 from jaxmlp.fitting.scaling import Scaling
 from jaxmlp.models.interval import Interval
@@ -55,7 +55,7 @@ class Model:
         if not (isinstance(networks, tuple) and networks and isinstance(networks[0], Group)):
             groups = (make_group(groups, activation),)
         object.__setattr__(self, "groups", groups)
-        validate_choice("criterion", self.criterion, Criterion, CRITERIA)
+        validate_criterion(self.criterion, self.groups[0].sizes[-1])
         sizes = {(group.sizes[0], group.sizes[-1]) for group in self.groups}
         if len(sizes) > 1:
             raise ValueError(f"groups must have the same numbers of inputs and outputs; got {sorted(sizes)}")

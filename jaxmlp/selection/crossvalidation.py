@@ -12,16 +12,18 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import count, validate_choice, validate_count
+from jaxmlp._validation import count, refuse_tracing, to_numpy, validate_count, validate_criterion
 from jaxmlp.activations import Activation, relu
-from jaxmlp.criteria import CRITERIA, Criterion, squared_error
+from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.fitting import defaults
 from jaxmlp.fitting.checkpoints import describe_functions, describe_key
 from jaxmlp.fitting.defaults import Candidate
 from jaxmlp.fitting.groups import Group, make_group
+from jaxmlp.fitting.optimizers import OPTIMIZERS
 from jaxmlp.fitting.scaling import Scaling, absorb
 from jaxmlp.fitting.splitting import make_folds, rng_of
 from jaxmlp.fitting.tasks import Task, task_of
+from jaxmlp.fitting.values import validate_finite, validate_targets
 from jaxmlp.network import Params
 from jaxmlp.selection.linear import solve_linear
 from jaxmlp.selection.preparation import prepare
@@ -56,6 +58,7 @@ class CrossValidation:
     criterion: Criterion
     task: Task
     interrupted: bool  # Whether Ctrl-C ended the search.
+    unjudged: tuple[int, ...] = ()  # Classes with one row: no network that was tested on it has seen the class.
 
     def __repr__(self) -> str:
         return (
@@ -108,6 +111,9 @@ class CrossValidation:
                 f". The best of {len(self.candidates)} settings was chosen on the same rows, so this error is slightly "
                 "optimistic"
             )
+        if self.unjudged:
+            classes = "1 class has" if len(self.unjudged) == 1 else f"{len(self.unjudged)} classes have"
+            text += f". {classes} a single row and cannot be judged"
         return text
 
 
@@ -161,20 +167,27 @@ def cross_validate(
         The networks of the best candidate, and the scores of all candidates and baselines.
 
     Raises:
-        ValueError: a shape that does not fit; numbers that are not finite; too few rows; a custom criterion without a
-            task.
+        ValueError: a shape that does not fit; numbers that are not finite; targets outside the range of the criterion;
+            too few rows; a custom criterion without a task.
         TypeError: not a key; an activation or criterion that is a bare function.
         StorageError: a checkpoint that cannot be read, belongs to another search or is there without `resume`; a
             directory that cannot be written.
     """
+    refuse_tracing("cross_validate", (x, y, key, candidates))
     directory = None if checkpoint is None else Path(checkpoint)
     validate_checkpoint(directory, resume=resume)
     candidates = tuple(Candidate(float(rate), float(decay)) for rate, decay in candidates)
     if not candidates:
         raise ValueError("candidates must hold at least one pair of learning rate and weight decay")
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
+    for rate, decay in candidates:
+        OPTIMIZERS[optimizer](rate, weight_decay=decay)  # validates them
+    given = {"epochs": epochs, "batch_size": batch_size, "patience": patience}
+    limits = {name: 0 if value is None else validate_count(name, value, at_least=1) for name, value in given.items()}
     settings = Settings(
         tuple(hidden), validate_count("folds", folds, at_least=1), validate_count("seeds", seeds, at_least=1),
-        epochs or 0, batch_size or 0, patience or 0, optimizer, activation, criterion,
+        limits["epochs"], limits["batch_size"], limits["patience"], optimizer, activation, criterion,
     )  # fmt: skip
     search = prepare_search(x, y, settings, key, task)
     about = search.settings._asdict() | describe_functions(activation, criterion) | {"key": describe_key(key)}
@@ -183,11 +196,12 @@ def cross_validate(
 
 def prepare_search(x: ArrayLike, y: ArrayLike, settings: Settings, key: Array, task: Task | None = None) -> Search:
     """Validate, draw the folds and scale the rows; arguments and errors are those of `cross_validate`."""
-    validate_choice("criterion", settings.criterion, Criterion, CRITERIA)
-    task = task_of(settings.criterion, task)
     x, y = _validate_finite("x", x), _validate_finite("y", y)
+    validate_criterion(settings.criterion, y.shape[1])
+    task = task_of(settings.criterion, task)
     if x.shape[0] != y.shape[0]:
         raise ValueError(f"y must have a row for each of x; got {y.shape} and {x.shape}")
+    validate_targets(y, settings.criterion)
     folds = make_folds(len(x), settings.folds, rng_of(key), classes=y.argmax(axis=1) if task.stratifies else None)
     batch_size = settings.batch_size or defaults.default_batch_size(folds.train.shape[1])
     epochs = settings.epochs or defaults.default_epochs(folds.train.shape[1], batch_size)
@@ -271,21 +285,23 @@ def _compare(
     constant = prepared.collect(np.repeat(prepared.constant[:, None, :], prepared.x_test.shape[1], axis=1))
     scores = tuple(score(networks.predictions) for networks in trained)
     best = int(np.argmin([entry.score if np.isfinite(entry.score) else np.inf for entry in scores]))
+    rows_of_class = np.bincount(y.argmax(axis=1), minlength=y.shape[1]) if task.stratifies else np.empty(0)
     group = make_group(scale_members(search, trained[best].params), settings.activation)
     return CrossValidation(
         replace(group, encoding=prepared.encoding), prepared.target, score(linear), score(constant),
         candidates, scores, best, prepared.folds.number, settings.seeds, settings.criterion, task,
-        interrupted,
+        interrupted, tuple(np.flatnonzero(rows_of_class == 1).tolist()),
     )  # fmt: skip
 
 
 def _validate_finite(name: str, values: Any) -> np.ndarray:
-    values = np.asarray(values)
+    values = to_numpy(name, values)
     if values.dtype.kind not in "biuf" and values.dtype != jax.numpy.bfloat16:
         raise TypeError(f"{name} must hold real numbers; got {values.dtype}")
     values = values.astype(np.float64)
     if values.ndim != 2 or 0 in values.shape:
-        raise ValueError(f"{name} must have shape (n, columns), both at least 1; got {values.shape}")
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name} must hold finite numbers only")
+        hint = f"; for one column, pass {name}[:, None]" if values.ndim == 1 else ""
+        hint += ", and for class labels jax.nn.one_hot(y, classes)" if hint and name == "y" else ""
+        raise ValueError(f"{name} must have shape (n, columns), both at least 1; got {values.shape}{hint}")
+    validate_finite(name, values)
     return values

@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxmlp._validation import to_numpy
 from jaxmlp.ensembles.prediction import predict_mean_and_std
 from jaxmlp.fitting.splitting import rng_of
 from jaxmlp.selection.crossvalidation import CrossValidation
@@ -50,7 +51,8 @@ def permutation_importance(
         The importance of each group over all folds.
     """
     assert result.group.encoding is not None
-    x, y = result.group.encoding.apply(np.asarray(x, np.float64)).astype(np.float32), np.asarray(y, np.float64)
+    x, y = to_numpy("x", x).astype(np.float64), to_numpy("y", y).astype(np.float64)
+    x = result.group.encoding.apply(x).astype(np.float32)
     groups = [[column] for column in range(x.shape[1])] if groups is None else groups
     held_out = np.bincount(result.fold[result.fold >= 0])
     weights = sum(layer.w.size for layer in result.group.params)

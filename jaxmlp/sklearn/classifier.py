@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, Self, overload
 
 import numpy as np
@@ -96,19 +97,36 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
-    def _encode(self, y: np.ndarray, *, reset: bool, classes: Any) -> tuple[np.ndarray, np.ndarray | float]:
+    def _encode(self, y: np.ndarray, *, reset: bool, classes: Any) -> tuple[np.ndarray, np.ndarray | None]:
         if reset:
             labels = y if classes is None or y.ndim == 2 else classes
             check_classification_targets(labels)
             self._binarizer = LabelBinarizer().fit(labels)
             self.classes_ = self._binarizer.classes_
+        elif (y.ndim == 2) != self._binarizer.y_type_.startswith("multilabel"):
+            raise ValueError(f"y must have as many dimensions as in the first call; got {y.ndim}")
         if not reset or classes is not None:
             check_classification_targets(y)
             unknown = np.setdiff1d(unique_labels(y), self.classes_)
             if len(unknown):
                 raise ValueError(f"y must hold the classes of the first call only, {self.classes_}; got {unknown}")
-        factor = 1.0 if self.class_weight is None else compute_sample_weight(self.class_weight, y)
-        return np.asarray(self._binarizer.transform(y)), factor
+        return np.asarray(self._binarizer.transform(y)), self._class_factor(y)
+
+    def _class_factor(self, y: np.ndarray) -> np.ndarray | None:
+        """Return the class weight of each row; None for all ones."""
+        weights = self.class_weight
+        if not isinstance(weights, Mapping) or y.ndim == 2:
+            return None if weights is None else compute_sample_weight(weights, y)
+        classes = self.classes_.tolist()
+        unknown = [name for name in weights if name not in classes]
+        # As in scikit-learn, there may be weights of other classes too, unless a class has none: a typing error.
+        if unknown and not all(name in weights for name in classes):
+            raise ValueError(f"class_weight must hold classes of y, {classes}; got {unknown}")
+        for name, weight in weights.items():
+            if not isinstance(weight, Real) or not 0 <= weight < np.inf:
+                wanted = "numbers that are finite and not negative"
+                raise ValueError(f"class_weight must hold {wanted}; got {weight!r} for class {name!r}")
+        return np.array([weights.get(name, 1) for name in classes], np.float64)[np.searchsorted(self.classes_, y)]
 
     def _criterion(self) -> Criterion:
         is_multiclass = self._binarizer.y_type_ == "multiclass"

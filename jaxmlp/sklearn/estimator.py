@@ -1,6 +1,8 @@
 """What both estimators share: scikit-learn's conventions around the training loop of `fit`."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,17 +16,21 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxmlp._fork import validate_process
-from jaxmlp._validation import validate_count
+from jaxmlp._validation import refuse_masked, validate_count
 from jaxmlp.ensembles.prediction import predict_mean_and_std
 from jaxmlp.fitting.epochs import run_epochs
 from jaxmlp.fitting.loop import prepare_run, run_chunks
+from jaxmlp.fitting.optimizers import OptimizerState
 from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit
 from jaxmlp.network import Layer, Params
 from jaxmlp.sklearn.parameters import NEVER, Parameters, draw_params
-from jaxmlp.sklearn.rows import Rows, pad, plan_batches, round_up, validate_rows
+from jaxmlp.sklearn.rows import Rows, pad, plan_batches, round_rows, round_up, validate_rows
 
 # The attributes that keep the measurements of a `History`.
 _CURVES = ("loss_curve_", "validation_loss_curve_", "validation_scores_")
+
+# Values above this in X or y are not standardized.
+_LARGE = 100
 
 
 class Perceptron(Parameters):
@@ -39,7 +45,7 @@ class Perceptron(Parameters):
         def __getattr__(self, name: str) -> Any: ...
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Train from new weights, or from the last ones if `warm_start`.
+        """Train from new weights, or from the last ones if `warm_start`. An error leaves the estimator as it was.
 
         Arguments:
             X: (n, features), an array or a data frame of numbers.
@@ -54,46 +60,83 @@ class Perceptron(Parameters):
             ValueError: data or parameters that cannot be used; training that diverges.
             TypeError: a parameter of another type; a sparse matrix.
         """
-        continues = self.warm_start and hasattr(self, "coefs_")
-        rows = validate_rows(self, X, y, sample_weight, reset=not continues)
-        params, random = self._prepare(rows, continues=continues)
-        valid, patience = None, self._patience()
-        if self.early_stopping:
-            stratify = rows.targets if is_classifier(self) and rows.targets.shape[1] == 1 else None
-            options = {"test_size": self.validation_fraction, "random_state": random, "stratify": stratify}
-            split: Any = train_test_split(*rows, **options)
-            rows, valid = Rows(*split[::2]), Rows(*split[1::2])
-            if len(valid.x) < 2:
-                raise ValueError("validation_fraction must leave at least two rows for validation")
-        self.n_iter_, last = 0, validate_count("max_iter", self.max_iter, at_least=1)
-        state = self._train(self._start(params, random), rows, valid, last, patience)
-        if self.n_iter_ == last and np.any(np.asarray(state.waited) < patience):
-            message = f"training stopped after max_iter={last} epochs and has not converged yet"
-            warnings.warn(message, ConvergenceWarning, stacklevel=2)
+        with _unchanged_on_error(self):
+            continues = self.warm_start and hasattr(self, "coefs_")
+            rows = validate_rows(self, X, y, sample_weight, reset=not continues)
+            params, random = self._prepare(rows, continues=continues)
+            valid, patience = None, self._patience()
+            if self.early_stopping:
+                rows, valid = self._hold_out(rows, random)
+            self.n_iter_, last = 0, validate_count("max_iter", self.max_iter, at_least=1)
+            state = self._train(self._start(params, random), rows, valid, last, patience)
+            if self.n_iter_ == last and np.any(np.asarray(state.waited) < patience):
+                message = f"training stopped after max_iter={last} epochs and has not converged yet"
+                warnings.warn(message, ConvergenceWarning, stacklevel=2)
         return self
 
     def _partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, classes: object = None) -> Self:
         if self.early_stopping:
             raise ValueError("early_stopping must be False in partial_fit: one epoch is no training to stop")
-        continues = hasattr(self, "coefs_")
-        rows = validate_rows(self, X, y, sample_weight, reset=not continues, classes=classes)
-        state = self._start(*self._prepare(rows, continues=continues))
-        if continues:
-            same_solver = jax.tree.structure(self._resume["opt_state"]) == jax.tree.structure(state.opt_state)
-            state = state._replace(**self._resume | ({} if same_solver else {"opt_state": state.opt_state}))
-        self._train(state, rows, None, int(np.max(state.epoch)) + 1, NEVER)
+        with _unchanged_on_error(self):
+            continues = hasattr(self, "coefs_")
+            rows = validate_rows(self, X, y, sample_weight, reset=not continues, classes=classes)
+            state = self._start(*self._prepare(rows, continues=continues))
+            if continues:
+                state = self._continue(state)
+            self._train(state, rows, None, int(np.max(state.epoch)) + 1, NEVER)
         return self
+
+    def _continue(self, state: FitState) -> FitState:
+        """Return a first state as the state after the last epoch, with its own hyperparameters, or its own solver."""
+        opt_state, fresh = self._resume["opt_state"], state.opt_state
+        if jax.tree.structure(opt_state) != jax.tree.structure(fresh):
+            opt_state = fresh
+        elif isinstance(fresh, OptimizerState):
+            opt_state = opt_state._replace(hyperparameters=fresh.hyperparameters)
+        return state._replace(**self._resume | {"opt_state": opt_state})
+
+    def _hold_out(self, rows: Rows, random: np.random.RandomState) -> tuple[Rows, Rows]:
+        """Return the rows to train and to validate with."""
+        fraction, n = self._number("validation_fraction"), len(rows.x)
+        stratify = rows.targets if is_classifier(self) and rows.targets.shape[1] == 1 else None
+        try:
+            split: Any = train_test_split(*rows, test_size=fraction, random_state=random, stratify=stratify)
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping cannot hold out validation_fraction={fraction} (test_size) of {n} rows: {error}"
+            ) from None
+        rows, valid = Rows(*split[::2]), Rows(*split[1::2])
+        if len(valid.x) < 2:
+            raise ValueError(
+                f"validation_fraction must leave at least two rows for validation; got {fraction} of {n} rows"
+            )
+        return rows, valid
 
     def _prepare(self, rows: Rows, *, continues: bool) -> tuple[Params, np.random.RandomState]:
         """Return the weights to start from, and the generator of what else is random."""
-        random = check_random_state(self.random_state)
+        random, hidden, outputs = check_random_state(self.random_state), self._sizes(), rows.targets.shape[1]
+        members = validate_count("n_members", self.n_members, at_least=1)
         if continues:
-            return self._params(), random
+            self._require_same_shapes(hidden, members, outputs)
+            # Weights in float64 come from a fit in JAX's x64 mode, which may be off now.
+            cast = jax.dtypes.canonicalize_dtype(self.coefs_[0].dtype)
+            return jax.tree.map(lambda leaf: leaf.astype(cast, copy=False), self._params()), random
         self.n_iter_, self.loss_curve_, self.validation_loss_curve_, self.validation_scores_ = 0, [], None, None
-        sizes, activation = (rows.x.shape[1], *self._sizes(), rows.targets.shape[1]), self._activation()
-        members = range(validate_count("n_members", self.n_members, at_least=1))
-        params = [draw_params(random, sizes, activation, rows.x.dtype) for _ in members]
+        sizes, activation = (rows.x.shape[1], *hidden, outputs), self._activation()
+        params = [draw_params(random, sizes, activation, rows.x.dtype) for _ in range(members)]
         return params[0] if len(params) == 1 else jax.tree.map(lambda *leaves: np.stack(leaves), *params), random
+
+    def _require_same_shapes(self, hidden: tuple[int, ...], members: int, outputs: int) -> None:
+        """Refuse to continue from the last weights with parameters or targets that ask for others."""
+        *first, last = self.coefs_
+        shapes = {
+            "hidden_layer_sizes": (hidden, tuple(w.shape[-1] for w in first)),
+            "n_members": (members, last.shape[0] if last.ndim == 3 else 1),
+            "the number of outputs in y": (outputs, last.shape[-1]),
+        }
+        for name, (given, fitted) in shapes.items():
+            if given != fitted:
+                raise ValueError(f"{name} must be {fitted}, to continue from the last weights; got {given}")
 
     @property
     def loss_(self) -> float | list[float]:
@@ -139,8 +182,7 @@ class Perceptron(Parameters):
         state = jax.device_get(state)
         if np.any(state.diverged):
             raise ValueError(
-                f"training diverged in epoch {self.n_iter_}: the loss or a weight is not finite; standardize the "
-                "columns of X, or lower learning_rate_init"
+                f"training diverged in epoch {self.n_iter_}: the loss or a weight is not finite; {self._advise(rows)}"
             )
         self.coefs_ = [layer.w for layer in state.best_params]
         self.intercepts_ = [layer.b[..., 0, :] for layer in state.best_params]
@@ -148,6 +190,16 @@ class Perceptron(Parameters):
         self.best_loss_ = state.best_loss.tolist()
         self._resume = {"opt_state": state.opt_state, "key": state.key, "epoch": state.epoch}
         return state
+
+    def _advise(self, rows: Rows) -> str:
+        """Return what may help a training that diverges."""
+        advice = ["lower learning_rate_init" if isinstance(self.solver, str) else "lower the learning rate of solver"]
+        advice += ["lower alpha"] if self.alpha > 1 else []
+        if not is_classifier(self) and np.abs(rows.targets).max() > _LARGE:
+            advice.insert(0, "standardize y")
+        if np.abs(rows.x).max() > _LARGE:
+            advice.insert(0, "standardize the columns of X")
+        return ", or ".join(advice)
 
     def _record(self, _: FitState, history: History) -> None:
         recorded = np.shape(self.loss_curve_)[-1]
@@ -162,8 +214,21 @@ class Perceptron(Parameters):
         """Return the mean of the members' predictions and their standard deviation, both (n, outputs)."""
         validate_process()
         check_is_fitted(self)
+        refuse_masked("X", X)
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        x = pad(X.astype(self.coefs_[0].dtype, copy=False), round_up(len(X)))
+        x = pad(round_rows("X", X, self.coefs_[0].dtype), round_up(len(X)))
         params, x = jax.device_put((self._params(), x), self._device())
         mean, std = predict_mean_and_std(params, x, activation=self._activation(), criterion=self._criterion())
         return np.asarray(mean, X.dtype)[: len(X)], np.asarray(std, X.dtype)[: len(X)]
+
+
+@contextmanager
+def _unchanged_on_error(estimator: Perceptron) -> Iterator[None]:
+    """Give an estimator its old attributes back if fitting fails or is interrupted outside the training loop."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

@@ -13,10 +13,12 @@ from sklearn.base import BaseEstimator
 from jaxmlp._validation import validate_count
 from jaxmlp.activations import ACTIVATIONS, Activation, sigmoid
 from jaxmlp.criteria import Criterion
-from jaxmlp.fitting.optimizers import Adam, Optimizer, Sgd
+from jaxmlp.fitting.optimizers import RANGES, Adam, Optimizer, Sgd, require_optimizer
+from jaxmlp.fitting.values import validate_number
 from jaxmlp.network import Layer, Params
 
 _ACTIVATIONS = {"logistic": sigmoid, **ACTIVATIONS}
+_RANGES = RANGES | {"learning_rate_init": "(0, inf)", "validation_fraction": "(0, 1)"}
 NEVER = np.iinfo(np.int32).max
 
 
@@ -63,21 +65,19 @@ class Parameters(BaseEstimator):
         """Return scikit-learn's adam or sgd with the hyperparameters of the estimator, or the custom optimizer."""
         kind = choose("solver", self.solver, {"adam": Adam, "sgd": Sgd})
         if kind not in (Adam, Sgd):
+            require_optimizer(kind, "solver")
             return kind
         rate = self._number("learning_rate_init")
-        if rate == 0:
-            raise ValueError("learning_rate_init must be above 0; got 0")
         if kind is Sgd:
             return Sgd(rate, momentum=self._number("momentum"), nesterov=bool(self.nesterovs_momentum))
         return Adam(rate, epsilon_hat=True, **{name: self._number(name) for name in ("beta_1", "beta_2", "epsilon")})
 
     def _number(self, name: str) -> float:
-        """Return a parameter that is a real number and not negative."""
+        """Return a parameter that is a real number in its range."""
         value = getattr(self, name)
         if not isinstance(value, Real):
             raise TypeError(f"{name} must be a number; got {type(value).__name__}")
-        if not float(value) >= 0:
-            raise ValueError(f"{name} must not be negative; got {value}")
+        validate_number(name, value, _RANGES.get(name, "[0, inf)"), np.float32)
         return float(value)
 
     def _patience(self) -> int:

@@ -84,10 +84,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
         mean, std = (v[:, 0] if self.n_outputs_ == 1 else v for v in self._predict(X))
         return (mean, std) if return_std else mean
 
-    def _encode(self, y: np.ndarray, **_: Any) -> tuple[np.ndarray, float]:
-        if self.loss == "poisson" and y.min() < 0:
-            raise ValueError("y must not be negative with loss='poisson': targets are counts")
-        return y.reshape(len(y), -1), 1.0
+    def _encode(self, y: np.ndarray, **_: Any) -> tuple[np.ndarray, None]:
+        return y.reshape(len(y), -1), None
 
     def _criterion(self) -> Criterion:
         return choose("loss", self.loss, _LOSSES)

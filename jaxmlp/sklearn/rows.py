@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from sklearn.base import is_regressor
+from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from jaxmlp._validation import validate_count
+from jaxmlp._validation import refuse_masked, validate_count
+from jaxmlp.criteria import Criterion, softmax_cross_entropy
+from jaxmlp.fitting.values import validate_finite, validate_targets, validate_weights
 
 # Tables of at most this many rows may be padded to twice their length, so that all rows and the training rows of a fold
 # more often share a program.
@@ -37,6 +39,8 @@ def validate_rows(estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: 
         reset: whether this is a new start, and not more rows of the same kind.
         classes: all classes that will ever come; None for those in y.
     """
+    for name, value in {"X": X, "y": y, "sample_weight": sample_weight}.items():
+        refuse_masked(name, value)
     X, y = validate_data(
         estimator, X, y, dtype=(np.float64, np.float32), multi_output=True, y_numeric=is_regressor(estimator),
         reset=reset,
@@ -44,13 +48,44 @@ def validate_rows(estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: 
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     targets, factor = estimator._encode(y, reset=reset, classes=classes)
-    weights = factor * _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if not (weights > 0).any():
-        raise ValueError("sample_weight must not be zero in all rows")
-    # float32 if JAX's x64 mode is off or X is float32. A value that overflows leads to a loss that is not finite.
+    # float32 if JAX's x64 mode is off or X is float32.
     dtype = jax.dtypes.canonicalize_dtype(X.dtype)
+    weights = _validate_weights(sample_weight, X, dtype)
+    if is_classifier(estimator) and reset and classes is None and y.ndim == 1:
+        lost = np.setdiff1d(y, y[weights > 0]).tolist()
+        if lost:
+            raise ValueError(f"sample_weight must not be zero in all rows of a class; got 0 for class {lost[0]!r}")
+    if factor is not None:
+        validate_weights("class_weight", factor, dtype)
+        weights = validate_weights("sample_weight times class_weight", factor * weights, dtype)
+    _validate_targets(targets, weights, estimator._criterion())
+    rows = round_rows("X", X, dtype, weights), round_rows("y", targets, dtype, weights), weights.astype(dtype)
+    return Rows(*(values[weights > 0] for values in rows))
+
+
+def round_rows(name: str, values: np.ndarray, dtype: Any, weights: np.ndarray | None = None) -> np.ndarray:
+    """Return rows in a dtype, in which they must be finite unless their weight is 0."""
     with np.errstate(over="ignore"):
-        return Rows(*(values[weights > 0].astype(dtype, copy=False) for values in (X, targets, weights)))
+        rounded = values.astype(dtype, copy=False)
+    validate_finite(name, rounded, weights)
+    return rounded
+
+
+def _validate_targets(targets: np.ndarray, weights: np.ndarray, criterion: Criterion) -> None:
+    validate_targets(targets, criterion, weights)
+    if criterion == softmax_cross_entropy and targets.shape[1] == 1:
+        raise ValueError(
+            "loss must not be 'softmax_cross_entropy' with one output, whose probability is always 1: use "
+            "'sigmoid_binary_cross_entropy'"
+        )
+
+
+def _validate_weights(sample_weight: Any, X: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return sample weights (n,), in float64; scikit-learn checks the shape."""
+    values = np.asarray(sample_weight)
+    if values.ndim == 1 and values.dtype.kind in "biuf":
+        validate_weights("sample_weight", values, dtype)
+    return validate_weights("sample_weight", _check_sample_weight(sample_weight, X, dtype=np.float64), dtype)
 
 
 def plan_batches(n: int, batch_size: int | str) -> tuple[int, int | None]:
