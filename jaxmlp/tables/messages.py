@@ -12,6 +12,13 @@ class TableError(ValueError):
     """
 
 
+class TableWarning(UserWarning):
+    """A table whose predictions may not be what they seem, such as one with unknown levels or values far from training.
+
+    The message is one line that names the column. `jaxmlp predict` prints the same lines.
+    """
+
+
 def cell_error(column: "polars.Series", row: int, problem: str) -> TableError:
     """Return the error for one value of a column: where it is, the value, and what is wrong with it."""
     return TableError(f"column {quote(column.name)}, row {row + 1}: {quote(column.cast(str)[row])} {problem}")
@@ -21,7 +28,8 @@ def require_columns(frame: "polars.DataFrame", names: Iterable[str]) -> None:
     """Raise TableError if a table lacks one of the columns."""
     absent = [name for name in names if name not in frame.columns]
     if absent:
-        raise TableError(f"no column {join(map(quote, absent))}; the columns are {join(map(quote, frame.columns))}")
+        present = f"the columns are {join(map(quote, frame.columns))}" if frame.columns else "the table has no columns"
+        raise TableError(f"no column {join(map(quote, absent))}; {present}")
 
 
 def quote(text: str) -> str:
