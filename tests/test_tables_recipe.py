@@ -1,16 +1,18 @@
 """Recipes: what each column of a table is used as, and how tables become arrays and predictions tables."""
 
-import csv
 import json
+import os
 import re
-import shlex
+import subprocess
 import tracemalloc
 
 import numpy as np
 import polars
 import pytest
 
+from jaxmlp.cli.train import columns
 from jaxmlp.tables import Recipe, TableError, learn_recipe, load_table
+from jaxmlp.tables.messages import quote_word
 
 RNG = np.random.default_rng(0)
 
@@ -201,14 +203,45 @@ def test_many_levels_that_repeat_are_an_error_with_the_option_that_helps():
     assert recipe.left_out == (("zone", "dropped"), ("city", "dropped"), ("shop", "dropped"))
 
 
-@pytest.mark.parametrize("name", ["city, state", 'the "zone"', "-x", "plain"])
-def test_the_option_that_helps_can_be_typed(name):
+def in_bash(line):
+    """The words that bash makes of a line."""
+    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True)
+    return list(map(os.fsdecode, done.stdout.split(b"\0")[:-1]))
+
+
+ODD_NAMES = ["city, state", 'the "zone"', "it's", "-x", "- y", "--drop", "$HOME `id` \\ !", "a\nb", "\r", "\t-", "-\n"]
+ODD_NAMES += [
+    "\x1b[31mred\x1b[0m",
+    "\x7f\x9b1m",
+    "\u202eabc",
+    "\xa0",
+    "née \u2028",
+    "a*?[b]~{c,d}",
+    "=x",
+    "#",
+    "\\x1b",
+    "'\n\\",
+]
+
+
+@pytest.mark.parametrize("name", [*ODD_NAMES, "plain"])
+def test_the_option_that_helps_can_be_pasted(name):
     frame = table(n=600, **{name: [f"level {k % 60}" for k in range(600)]})
     with pytest.raises(TableError) as error:
         learn_recipe(frame, "y")
-    option = shlex.split(re.search("--drop.*", str(error.value))[0])
+    assert str(error.value).isprintable()
+    option = in_bash(str(error.value)[str(error.value).index("inputs: ") + 8 :])
     names = option[1] if len(option) > 1 else option[0].removeprefix("--drop=")
-    assert next(csv.reader([names])) == [name]
+    assert len(option) == 1 or not names.startswith("-")
+    assert columns(names) == [name]
+
+
+def test_a_word_of_a_command_is_printable_and_bash_reads_it():
+    names = [*ODD_NAMES, "", "plain.csv", "\udcff.csv", "é\udcc3 \x01"]
+    line = " ".join(map(quote_word, names))
+    assert line.isprintable()
+    assert in_bash(line) == names
+    assert quote_word("plain.csv") == "plain.csv"
 
 
 def test_what_is_left_out():

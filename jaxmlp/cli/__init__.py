@@ -11,7 +11,7 @@ import jax
 
 import jaxmlp
 from jaxmlp._validation import MissingDependencyError
-from jaxmlp.cli.common import CommandError, Parser
+from jaxmlp.cli.common import CommandError, Parser, note
 
 _INTERRUPTED = 130
 _COMMANDS = {
@@ -45,18 +45,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # Inside the try, so that a closed pipe or a full disk is handled below.
         return code
     except (CommandError, MissingDependencyError) as error:
-        print(f"jaxmlp {words[0]}: {error}", file=sys.stderr)
+        note(f"jaxmlp {words[0]}: {error}")
         return error.code if isinstance(error, CommandError) else 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        note("interrupted")
         return _INTERRUPTED
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes stdout again at exit.
         if not isinstance(error, BrokenPipeError):  # The reader of a pipe, such as `head`, may stop early.
-            print(f"jaxmlp {words[0]}: cannot write the output: {error.strerror}", file=sys.stderr)
+            note(f"jaxmlp {words[0]}: cannot write the output: {error.strerror}")
         return 1
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        print(f"jaxmlp {words[0]}: failed: {str(error).splitlines()[0]}", file=sys.stderr)
+        note(f"jaxmlp {words[0]}: failed: {(str(error) or 'out of memory').splitlines()[0]}")
         return 1
 
 

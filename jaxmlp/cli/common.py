@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import jax
 
-from jaxmlp._validation import require
+from jaxmlp._validation import escape, require
 from jaxmlp.storage.json import make_finite
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the error and the way to the help; exit with code 2."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, escape(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
 
 
 Commands = argparse._SubParsersAction  # What `add_subparsers` returns.
@@ -48,7 +48,12 @@ Commands = argparse._SubParsersAction  # What `add_subparsers` returns.
 
 def note(message: str) -> None:
     """Print a line for the user on stderr; stdout is for results."""
-    print(message, file=sys.stderr)
+    print(escape(message), file=sys.stderr)
+
+
+def print_line(text: str) -> None:
+    """Print a line of the result on stdout."""
+    print(escape(text))
 
 
 def print_json(result: Mapping[str, Any]) -> None:

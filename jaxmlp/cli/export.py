@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 
 from jaxmlp._validation import require
-from jaxmlp.cli.common import CommandError, Commands, note, print_json
+from jaxmlp.cli.common import CommandError, Commands, note, print_json, print_line
 from jaxmlp.cli.errors import report_errors
 from jaxmlp.export import PLATFORMS
 from jaxmlp.storage.files import write_bytes
@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"file": args.out, "platforms": list(args.platforms), "inputs": names, "classes": classes})
         return 0
-    print("\n".join(names))
+    for name in names:
+        print_line(name)
     if classes:
         note(f"Outputs: the probabilities of {', '.join(classes)}")
     note(f"Exported: {out}, {out.stat().st_size} bytes, for {', '.join(args.platforms)}. To run it, with JAX alone:")

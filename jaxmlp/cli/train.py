@@ -3,7 +3,6 @@
 import argparse
 import csv
 import os
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,12 +22,14 @@ from jaxmlp.cli.common import (
     platform,
     positive,
     print_json,
+    print_line,
     rate,
     validate_plot,
     widths,
     write_figure,
 )
 from jaxmlp.cli.errors import report_errors
+from jaxmlp.tables.messages import quote_word
 
 BUDGET = 60.0
 
@@ -102,15 +103,15 @@ def run(args: argparse.Namespace) -> int:
         save_model(result.model, out)
         if args.predictions is not None:
             write_table(result.predictions, Path(args.predictions))
-    command = shlex.join(["jaxmlp", "predict", str(out), args.file])
+    command = " ".join(["jaxmlp predict", *map(_quote_file, (str(out), args.file))])
     if args.json:
         about = {"jaxmlp": __version__, "file": args.file, "model": str(out), "predict": command}
         about |= {"left_out": dict(result.model.recipe.left_out) if result.model.recipe else {}}
         about |= {"notes": list(result.notes), "plan": result.plan.to_json()}
         print_json(about | dict(result.report) | {"platform": platform(), "seconds": result.seconds})
     else:
-        print("\n".join(describe_report(result.report)))
-        print(f"\nModel: {out}. To predict:\n{command}")
+        for line in (*describe_report(result.report), "", f"Model: {out}. To predict:", command):
+            print_line(line)
     note(f"{count(result.report['networks'], 'network')}, {result.seconds:.1f} s")
     if args.plot:
         write_figure(_figure(result), args.plot)
@@ -118,6 +119,11 @@ def run(args: argparse.Namespace) -> int:
         note("Interrupted: the best model so far is saved" + ("; --resume continues" if args.checkpoint else ""))
         return 130
     return 0
+
+
+def _quote_file(name: str) -> str:
+    """Return the name of a file as a word of a command: not as an option, but `-` is standard input."""
+    return quote_word(f"./{name}" if name.startswith("-") and name != "-" else name)
 
 
 def write_table(table: Any, path: Path) -> None:

@@ -19,7 +19,6 @@ remark. Columns of dates, constant columns and empty ones are left out.
 import csv
 import io
 import re
-import shlex
 from collections.abc import Iterable
 
 import numpy as np
@@ -27,7 +26,7 @@ import numpy as np
 from jaxmlp._validation import count
 from jaxmlp.tables import polars
 from jaxmlp.tables.columns import Column, Constant, MissingIndicator, Number, OneHot
-from jaxmlp.tables.messages import TableError, join, quote, quote_if_odd, require_columns
+from jaxmlp.tables.messages import TableError, join, quote, quote_if_odd, quote_word, require_columns
 from jaxmlp.tables.recipe import TASKS, Recipe, TableTask
 from jaxmlp.tables.values import BOOLEANS, Class, infer_type, is_missing, to_numbers, to_text
 
@@ -187,7 +186,6 @@ def _learn_number(column: "polars.Series", rows: np.ndarray) -> tuple[Column | C
 def _format_drop(*names: str) -> str:
     """Return the command's option that drops columns, quoted for a shell."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(names)
-    text = line.getvalue()
-    option = "--drop=" if text.startswith("-") else "--drop "
-    return option + (shlex.quote(text) if text.isprintable() else repr(text))
+    csv.writer(line, lineterminator="\r\n").writerow(names)  # With these line ends, it quotes names that hold them.
+    text = line.getvalue().removesuffix("\r\n")
+    return ("--drop=" if text.startswith("-") else "--drop ") + quote_word(text)

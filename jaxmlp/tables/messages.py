@@ -1,5 +1,7 @@
 """Messages about tables: the error, and how names, values and numbers appear in it."""
 
+import os
+import shlex
 from collections.abc import Iterable
 
 from jaxmlp.tables import polars
@@ -40,6 +42,18 @@ def quote(text: str) -> str:
 def quote_if_odd(name: str) -> str:
     """Return a name as it is, or in quotes if it is blank, long or not printable."""
     return name if name.isprintable() and 0 < len(name.strip()) <= 40 else quote(name)
+
+
+def quote_word(word: str) -> str:
+    """Return a word of a command as bash and zsh read it, in printable characters."""
+    if word.isprintable():
+        return shlex.quote(word)
+    characters = (c if c.isprintable() and c not in "\\'" else _to_octal(c) for c in word)
+    return f"$'{''.join(characters)}'"
+
+
+def _to_octal(character: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
 
 
 def join(items: Iterable[str]) -> str:
