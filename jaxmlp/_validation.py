@@ -377,6 +377,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
+def escape(text: str) -> str:
+    """Return a text on one line: control characters, line ends, marks of direction and lone surrogates as escapes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def _floats(name: str, value: Any) -> np.ndarray:
     array = to_numpy(name, value)
     dtype = array.dtype if array.dtype in _DTYPES else np.float64

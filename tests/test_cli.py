@@ -149,6 +149,20 @@ def test_a_users_mistake_is_one_line_and_exit_2(command, words, message, tmp_pat
     assert message in line
 
 
+@pytest.mark.parametrize("odd", ["\x1b[2J", "a\nb", "\r", "\x7f", "\x9b1m", "\u202eabc", "\u2028", "\udcff"])
+def test_what_users_type_is_printed_on_one_line_without_control_characters(command, odd):
+    for words in (
+        [odd], ["tutorial", odd], ["tutorial", f"--see={odd}"], ["tutorial", "--epochs", odd], ["show", odd],
+        ["tutorial", "--activation", odd], ["tutorial", "--plot", odd], ["tutorial", "--plot", f"{odd}/x.png"],
+        ["predict", odd, odd, "-o", f"{odd}/out.csv"], ["train", odd, "--target", odd], ["explain", "--row", odd],
+        ["train", f"{odd}.csv", "--target", "x", "--plan", odd], ["export", odd, "-o", odd],
+    ):  # fmt: skip
+        code, out, err = command(*words)
+        assert (code, out, len(err)) == (2, [], 1), words
+        assert err[0].isprintable()
+        assert repr(odd)[1:-1] in err[0]
+
+
 def test_a_full_disk_is_one_line(command, monkeypatch):
     if not pathlib.Path("/dev/full").exists():
         pytest.skip("no /dev/full here")

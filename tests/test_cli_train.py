@@ -3,9 +3,11 @@
 import contextlib
 import io
 import json
+import os
 import pathlib
 import re
 import shlex
+import subprocess
 import sys
 
 import jax
@@ -210,6 +212,22 @@ def test_odd_names_of_columns_stay_on_one_line(command):
     shown = command("show", "houses.safetensors")[1]
     assert r"regression of 'price\n$'" in shown
     assert any(line.startswith(r"  'rooms\nand baths': number, mean") for line in shown)
+
+
+@pytest.mark.parametrize("name", ["-a $HOME's.csv", "\x1b[31m\n\u202e\udcff\\.csv"], ids=["dash", "unprintable"])
+def test_odd_names_of_files_are_escaped_and_the_command_to_predict_can_be_pasted(command, name):
+    pathlib.Path("houses.csv").rename(name)
+    code, out, err = command("train", "--target", "price", *words(FAST), "--plot", f"{name}.svg", "--", name)
+    assert code == 0
+    assert all(line.isprintable() for line in out + err)
+    bash = ["bash", "-c", f"printf '%s\\0' {out[-1]}"]
+    pasted = list(map(os.fsdecode, subprocess.run(bash, capture_output=True).stdout.split(b"\0")[:-1]))
+    prefix = "./" if name.startswith("-") else ""
+    assert pasted == ["jaxmlp", "predict", f"{prefix}{name.removesuffix('.csv')}.safetensors", prefix + name]
+    assert [*map(len, command(*pasted[1:])[1:])] == [N + 1, 0]
+    for mistake in (["predict", name], ["predict", "--", name, name], ["show", "--", f"{name}none"]):
+        _, _, (line,) = command(*mistake)
+        assert line.isprintable()
 
 
 def test_a_model_without_a_plan_is_one_line(command):

@@ -1,11 +1,14 @@
 """A model predicts the mean of its networks, is read from disk to the bit, and no other file is read as a model."""
 
+import inspect
 import json
+import warnings
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars
 import pytest
 from helpers import assert_close, assert_equal, problem, run
 
@@ -14,8 +17,9 @@ from jaxmlp import Model, load_model, predict, predict_with_std, save_model
 from jaxmlp.fitting.groups import Group, make_group
 from jaxmlp.fitting.scaling import learn_scaling
 from jaxmlp.models import Interval, files
+from jaxmlp.models.tables import predict_table
 from jaxmlp.storage.files import StorageError
-from jaxmlp.tables import TableError, as_frame, learn_recipe
+from jaxmlp.tables import TableError, TableWarning, as_frame, learn_recipe
 
 SIZES = (3, 5, 2)
 PARAMS, X, _, _ = problem(SIZES)
@@ -120,7 +124,63 @@ def test_a_table_of_any_kind_is_encoded_by_the_recipe():
     missing = {**HOUSES, "city": ["Rome", "Oslo", float("nan"), "Rome"]}
     for table in (HOUSES, {"rooms": np.array(HOUSES["rooms"]), "city": HOUSES["city"]}, Pandas(missing)):
         np.testing.assert_array_equal(predict(model, table), prices)
-    np.testing.assert_array_equal(predict(model, x), prices)
+
+
+STRANGE = {"rooms": [1e6, 4.5, None, 1.0, -1e6], "city": ["Rome", "Bern", "Oslo", None, "Lima"]}
+
+
+@pytest.mark.parametrize("function", [predict, predict_with_std])
+def test_values_that_training_did_not_see_are_warned_about_at_the_line_of_the_caller(function):
+    model = house_model(members=2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        function(model, STRANGE)
+    assert [str(warning.message) for warning in caught] == [
+        "rooms: 1 missing value, none in training; filled with the mean, 2.625",
+        "rooms: 2 values, the first 1e+06 in row 1, far from those in training, 1 to 4.5",
+        "city: 2 unknown values, none in training; encoded as zeros",
+    ]
+    assert {warning.category for warning in caught} == {TableWarning}
+    line = inspect.getsourcelines(test_values_that_training_did_not_see_are_warned_about_at_the_line_of_the_caller)
+    line = line[1] + next(k for k, text in enumerate(line[0]) if "function(model, STRANGE)" in text)
+    assert {(warning.filename, warning.lineno) for warning in caught} == {(__file__, line)}
+    assert list(predict_table(model, as_frame(STRANGE))[1]) == [str(warning.message) for warning in caught]
+
+
+def row_of_arrays():
+    """A structured array, whose columns have names."""
+    return np.array([(1.0, "Rome")], dtype=[("rooms", float), ("city", "U5")])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(np.ones((2, 4)), jnp.ones((2, 4)), [[1.0, 0.0, 1.0, 0.0]], [{"rooms": 1, "city": "Rome"}], row_of_arrays()),
+        *(polars.Series([1.0]), polars.DataFrame({"rooms": [1.0], "city": ["Rome"]}).lazy(), None, 3),
+    ],
+    ids=lambda data: type(data).__name__,
+)
+def test_a_model_with_a_recipe_takes_tables_only_and_says_so(data):
+    expected = "data must be a table with the columns 'rooms', 'city': a dict of columns, or a DataFrame"
+    for function in (predict, predict_with_std, predict_table):
+        with pytest.raises(TypeError, match=expected):
+            function(house_model(members=2), data)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"rooms": 1, "city": "Rome"}, "column 'rooms' must be a list or an array .*, also for a single row; got '1'"),
+        ({"rooms": [1], "city": "Rome"}, "column 'city' must be a list or an array .*; got 'Rome'"),
+        ({"rooms": np.ones((1, 1)), "city": ["Rome"]}, "column 'rooms' must be a list or an array"),
+        ({}, "no column 'rooms', 'city'; the table has no columns"),
+        (polars.DataFrame(), "no column 'rooms', 'city'; the table has no columns"),
+        ({("rooms", "a"): [1], ("city", "b"): ["Rome"]}, "no column 'rooms', 'city'; the columns are .*'rooms', 'a'"),
+    ],
+)
+def test_a_table_without_the_columns_is_refused_and_the_message_names_them(table, message):
+    with pytest.raises(TableError, match=message):
+        predict(house_model(), table)
 
 
 def test_a_number_that_overflows_when_it_is_scaled_is_refused():

@@ -49,6 +49,14 @@ def test_many_networks_are_a_median_with_a_band_and_bars():
     np.testing.assert_allclose([segment[1, 1] - segment[0, 1] for segment in segments], 1)
 
 
+def test_names_with_control_characters_stay_on_one_line():
+    columns = [{"name": "a\n\x1b[1m", "importance": 1.0, "std": 0.1}]
+    figure = report_figure(REPORT | {"columns": columns}, [0, 1], [0, 1], ["\t", "b\u202e"], title="of\na")
+    assert figure.get_suptitle() == "of\\na"
+    labels = [text.get_text() for axes in figure.axes[1:] for text in axes.get_yticklabels()]
+    assert labels == ["\\t", "b\\u202e", "a\\n\\x1b[1m"]
+
+
 def test_a_report_compares_the_candidates_with_the_baselines():
     scores = report_figure(REPORT, TARGETS, TARGETS + 1, title="a report").axes[0]
     names = [text.get_text() for text in scores.get_yticklabels()]

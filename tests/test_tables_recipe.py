@@ -1,16 +1,18 @@
 """Recipes: what each column of a table is used as, and how tables become arrays and predictions tables."""
 
-import csv
 import json
+import os
 import re
-import shlex
+import subprocess
 import tracemalloc
 
 import numpy as np
 import polars
 import pytest
 
+from jaxmlp.cli.train import columns
 from jaxmlp.tables import Recipe, TableError, learn_recipe, load_table
+from jaxmlp.tables.messages import quote_word
 
 RNG = np.random.default_rng(0)
 
@@ -201,14 +203,45 @@ def test_many_levels_that_repeat_are_an_error_with_the_option_that_helps():
     assert recipe.left_out == (("zone", "dropped"), ("city", "dropped"), ("shop", "dropped"))
 
 
-@pytest.mark.parametrize("name", ["city, state", 'the "zone"', "-x", "plain"])
-def test_the_option_that_helps_can_be_typed(name):
+def in_bash(line):
+    """The words that bash makes of a line."""
+    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True)
+    return list(map(os.fsdecode, done.stdout.split(b"\0")[:-1]))
+
+
+ODD_NAMES = ["city, state", 'the "zone"', "it's", "-x", "- y", "--drop", "$HOME `id` \\ !", "a\nb", "\r", "\t-", "-\n"]
+ODD_NAMES += [
+    "\x1b[31mred\x1b[0m",
+    "\x7f\x9b1m",
+    "\u202eabc",
+    "\xa0",
+    "née \u2028",
+    "a*?[b]~{c,d}",
+    "=x",
+    "#",
+    "\\x1b",
+    "'\n\\",
+]
+
+
+@pytest.mark.parametrize("name", [*ODD_NAMES, "plain"])
+def test_the_option_that_helps_can_be_pasted(name):
     frame = table(n=600, **{name: [f"level {k % 60}" for k in range(600)]})
     with pytest.raises(TableError) as error:
         learn_recipe(frame, "y")
-    option = shlex.split(re.search("--drop.*", str(error.value))[0])
+    assert str(error.value).isprintable()
+    option = in_bash(str(error.value)[str(error.value).index("inputs: ") + 8 :])
     names = option[1] if len(option) > 1 else option[0].removeprefix("--drop=")
-    assert next(csv.reader([names])) == [name]
+    assert len(option) == 1 or not names.startswith("-")
+    assert columns(names) == [name]
+
+
+def test_a_word_of_a_command_is_printable_and_bash_reads_it():
+    names = [*ODD_NAMES, "", "plain.csv", "\udcff.csv", "é\udcc3 \x01"]
+    line = " ".join(map(quote_word, names))
+    assert line.isprintable()
+    assert in_bash(line) == names
+    assert quote_word("plain.csv") == "plain.csv"
 
 
 def test_what_is_left_out():
@@ -380,6 +413,47 @@ def test_targets_of_another_table_must_be_known_classes_or_counts():
         counts.targets(polars.DataFrame({"y": [0, -1]}))
 
 
+def test_numbers_are_far_once_they_are_further_outside_than_the_training_range_is_wide():
+    recipe = learn_recipe(polars.DataFrame({"x": [10.0, 12.0, 14.0], "y": [1, 2, 3]}), "y")
+    for values in ([10, 14], [6.1, 17.9], [None, None]):
+        assert not any("far" in note for note in recipe.inputs(polars.DataFrame({"x": values}))[1])
+    for values, note in (
+        ([10, 18, 99], "x: 2 values, the first 18 in row 2, far from those in training, 10 to 14"),
+        (["12", "-1e29"], "x: 1 value, the first -1e+29 in row 2, far from those in training, 10 to 14"),
+    ):
+        assert recipe.inputs(polars.DataFrame({"x": values}))[1] == [note]
+
+
+CONSTANT = {"street": "Via", "floor": 2.5, "new": True, "empty": None, "age": [None, 7.0] * 30}
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "note"),
+    [
+        ("street", ["Via", "Rua", "rua"], "street: 2 values, the first 'Rua' in row 2, in training always 'Via'"),
+        ("street", [1.0, 2.0, 3.0], "street: 3 values, the first 1 in row 1, in training always 'Via'"),
+        ("floor", ["2.5", "2.50", "3"], "floor: 1 value, the first '3' in row 3, in training always 2.5"),
+        ("floor", [2.5, None, 1e9], "floor: 1 value, the first 1e+09 in row 3, in training always 2.5"),
+        ("floor", ["2.5", "x", ""], "floor: 2 values, the first 'x' in row 2, in training always 2.5"),
+        ("floor", [[2.5], [2.5], [2.5]], "floor: 3 values, the first "),
+        ("new", ["TRUE", "true", "False"], "new: 1 value, the first 'False' in row 3, in training always 'true'"),
+        ("new", [True, False, False], "new: 2 values, the first 'False' in row 2, in training always 'true'"),
+        ("empty", [None, "a", "b"], "empty: 2 values, the first 'a' in row 2, none in training"),
+        ("age", [None, 7, 8], "age: 1 value, the first 8 in row 3, in training always 7"),
+    ],
+)
+def test_other_values_in_a_column_that_was_constant_are_noted(column, values, note):
+    frame = table(**{name: value if isinstance(value, list) else [value] * 60 for name, value in CONSTANT.items()})
+    recipe = Recipe.from_json(learn_recipe(frame, "y").to_json())
+    assert recipe.inputs(frame)[1] == []
+    new = frame[:3].with_columns(polars.Series(column, values, strict=False))
+    (line,) = recipe.inputs(new)[1]
+    assert line.startswith(note)
+    assert line.endswith("; the column has no effect")
+    if column != "age":
+        assert recipe.inputs(new.drop(column))[1] == []
+
+
 @pytest.mark.parametrize("task", ["regression", "classification", "counts"])
 def test_json_keeps_a_recipe_exactly(task):
     frame = passengers(200).with_columns(y=RNG.integers(0, 5, size=200), odd=polars.lit(0.1) + polars.col("Fare") / 3)
@@ -432,6 +506,9 @@ def change(*path, to):
         (change("columns", 0, "fill", to=float("inf")), "recipe.columns[0].fill must be a finite number; got inf"),
         (change("columns", 0, "missing", to=1.5), "recipe.columns[0].missing must be a whole number; got 1.5"),
         (change("columns", 0, "missing", to=-1), "recipe.columns[0]: missing must be 0 or more; got -1"),
+        (change("columns", 0, "low", to=1e9), "recipe.columns[0]: low must not be above high; got 1000000000.0 and"),
+        (change("columns", 0, "name", to="Sex"), "recipe: columns must have different names, none that of the target"),
+        (change("target", to="Sex"), "recipe: columns must have different names, none that of the target"),
         (change("columns", 0, "name", to=DELETE), "recipe.columns[0] must have the fields"),
         (change("columns", 1, "levels", to=["b", "a"]), "recipe.columns[1]: levels must be different texts in order"),
         (change("columns", 1, "levels", to=[None]), "recipe.columns[1]: levels must be different texts in order"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import jax
 
-from jaxmlp._validation import require
+from jaxmlp._validation import escape, require
 from jaxmlp.cli.process import defer_ctrl_c
 from jaxmlp.storage.files import StorageError, require_writable
 from jaxmlp.storage.json import make_finite
@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the error and the way to the help; exit with code 2."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, escape(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
 
 
 Commands = argparse._SubParsersAction  # What `add_subparsers` returns.
@@ -53,7 +53,12 @@ def note(message: str) -> None:
     """Print a line for the user on stderr; stdout is for results."""
     if sys.stderr is not None:
         with suppress(OSError):  # a full disk or a closed pipe: there is nobody to tell
-            print(message, file=sys.stderr)
+            print(escape(message), file=sys.stderr)
+
+
+def print_line(text: str) -> None:
+    """Print a line of the result on stdout."""
+    print(escape(text))
 
 
 def print_json(result: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import re
 import jax
 
 from jaxmlp._validation import require
-from jaxmlp.cli.common import CommandError, Commands, note, print_json, validate_output
+from jaxmlp.cli.common import CommandError, Commands, note, print_json, print_line, validate_output
 from jaxmlp.cli.errors import report_errors
 from jaxmlp.cli.process import defer_ctrl_c
 from jaxmlp.export import PLATFORMS
@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"file": args.out, "platforms": list(args.platforms), "inputs": names, "classes": classes})
         return 0
-    print("\n".join(names))
+    for name in names:
+        print_line(name)
     if classes:
         note(f"Outputs: the probabilities of {', '.join(classes)}")
     note(f"Exported: {out}, {out.stat().st_size} bytes, for {', '.join(args.platforms)}. To run it, with JAX alone:")

@@ -1,12 +1,13 @@
 """`jaxmlp show MODEL`: the networks of a model, the columns it needs, and how it was found."""
 
 import argparse
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 
 from jaxmlp._validation import count
-from jaxmlp.cli.common import Commands, print_json
+from jaxmlp.cli.common import Commands, print_json, print_line
 from jaxmlp.cli.errors import report_errors
 
 
@@ -25,7 +26,6 @@ def run(args: argparse.Namespace) -> int:
     """Load and print."""
     from jaxmlp.models import load_model
     from jaxmlp.models.files import describe_model
-    from jaxmlp.tables.messages import quote_if_odd
 
     with jax.enable_x64(True), report_errors(args.model):  # a model of float64 needs it
         model = load_model(args.model)
@@ -33,21 +33,29 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"model": args.model} | about)
         return 0
+    for line in _describe(model, about):
+        print_line(line)
+    return 0
+
+
+def _describe(model: Any, about: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines about a model, given what its file holds besides its arrays."""
+    from jaxmlp.tables.messages import quote_if_odd
+
     for k, group in enumerate(about["groups"]):
         parts = ("-".join(map(str, group["sizes"])), *group["activation"], group["dtype"])
-        print(f"group {k}: {count(len(group['weights']), 'network')} {', '.join(parts)}")
-    print(f"criterion: {about['criterion']}")
+        yield f"group {k}: {count(len(group['weights']), 'network')} {', '.join(parts)}"
+    yield f"criterion: {about['criterion']}"
     if model.recipe is not None:
-        print(f"\n{model.recipe.task} of {quote_if_odd(model.recipe.target)}")
-        print("\n".join([*model.recipe.describe(), "", "columns"]))
+        yield from ("", f"{model.recipe.task} of {quote_if_odd(model.recipe.target)}")
+        yield from (*model.recipe.describe(), "", "columns")
         for column in model.recipe.columns:
-            print(f"  {quote_if_odd(column.name)}: {column.describe()}")
+            yield f"  {quote_if_odd(column.name)}: {column.describe()}"
     for name in ("report", "plan"):
         if about[name]:
-            print(f"\n{name}")
+            yield from ("", name)
             for key, value in about[name].items():
-                print(f"  {key}: {_text(value)}")
-    return 0
+                yield f"  {key}: {_text(value)}"
 
 
 def _text(value: Any) -> str:
@@ -55,5 +63,4 @@ def _text(value: Any) -> str:
         return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
     if isinstance(value, list):
         return "; ".join(map(_text, value))
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if text.isprintable() else repr(text)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

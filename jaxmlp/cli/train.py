@@ -3,7 +3,6 @@
 import argparse
 import csv
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from jaxmlp.cli.common import (
     platform,
     positive,
     print_json,
+    print_line,
     raise_problems,
     rate,
     validate_output,
@@ -35,6 +35,7 @@ from jaxmlp.cli.common import (
 from jaxmlp.cli.errors import note_warnings, report_errors
 from jaxmlp.cli.process import INTERRUPTED, defer_ctrl_c, is_interrupted
 from jaxmlp.storage.files import StorageError
+from jaxmlp.tables.messages import quote_word
 
 BUDGET = 60.0
 TABLE_ENDINGS = (".csv", ".parquet")
@@ -128,16 +129,23 @@ def _print_report(args: argparse.Namespace, result: Any, out: Path | None) -> No
     """Print the report, and the command to predict if the model is saved."""
     from jaxmlp.pipeline import describe_report
 
-    command = None if out is None else shlex.join(["jaxmlp", "predict", str(out), args.file])
+    command = None if out is None else " ".join(["jaxmlp predict", *map(_quote_file, (str(out), args.file))])
     if args.json:
         about = {"jaxmlp": __version__, "file": args.file, "model": out and str(out), "predict": command}
         about |= {"left_out": dict(result.model.recipe.left_out) if result.model.recipe else {}}
         about |= {"notes": list(result.notes), "plan": result.plan.to_json()}
         print_json(about | dict(result.report) | {"platform": platform(), "seconds": result.seconds})
     else:
-        print("\n".join(describe_report(result.report)))
+        for line in describe_report(result.report):
+            print_line(line)
         if command is not None:
-            print(f"\nModel: {out}. To predict:\n{command}")
+            for line in ("", f"Model: {out}. To predict:", command):
+                print_line(line)
+
+
+def _quote_file(name: str) -> str:
+    """Return the name of a file as a word of a command: not as an option, but `-` is standard input."""
+    return quote_word(f"./{name}" if name.startswith("-") and name != "-" else name)
 
 
 def write_table(table: Any, path: Path) -> None:

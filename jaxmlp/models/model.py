@@ -1,5 +1,6 @@
 """A model: networks, the meaning of their outputs, and the recipe of their table."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
 from os import PathLike
@@ -16,7 +17,8 @@ from jaxmlp.fitting.groups import Group, make_group, predict_groups
 from jaxmlp.fitting.scaling import Scaling
 from jaxmlp.models.interval import Interval
 from jaxmlp.network import Params
-from jaxmlp.tables import Recipe, TableError, as_frame, is_table
+from jaxmlp.tables import Recipe, TableError, TableWarning, as_frame, is_table
+from jaxmlp.tables.messages import join, quote
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +84,8 @@ def predict(model: Model, data: Any) -> Array | np.ndarray:
 
     Arguments:
         model: a model.
-        data: inputs (n, fan_in); or, for a model with a recipe, a table: a DataFrame of polars or pandas, or a dict of
-            columns. Columns are found by name; others are ignored.
+        data: for a model with a recipe, a table: a DataFrame of polars or pandas, or a dict of columns, which are
+            found by name; others are ignored. For a model without a recipe, inputs (n, fan_in).
 
     Returns:
         (n, outputs), the weighted mean of the networks. With a recipe, a regression is in the target's unit, and
@@ -92,7 +94,10 @@ def predict(model: Model, data: Any) -> Array | np.ndarray:
 
     Raises:
         ValueError: a shape that does not fit, or a table that does not fit the recipe (a TableError).
-        TypeError: a table for a model without a recipe.
+        TypeError: a table for a model without a recipe, or anything else for a model with one.
+
+    Warns:
+        TableWarning: values that were not seen in training: unknown levels, missing values, numbers that are far away.
     """
     return _predict(model, data)[0]
 
@@ -109,7 +114,10 @@ def predict_with_std(model: Model, data: Any) -> tuple[Array | np.ndarray, Array
 
     Raises:
         ValueError: one network only, and everything that `predict` raises.
-        TypeError: a table for a model without a recipe.
+        TypeError: as for `predict`.
+
+    Warns:
+        TableWarning: as for `predict`.
     """
     if model.members == 1:
         raise ValueError("model must be an ensemble; it holds one network, which has no standard deviation")
@@ -121,21 +129,33 @@ def predict_frame(model: Model, data: Any) -> tuple[np.ndarray, np.ndarray, list
     validate_process()
     if model.recipe is None:
         raise TypeError("data must be an array (n, fan_in): the model has no recipe for tables")
+    if not is_table(data):
+        names = join(quote(column.name) for column in model.recipe.columns)
+        raise TypeError(
+            f"data must be a table with the columns {names}: a dict of columns, or a DataFrame of polars or pandas; "
+            f"got {type(data).__name__}"
+        )
     x, notes = model.recipe.inputs(as_frame(data))
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # What is not finite is refused.
         inputs = [group.encode(x) for group in model.groups]
-    _require_finite(model.recipe, inputs)
-    mean, std = (np.asarray(values, np.float64) for values in _predict_inputs(model, inputs))
+        _require_finite(model.recipe, inputs)
+        mean, std = (np.asarray(values, np.float64) for values in _predict_inputs(model, inputs))
+    for row in np.flatnonzero(~np.isfinite(mean).all(axis=1))[:1]:
+        raise TableError(f"row {row + 1}: the prediction is not finite; numbers are too far from those in training")
     return mean, std, notes
 
 
 def _predict(model: Model, data: Any) -> tuple[Array | np.ndarray, Array | np.ndarray]:
-    if is_table(data):
-        return predict_frame(model, data)[:2]
+    """Return mean and standard deviation; called by public functions, whose callers see the notes as warnings."""
     if isinstance(data, str | bytes | PathLike):
         raise TypeError("data must be an array or a table; read a file with jaxmlp.tables.load_table first")
     validate_process()
-    return _predict_inputs(model, [group.encode(data) for group in model.groups])
+    if model.recipe is None and not is_table(data):
+        return _predict_inputs(model, [group.encode(data) for group in model.groups])
+    mean, std, notes = predict_frame(model, data)
+    for note in notes:
+        warnings.warn(note, TableWarning, stacklevel=3)
+    return mean, std
 
 
 def _predict_inputs(model: Model, inputs: list[Any]) -> tuple[Array | np.ndarray, Array | np.ndarray]:

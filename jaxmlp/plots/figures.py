@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxmlp._validation import require
+from jaxmlp._validation import escape, require
 from jaxmlp.storage.files import write_bytes
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _figure(title: str, columns: int) -> "tuple[Figure, Sequence[Axes]]":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5 * columns, 4.4), layout="constrained")
-    figure.suptitle(title, parse_math=False)
+    figure.suptitle(escape(title), parse_math=False)
     return figure, figure.subplots(1, columns)
 
 
@@ -181,7 +181,8 @@ def _confusion(axes: "Axes", targets: ArrayLike, predictions: ArrayLike, classes
 
 
 def _cut(name: str, length: int) -> str:
-    """Return a name of at most `length` characters, in which "$" starts no formula."""
+    """Return a name of at most `length` characters, on one line, in which "$" starts no formula."""
+    name = escape(name)
     return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")
 
 

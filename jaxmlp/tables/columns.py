@@ -11,8 +11,8 @@ import numpy as np
 
 from jaxmlp._validation import count
 from jaxmlp.tables import polars
-from jaxmlp.tables.messages import quote_if_odd
-from jaxmlp.tables.values import is_missing, to_codes, to_numbers
+from jaxmlp.tables.messages import quote, quote_if_odd
+from jaxmlp.tables.values import is_missing, is_text_or_numbers, to_codes, to_floats, to_numbers
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,14 @@ class Number:
     name: str
     fill: float  # mean of the training rows, which replaces missing values
     missing: int  # number of missing values in the training rows
+    low: float  # lowest value of the training rows
+    high: float  # highest value of the training rows
 
     def __post_init__(self) -> None:
         if self.missing < 0:
             raise ValueError(f"missing must be 0 or more; got {self.missing}")
+        if self.low > self.high:
+            raise ValueError(f"low must not be above high; got {self.low} and {self.high}")
 
     def input_names(self) -> list[str]:
         """Return a name for each input that the column becomes."""
@@ -43,10 +47,14 @@ class Number:
         missing = np.isnan(values)
         out[:, 0] = np.where(missing, self.fill, values)
         out[:, 1:] = missing[:, None]  # the indicator, if there is one
-        if self.missing or not missing.any():
-            return []
-        number = count(int(missing.sum()), "missing value")
-        return [f"{quote_if_odd(self.name)}: {number}, none in training; filled with the mean, {self.fill:.4g}"]
+        notes = []
+        if missing.any() and not self.missing:
+            number = count(int(missing.sum()), "missing value")
+            notes = [f"{quote_if_odd(self.name)}: {number}, none in training; filled with the mean, {self.fill:.4g}"]
+        width = self.high - self.low
+        far = (values <= self.low - width) | (values >= self.high + width)
+        trained = f"far from those in training, {self.low:.4g} to {self.high:.4g}"
+        return notes + _note_values(self.name, values, far, trained)
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,7 @@ class MissingIndicator:
 
     kind: ClassVar[str] = "missing-indicator"
     name: str
+    value: float | None = None  # the only value of the training rows, if there is only one
 
     def input_names(self) -> list[str]:
         """Return a name for each input that the column becomes."""
@@ -99,7 +108,38 @@ class MissingIndicator:
     def encode(self, column: "polars.Series", out: np.ndarray) -> list[str]:
         """Write a column (n,) into `out` (n, inputs), which holds zeros; return notes for the user."""
         out[:, 0] = is_missing(column)
+        return [] if self.value is None else Constant(self.name, self.value).notes(column)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A column that is left out because the training rows hold a single value, or none."""
+
+    name: str
+    value: str | float | None  # None: all values are missing
+
+    def notes(self, column: "polars.Series") -> list[str]:
+        """Return a note for the user if a column (n,) holds other values, which have no effect."""
+        equal = np.zeros(len(column), bool)
+        if isinstance(self.value, str) and is_text_or_numbers(column):
+            equal = to_codes(column, (self.value,)) == 0
+        elif self.value is not None and is_text_or_numbers(column):
+            equal = np.isclose(to_floats(column), self.value, rtol=1e-6, atol=0)
+        trained = "none in training" if self.value is None else f"in training always {_format(self.value)}"
+        return _note_values(self.name, column, ~equal & ~is_missing(column), f"{trained}; the column has no effect")
+
+
+def _note_values(name: str, values: "np.ndarray | polars.Series", noted: np.ndarray, problem: str) -> list[str]:
+    """Return a note on the values (n,) that `noted` (n,) marks, with the first; none if no value is marked."""
+    if not noted.any():
         return []
+    number, first = count(int(noted.sum()), "value"), int(noted.argmax())
+    return [f"{quote_if_odd(name)}: {number}, the first {_format(values[first])} in row {first + 1}, {problem}"]
+
+
+def _format(value: object) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:.4g}" if is_number else quote(str(value))
 
 
 Column = Number | OneHot | MissingIndicator

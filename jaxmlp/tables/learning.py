@@ -19,15 +19,14 @@ remark. Columns of dates, constant columns and empty ones are left out.
 import csv
 import io
 import re
-import shlex
 from collections.abc import Iterable
 
 import numpy as np
 
 from jaxmlp._validation import count
 from jaxmlp.tables import polars
-from jaxmlp.tables.columns import Column, MissingIndicator, Number, OneHot
-from jaxmlp.tables.messages import TableError, join, quote, quote_if_odd, require_columns
+from jaxmlp.tables.columns import Column, Constant, MissingIndicator, Number, OneHot
+from jaxmlp.tables.messages import TableError, join, quote, quote_if_odd, quote_word, require_columns
 from jaxmlp.tables.recipe import TASKS, Recipe, TableTask
 from jaxmlp.tables.values import BOOLEANS, Class, infer_type, is_missing, to_numbers, to_text
 
@@ -71,7 +70,7 @@ def learn_recipe(
     goal = frame[target]
     rows = rows & ~is_missing(goal)
     task, classes = _learn_target(goal, task, rows)
-    columns, left_out, remarks = [], [(name, "dropped") for name in drop], []
+    columns, constants, left_out, remarks = [], [], [(name, "dropped") for name in drop], []
     for values in frame:
         if values.name in (target, *drop):
             continue
@@ -79,13 +78,15 @@ def learn_recipe(
             option = _format_drop(values.name)
             remarks.append(f"{quote(values.name)} equals the target; if it would not be known in advance: {option}")
         column, note = _learn_column(values, rows)
-        if column is None:
+        if isinstance(column, Constant):
+            constants.append(column)
+        if column is None or isinstance(column, Constant):
             left_out.append((values.name, note))
         else:
             columns.append(column)
             remarks += [note] if note else []
     _require_usable(columns, left_out, target, drop)
-    return Recipe(task, target, tuple(columns), classes, tuple(left_out), tuple(remarks))
+    return Recipe(task, target, tuple(columns), classes, tuple(left_out), tuple(remarks), tuple(constants))
 
 
 def _require_usable(columns: list[Column], left_out: list[tuple[str, str]], target: str, drop: tuple[str, ...]) -> None:
@@ -143,10 +144,10 @@ def _learn_classes(name: str, values: list[str] | list[float]) -> tuple[Class, .
     return tuple(int(value) if is_whole else value for value in values)
 
 
-def _learn_column(column: "polars.Series", rows: np.ndarray) -> tuple[Column | None, str]:
-    """Return what a column is used as and a remark, or None and the reason why it is left out."""
+def _learn_column(column: "polars.Series", rows: np.ndarray) -> tuple[Column | Constant | None, str]:
+    """Return what a column is used as and a remark; or a Constant or None, and the reason why it is left out."""
     if is_missing(column)[rows].all():
-        return None, "empty"
+        return Constant(column.name, None), "empty"
     type_name = infer_type(column)
     if type_name == "numbers":
         return _learn_number(column, rows)
@@ -160,31 +161,31 @@ def _learn_column(column: "polars.Series", rows: np.ndarray) -> tuple[Column | N
     if len(levels) > 10 and len(levels) > present / 2:
         return None, f"{len(levels)} texts in {present} rows, like an identifier"
     if len(levels) == 1 and present == len(text):
-        return None, "constant"
+        return Constant(column.name, levels[0]), "constant"
     return OneHot(column.name, (*levels, None) if present < len(text) else tuple(levels)), ""
 
 
-def _learn_number(column: "polars.Series", rows: np.ndarray) -> tuple[Column | None, str]:
+def _learn_number(column: "polars.Series", rows: np.ndarray) -> tuple[Column | Constant | None, str]:
     """Return the same as `_learn_column`, for a column of numbers."""
     name, values = column.name, to_numbers(column)
     missing = np.isnan(values)
     training = values[rows & ~missing]
     n_missing = int((rows & missing).sum())
-    if np.ptp(training) == 0 or training.std() == 0:
-        return (MissingIndicator(name), "") if n_missing else (None, "constant")
+    low, high = float(training.min()), float(training.max())
+    if low == high or training.std() == 0:
+        return (MissingIndicator(name, low), "") if n_missing else (Constant(name, low), "constant")
     remark = ""
     if len(values) > 10 and (values == np.floor(values)).all() and len(np.unique(values)) == len(values):
         if _INDEX_NAME.fullmatch(name.lower()) or _INDEX_NAME.fullmatch(name):
             return None, "whole numbers, all different, like an identifier"
         if values.min() in (0, 1) and np.ptp(values) == len(values) - 1:
             remark = f"{quote(name)} counts the rows, like an identifier; if it is one: {_format_drop(name)}"
-    return Number(name, float(training.mean()), n_missing), remark
+    return Number(name, float(training.mean()), n_missing, low, high), remark
 
 
 def _format_drop(*names: str) -> str:
     """Return the command's option that drops columns, quoted for a shell."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(names)
-    text = line.getvalue()
-    option = "--drop=" if text.startswith("-") else "--drop "
-    return option + (shlex.quote(text) if text.isprintable() else repr(text))
+    csv.writer(line, lineterminator="\r\n").writerow(names)  # With these line ends, it quotes names that hold them.
+    text = line.getvalue().removesuffix("\r\n")
+    return ("--drop=" if text.startswith("-") else "--drop ") + quote_word(text)

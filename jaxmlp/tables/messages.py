@@ -1,5 +1,7 @@
 """Messages about tables: the error, and how names, values and numbers appear in it."""
 
+import os
+import shlex
 from collections.abc import Iterable
 
 from jaxmlp.tables import polars
@@ -12,6 +14,13 @@ class TableError(ValueError):
     """
 
 
+class TableWarning(UserWarning):
+    """A table whose predictions may not be what they seem, such as one with unknown levels or values far from training.
+
+    The message is one line that names the column. `jaxmlp predict` prints the same lines.
+    """
+
+
 def cell_error(column: "polars.Series", row: int, problem: str) -> TableError:
     """Return the error for one value of a column: where it is, the value, and what is wrong with it."""
     return TableError(f"column {quote(column.name)}, row {row + 1}: {quote(column.cast(str)[row])} {problem}")
@@ -21,7 +30,8 @@ def require_columns(frame: "polars.DataFrame", names: Iterable[str]) -> None:
     """Raise TableError if a table lacks one of the columns."""
     absent = [name for name in names if name not in frame.columns]
     if absent:
-        raise TableError(f"no column {join(map(quote, absent))}; the columns are {join(map(quote, frame.columns))}")
+        present = f"the columns are {join(map(quote, frame.columns))}" if frame.columns else "the table has no columns"
+        raise TableError(f"no column {join(map(quote, absent))}; {present}")
 
 
 def quote(text: str) -> str:
@@ -32,6 +42,18 @@ def quote(text: str) -> str:
 def quote_if_odd(name: str) -> str:
     """Return a name as it is, or in quotes if it is blank, long or not printable."""
     return name if name.isprintable() and 0 < len(name.strip()) <= 40 else quote(name)
+
+
+def quote_word(word: str) -> str:
+    """Return a word of a command as bash and zsh read it, in printable characters."""
+    if word.isprintable():
+        return shlex.quote(word)
+    characters = (c if c.isprintable() and c not in "\\'" else _to_octal(c) for c in word)
+    return f"$'{''.join(characters)}'"
+
+
+def _to_octal(character: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
 
 
 def join(items: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from jaxmlp._validation import count
 from jaxmlp.storage.json import from_json, parse_json, to_json
 from jaxmlp.tables import polars
-from jaxmlp.tables.columns import Column, MissingIndicator, Number, OneHot
+from jaxmlp.tables.columns import Column, Constant, MissingIndicator, Number, OneHot
 from jaxmlp.tables.messages import cell_error, join, quote_if_odd, require_columns
 from jaxmlp.tables.values import BOOLEANS, Class, is_missing, to_codes, to_numbers
 
@@ -29,10 +29,14 @@ class Recipe:
     classes: tuple[Class, ...] = ()  # of a classification: in order, of the target's type
     left_out: tuple[tuple[str, str], ...] = ()  # (column, reason)
     remarks: tuple[str, ...] = ()  # warnings about columns that are used, a sentence each
+    constants: tuple[Constant, ...] = ()  # columns that are left out because their values are equal or missing
 
     def __post_init__(self) -> None:
         if not self.columns:
             raise ValueError("columns must not be empty")
+        names = [self.target, *(column.name for column in (*self.columns, *self.constants))]
+        if len({*names}) < len(names):
+            raise ValueError("columns must have different names, none that of the target")
         classes = list(self.classes)
         if len({type(name) for name in classes}) > 1 or sorted({*classes}) != classes:
             raise ValueError(f"classes must be different, in order and of the same type; got {classes!r:.80}")
@@ -74,7 +78,7 @@ class Recipe:
 
         Returns:
             x, (n, n_inputs) float64: numbers in their own unit, missing ones replaced by the training mean; levels and
-            missing-value indicators as 0 or 1. Then the notes, a sentence each.
+            missing-value indicators as 0 or 1. Then notes on values that were not seen in training, a sentence each.
 
         Raises:
             TableError: a column is missing, or holds a value that is not a number below 1e30 where numbers are needed.
@@ -83,6 +87,9 @@ class Recipe:
         x, notes = np.zeros((frame.height, self.n_inputs)), []
         for column, group in zip(self.columns, self.groups(), strict=True):
             notes += column.encode(frame[column.name], x[:, group.start : group.stop])
+        for constant in self.constants:
+            if constant.name in frame.columns:
+                notes += constant.notes(frame[constant.name])
         return x, notes
 
     def targets(self, frame: "polars.DataFrame") -> tuple[np.ndarray, np.ndarray]:

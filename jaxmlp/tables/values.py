@@ -83,11 +83,16 @@ def to_codes(column: "polars.Series", levels: tuple[Class | None, ...]) -> np.nd
     return column.replace_strict(list(levels), list(range(len(levels))), default=-1).to_numpy()
 
 
+def is_text_or_numbers(column: "polars.Series") -> bool:
+    """Return whether a column holds text, numbers or booleans, or nothing."""
+    return column.dtype.is_numeric() or column.dtype == polars.Boolean or _is_text(column)
+
+
 def _is_text(column: "polars.Series") -> bool:
     """Return whether the type of a column is text, or Null, the type of a column without values."""
     return column.dtype in (polars.String, polars.Categorical, polars.Enum, polars.Null)
 
 
 def _require_text_or_numbers(column: "polars.Series", expected: str) -> None:
-    if not (column.dtype.is_numeric() or column.dtype == polars.Boolean or _is_text(column)):
+    if not is_text_or_numbers(column):
         raise TableError(f"column {quote(column.name)} holds {column.dtype}, not {expected}")
