@@ -10,7 +10,7 @@ from jaxmlp.tables import polars
 class TableError(ValueError):
     """A table that cannot be used. The message is one line that names the column and row if there is one.
 
-    Rows count from 1, below the header; blank lines do not count. `load_table` names the file too.
+    Rows count from 1, below the header; blank lines that are no rows do not count. `load_table` names the file too.
     """
 
 

@@ -1,7 +1,6 @@
 """Read a table: a CSV or Parquet file, or standard input, to a polars DataFrame."""
 
 import contextlib
-import csv
 import io
 import os
 import re
@@ -14,6 +13,7 @@ import numpy as np
 from jaxmlp._validation import count
 from jaxmlp.tables import polars
 from jaxmlp.tables.messages import TableError, quote
+from jaxmlp.tables.quotes import check_multiline, check_quotes, put_back, take_out, unquote
 from jaxmlp.tables.values import to_floats
 
 _MISSING = ["", "?", "NA", "na", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN"]
@@ -21,6 +21,7 @@ _MISSING += ["NULL", "Null", "null", "None", "none", "NONE"]
 _HEADER = 2**20  # the first line must end within this number of bytes
 _MOST_COLUMNS = 10_000
 _LONGEST_NAME = 1000
+_BLANK = re.compile(rb"\n[ \t\r]*+(?=\n)")
 _FOREIGN = {
     b"PK\x03\x04": "a spreadsheet or zip archive; save it as CSV",
     b"\xd0\xcf\x11\xe0": "a spreadsheet; save it as CSV",
@@ -37,11 +38,13 @@ def load_table(path: str | Path) -> "polars.DataFrame":
             order mark); or `-` to read either from standard input.
 
     Returns:
-        The rows in order, without blank lines. All columns of a CSV file are text, stripped of spaces at both ends;
-        empty fields, NA, N/A, NaN, null, None and ? become null. `learn_recipe` decides which columns are numbers.
+        The rows in order. A blank line is no row, but in a table of one column it is a missing value. All columns of a
+        CSV file are text, stripped of white space at both ends; text in quotes may have several lines. Empty fields,
+        NA, N/A, NaN, null, None and ? become null. `learn_recipe` decides which columns are numbers.
 
     Raises:
-        TableError: the file cannot be read or is not a table. The message names the file, and the row if there is one.
+        TableError: the file cannot be read or is not a table, or a stray quote joins rows. The message names the file,
+            and the row or the line if there is one.
         MissingDependencyError: polars is not installed.
     """
     source = "standard input" if str(path) == "-" else str(path)
@@ -82,26 +85,29 @@ def _silence_stderr() -> Iterator[None]:
 
 
 def _read_csv(content: bytes) -> "polars.DataFrame":
-    content = _normalize_lines(content)
-    header = _read_header(content)
-    try:
-        frame = polars.read_csv(io.BytesIO(content), infer_schema=False)
-    except polars.exceptions.PolarsError:
-        _check_row_lengths(content, header)
-        raise
-    if frame.width != len(header):
-        raise TableError(f"the first line names {count(len(header), 'column')}, but the rows have {frame.width}")
-    frame.columns = header
-    # polars fills short rows with null. Counting commas outside quotes finds out at once whether there can be any.
-    if frame.height and frame[:, -1].null_count():
-        commas = b"".join(content.split(b'"')[::2]).count(b",")
-        if commas != (len(header) - 1) * (frame.height + 1):
-            _check_row_lengths(content, header)
+    content = _decode(content)
+    lines, fields = take_out(content)
+    head, rows = _split_header(lines)
+    header = _read_header(head, fields)
+    check_quotes(content, lines, fields)
+    # A blank line is no row; but in a table of one column it is a missing value, as polars writes it.
+    rows = _BLANK.sub(b"\nNA" if rows and len(header) == 1 else b"", b"\n" + rows.removesuffix(b"\n") + b"\n")[1:-1]
+    schema = dict.fromkeys(header, polars.String)
+    if not rows:
+        return polars.DataFrame(schema=schema)
+    _check_row_lengths(rows, len(header))
+    text = put_back(rows, fields[head.count(b"\0") :])
+    frame = polars.read_csv(io.BytesIO(text), has_header=False, schema=schema)
+    n = rows.count(b"\n") + 1
+    if frame.height != n:
+        raise TableError(f"cannot be read as a table: {count(n, 'row')} became {frame.height}")
+    if fields:
+        check_multiline(frame, content, head + b"\n" + rows, fields)
     return frame.select(polars.all().str.strip_chars().replace(_MISSING, None))
 
 
-def _normalize_lines(content: bytes) -> bytes:
-    r"""Return the content of a CSV file as UTF-8, with "\n" at the end of lines, without blank lines."""
+def _decode(content: bytes) -> bytes:
+    """Return the content of a CSV file as UTF-8 without a byte order mark."""
     for start, problem in _FOREIGN.items():
         if content.startswith(start):
             raise TableError(problem)
@@ -118,22 +124,27 @@ def _normalize_lines(content: bytes) -> bytes:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise TableError(f"line {line} is not UTF-8 (byte 0x{content[error.start]:02x}); save it as UTF-8") from None
-    content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    content = re.sub(rb"\n\n+", b"\n", content.lstrip(b"\n"))
     if not content or content.isspace():
         raise TableError("the file is empty")
     return content
 
 
-def _read_header(content: bytes) -> list[str]:
-    """Return the names of the columns."""
-    start = content[:_HEADER].decode(errors="ignore")
-    if len(content) > _HEADER and "\n" not in start:
+def _split_header(lines: bytes) -> tuple[bytes, bytes]:
+    r"""Return the first line that is not blank, and the lines below it, with "\n" at the end of lines."""
+    lines = lines.replace(b"\r\n", b"\n")
+    if b"\n" not in lines:  # Otherwise, writers do not quote a text that holds this character.
+        lines = lines.replace(b"\r", b"\n")
+    head, _, rows = re.sub(rb"\A(?:[ \t\r]*+\n)+", b"", lines, count=1).partition(b"\n")
+    return head, rows
+
+
+def _read_header(head: bytes, fields: list[bytes]) -> list[str]:
+    """Return the names of the columns, given the first line and the quoted fields."""
+    if len(put_back(head, fields[: head.count(b"\0")])) > _HEADER:
         raise TableError("the first line is over a million bytes long and cannot be a header")
-    try:
-        header = [name.strip() for name in next(csv.reader(io.StringIO(start)))]
-    except csv.Error as error:
-        raise TableError(f"the first line cannot be read: {error}") from None
+    quoted = map(unquote, fields)
+    header = [next(quoted) if name[:1] == b"\0" else name.decode() for name in head.split(b",")]
+    header = [name.strip() for name in header]
     if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
         raise TableError("one column only; columns must be separated by commas")
     if len(header) > _MOST_COLUMNS:
@@ -148,14 +159,11 @@ def _read_header(content: bytes) -> list[str]:
     return header
 
 
-def _check_row_lengths(content: bytes, header: list[str]) -> None:
-    """Raise TableError for the first row that is longer or shorter than the header, as Python's csv reads it."""
-    try:
-        for row, values in enumerate(csv.reader(io.StringIO(content.decode(), newline=""))):
-            if len(values) != len(header):
-                raise TableError(f"row {row} has {count(len(values), 'field')}, the header {len(header)}")
-    except csv.Error as error:
-        raise TableError(f"cannot be read as a table: {error}; is a closing quote missing?") from None
+def _check_row_lengths(rows: bytes, columns: int) -> None:
+    """Raise TableError for the first row that is longer or shorter than the header."""
+    for row, line in enumerate(rows.split(b"\n"), start=1):
+        if line.count(b",") != columns - 1:
+            raise TableError(f"row {row} has {count(line.count(b',') + 1, 'field')}, the header {columns}")
 
 
 def _shorten(error: BaseException) -> str:
