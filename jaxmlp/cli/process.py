@@ -1,11 +1,20 @@
-"""The process of the command: its standard streams, Ctrl-C, and its end. This file imports nothing that is slow."""
+"""The process of the command: its standard streams, Ctrl-C, and its end.
+
+What is imported before Ctrl-C is answered, here and in `__init__.py`, takes a few milliseconds; `typing` would double
+that.
+"""
+
+from __future__ import annotations
 
 import atexit
 import os
 import signal
 import sys
 from contextlib import suppress
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 INTERRUPTED = 130  # Exit code after Ctrl-C.
 
@@ -27,6 +36,12 @@ def open_streams() -> None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 (as long as the process)
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def discard_stdout() -> None:
+    """Send what is still to be written to stdout nowhere, after an error in writing."""
+    with suppress(OSError):  # a stream of Python only
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def answer_ctrl_c() -> None:
