@@ -1,8 +1,8 @@
 """Multilayer perceptrons in JAX from first principles: every gradient derived by hand and verified."""
 
 from importlib import import_module as _import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # As `typing` has it, which takes long to import.
 if TYPE_CHECKING:
     # The core: a network, its gradient, its training.
     from jaxmlp import dense as dense
@@ -68,8 +68,8 @@ if TYPE_CHECKING:
     from jaxmlp.verification import GradientReport as GradientReport
     from jaxmlp.verification import check_network as check_network
 
-# All modules are imported when one of their names is first used: JAX takes half a second to import, in which the
-# command would not answer Ctrl-C.
+# All modules are imported when one of their names is first used. JAX takes half a second to import: the command answers
+# Ctrl-C before that.
 _CORE = {
     "activations": ("Activation", "gelu", "identity", "relu", "sigmoid", "silu", "tanh"),
     "criteria": (

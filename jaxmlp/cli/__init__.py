@@ -3,17 +3,20 @@
 JAX is imported inside the functions, because Ctrl-C is answered before that.
 """
 
+from __future__ import annotations
+
 import io
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
 
-from jaxmlp.cli.process import INTERRUPTED, answer_ctrl_c, leave, open_streams
+from jaxmlp.cli.process import INTERRUPTED, answer_ctrl_c, discard_stdout, leave, open_streams
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
     from jaxmlp.cli.common import Parser
 
 _COMMANDS = {
@@ -67,8 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         note("interrupted")
         return INTERRUPTED
     except OSError as error:
-        with suppress(OSError):  # Python flushes stdout again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()  # Python flushes it again at exit.
         if not isinstance(error, BrokenPipeError):  # The reader of a pipe, such as `head`, may stop early.
             problem = "cannot write the output" if error.filename is None else error.filename
             note(f"jaxmlp {words[0]}: {problem}: {error.strerror}")
@@ -91,7 +93,7 @@ def _run(words: list[str]) -> int:
     return code
 
 
-def _parser(command: str) -> "Parser":
+def _parser(command: str) -> Parser:
     """Return the parser; only the module of `command` is imported."""
     import jaxmlp
     from jaxmlp.cli.common import Parser

@@ -99,13 +99,12 @@ def validate_plot(path: str | None, inputs: Mapping[str, str] | None = None) -> 
         require("matplotlib", extra="plot")
 
 
-def write_figure(figure: "Figure", path: str, problems: list[str]) -> None:
-    """Save a figure as `path`; see `writing`."""
+def write_figure(figure: "Figure", path: str) -> None:
+    """Save a figure as `path`."""
     from jaxmlp.plots import save_figure
 
-    with writing(problems):
-        save_figure(figure, path)
-        note(f"Plot: {path}")
+    save_figure(figure, path)
+    note(f"Plot: {path}")
 
 
 @contextmanager
@@ -114,7 +113,7 @@ def writing(problems: list[str]) -> Iterator[None]:
     defer_ctrl_c()
     try:
         yield
-    except StorageError as error:
+    except ValueError as error:  # a StorageError, or what cannot be stored or drawn
         problems.append(str(error))
 
 

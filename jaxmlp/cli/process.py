@@ -1,11 +1,19 @@
-"""The process of the command: its standard streams, Ctrl-C, and its end. This file imports nothing that is slow."""
+"""The process of the command: its standard streams, Ctrl-C, and its end.
 
+What is imported before Ctrl-C is answered, here and in `__init__.py`, takes a millisecond; `signal`, `contextlib` and
+`typing` would take ten.
+"""
+
+from __future__ import annotations
+
+import _signal as signal  # pyright: ignore[reportMissingImports] (the part that Python has built in)
 import atexit
 import os
-import signal
 import sys
-from contextlib import suppress
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 INTERRUPTED = 130  # Exit code after Ctrl-C.
 
@@ -27,6 +35,14 @@ def open_streams() -> None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 (as long as the process)
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def discard_stdout() -> None:
+    """Send what is still to be written to stdout nowhere, after an error in writing."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:  # a stream of Python only
+        pass
 
 
 def answer_ctrl_c() -> None:
@@ -71,12 +87,16 @@ def _on_ctrl_c(*_: Any) -> None:
 
 def _end_interrupted() -> NoReturn:
     _flush()
-    with suppress(OSError):
+    try:
         os.write(2, b"\ninterrupted\n" if os.isatty(2) else b"interrupted\n")  # below a progress bar
+    except OSError:
+        pass
     os._exit(INTERRUPTED)
 
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # RuntimeError too, if a signal comes while the stream is written
+        try:
             stream.flush()
+        except Exception:  # RuntimeError too, if a signal comes while the stream is written
+            pass

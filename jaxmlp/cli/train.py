@@ -111,12 +111,13 @@ def run(args: argparse.Namespace) -> int:
     with writing(problems):
         save_model(result.model, out)
     is_saved = not problems
-    with writing(problems):
-        if args.predictions is not None:
+    if args.predictions is not None:
+        with writing(problems):
             write_table(result.predictions, Path(args.predictions))
     note(f"{count(result.report['networks'], 'network')}, {result.seconds:.1f} s")
     if args.plot:
-        write_figure(_figure(result), args.plot, problems)
+        with writing(problems):
+            write_figure(_figure(result), args.plot)
     _print_report(args, result, out if is_saved else None)
     raise_problems(problems)
     if result.report["interrupted"] or is_interrupted():

@@ -71,8 +71,9 @@ def run(args: argparse.Namespace) -> int:
 
         title = "-".join(map(str, sizes)) + f", {args.epochs} epochs, seed {seed}"
         title += "" if args.members is None else f", {args.members} networks"
-        figure = training_figure(losses, trained.y, predictions, prediction_spread, title=title)
-        common.write_figure(figure, args.plot, problems)
+        with common.writing(problems):
+            figure = training_figure(losses, trained.y, predictions, prediction_spread, title=title)
+            common.write_figure(figure, args.plot)
     if args.json:
         result = {"seed": seed, "epochs": args.epochs, "learning_rate": args.learning_rate, "hidden": args.hidden}
         result |= {"activation": args.activation, "members": args.members, "losses": losses.tolist()}

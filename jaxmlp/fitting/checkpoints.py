@@ -179,7 +179,7 @@ def _read(path: str | PathLike[str], expected: str) -> tuple[dict[str, np.ndarra
     if metadata.get("format") != expected:
         raise CheckpointError(f"{path}: not a {expected.removeprefix('jaxmlp ')} of jaxmlp")
     if metadata.get("version") != _VERSIONS[expected]:
-        version = f"version {metadata.get('version')} of the format; this jaxmlp reads {_VERSIONS[expected]}"
+        version = f"version {metadata.get('version')} of the format; this jaxmlp reads {_VERSIONS[expected]}; delete it"
         raise CheckpointError(f"{path}: {version}")
     return arrays, metadata
 

@@ -22,6 +22,7 @@ from jaxmlp.pipeline.rows import Note, Rows, arrange_held_out, read_rows
 from jaxmlp.selection import CrossValidation, permutation_importance
 from jaxmlp.selection.crossvalidation import Progress, prepare_search, run_search
 from jaxmlp.selection.search import Search, Settings, checkpoint_of, measure_epoch, validate_checkpoint
+from jaxmlp.storage.files import StorageError
 from jaxmlp.tables import Recipe
 
 if TYPE_CHECKING:
@@ -172,6 +173,8 @@ def _read_stored_plan(directory: Path, given: Plan | None, note: Note) -> Plan |
         return given
     try:
         plan = read_plan(read_about(path)["plan"])
+    except StorageError:
+        raise
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: not the checkpoint of a table's search: {error}") from None
     conflicts = {} if given is None else find_conflicts(plan, vars(given))
