@@ -346,6 +346,8 @@ def cast(name: str, value: Any, dtype: Any) -> Array:
 
 def to_numpy(name: str, value: Any) -> np.ndarray:
     """Return `value` as a NumPy array; masked entries, whose mask NumPy would drop, are refused."""
+    if type(value) is np.ndarray:
+        return value
     refuse_masked(name, *(value if isinstance(value, list | tuple) else (value,)))
     try:
         return np.asarray(value)

@@ -122,7 +122,8 @@ def test_a_table_of_any_kind_is_encoded_by_the_recipe():
     np.testing.assert_allclose(prices, model.target.invert(outputs), rtol=1e-6)
     assert prices.max() > 1e5
     missing = {**HOUSES, "city": ["Rome", "Oslo", float("nan"), "Rome"]}
-    for table in (HOUSES, {"rooms": np.array(HOUSES["rooms"]), "city": HOUSES["city"]}, Pandas(missing)):
+    masked = {**HOUSES, "city": np.ma.array(["Rome", "Oslo", "Bonn", "Rome"], mask=[False, False, True, False])}
+    for table in (HOUSES, {"rooms": np.array(HOUSES["rooms"]), "city": HOUSES["city"]}, Pandas(missing), masked):
         np.testing.assert_array_equal(predict(model, table), prices)
 
 

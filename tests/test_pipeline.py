@@ -16,6 +16,7 @@ from jaxmlp.fitting.splitting import make_folds
 from jaxmlp.pipeline import describe_report
 from jaxmlp.pipeline import run as pipeline
 from jaxmlp.pipeline.plan import full_plan
+from jaxmlp.pipeline.rows import read_rows
 from jaxmlp.tables import TableError
 
 # Booleans, text of which one value occurs once, and counts.
@@ -299,6 +300,18 @@ def test_training_that_diverges_is_an_error():
         frame = houses() if target == "price" else table("sold")
         with pytest.raises(FloatingPointError, match="training diverged: try a smaller learning rate"):
             jaxmlp.fit_table(frame, target, **FAST, learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match="training diverged: try a smaller weight decay"):
+        jaxmlp.fit_table(houses(), "price", **FAST, weight_decay=1e30)
+
+
+def test_classes_with_a_single_row_cannot_be_judged_and_are_named():
+    notes = []
+    kinds = polars.Series("kind", ["castle", "igloo", *["hut", "house"] * (N // 2 - 1)])
+    _, _, y, _ = read_rows(houses().with_columns(kinds), "kind", None, ("price",), notes.append)
+    assert sorted(y.sum(axis=0)) == [1, 1, N / 2 - 1, N / 2 - 1]
+    assert notes[-1] == "Classes with a single row, which cannot be judged: 'castle', 'igloo'"
+    read_rows(houses(), "price", None, (), notes.append)
+    assert sum("single row" in note for note in notes) == 1
 
 
 @pytest.mark.parametrize("target", ["price", "sold"])

@@ -11,6 +11,7 @@ from jaxmlp.models import Interval
 from jaxmlp.models.tables import arrange_predictions
 from jaxmlp.selection import CrossValidation
 from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table, polars
+from jaxmlp.tables.messages import join, quote
 
 MIN_ROWS = 6
 MAX_ROWS_COMPARED = 10**5  # Duplicates are counted up to this number of rows.
@@ -42,6 +43,9 @@ def read_rows(table: Any, target: str, task: str | None, drop: tuple[str, ...], 
     if n < least:
         raise TableError(f"{n} rows with a target; at least {least} are needed to measure a model{of} on held-out rows")
     x, y = x[rows], y[rows]
+    single = [quote(str(name)) for name, number in zip(recipe.classes, y.sum(axis=0), strict=False) if number == 1]
+    if single:
+        note(f"Classes with a single row, which cannot be judged: {join(single)}")
     if n <= MAX_ROWS_COMPARED:
         duplicates = n - len(np.unique(np.concatenate([x, y], axis=1), axis=0))
         if duplicates > n / 20:

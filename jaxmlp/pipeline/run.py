@@ -147,7 +147,8 @@ def fit_table(
         search, rows.y, used.candidates, checkpoint=directory, about=about, resume=resume, progress=progress
     )
     if not np.isfinite(result.network.score):
-        raise FloatingPointError("training diverged: try a smaller learning rate")
+        cause = "weight decay" if all(decay >= 1 > rate for rate, decay in used.candidates) else "learning rate"
+        raise FloatingPointError(f"training diverged: try a smaller {cause}")
     return _conclude(rows, result, used, seed, tuple(notes), start)
 
 

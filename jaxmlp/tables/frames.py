@@ -20,7 +20,8 @@ def as_frame(data: Any) -> "polars.DataFrame":
     """Return a table in memory as a polars DataFrame, which is not copied if it is one already.
 
     Arguments:
-        data: a DataFrame of polars or pandas, or a dict of columns, each a list or an array of n values.
+        data: a DataFrame of polars or pandas, or a dict of columns, each a list or an array of n values. Masked values
+            of NumPy are missing values.
 
     Returns:
         The table, n rows.
@@ -48,6 +49,8 @@ def as_frame(data: Any) -> "polars.DataFrame":
 def _to_values(name: Any, column: Any) -> Any:
     if hasattr(column, "isna"):  # pandas: polars would take its missing values (NaN in text, NA, NaT) for values
         return [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
+    if isinstance(column, np.ma.MaskedArray):
+        return column.tolist()  # None where masked
     if isinstance(column, list | tuple):
         return column
     column = np.asarray(column)
