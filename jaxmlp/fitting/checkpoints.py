@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp.fitting.state import FitState, History
-from jaxmlp.storage.files import StorageError, read_arrays, write_arrays
+from jaxmlp.storage.files import StorageError, checksum, read_arrays, write_arrays
+from jaxmlp.storage.json import parse_json
 
 _FORMAT, _VERSION = "jaxmlp checkpoint", "2"
 _STATE = "jaxmlp state"
@@ -38,7 +39,7 @@ def save_state(state: FitState, path: str | PathLike[str]) -> None:
         StorageError: the disk is full, the directory missing, …
         MissingDependencyError: safetensors is not installed.
     """
-    write_arrays(Path(path), _to_arrays(_name_leaves("state", state)), {"format": _STATE, "version": _VERSION})
+    _write(Path(path), _STATE, _to_arrays(_name_leaves("state", state)))
 
 
 def load_state(path: str | PathLike[str], like: FitState) -> FitState:
@@ -69,7 +70,11 @@ def read_about(path: str | PathLike[str]) -> dict[str, Any]:
         CheckpointError: the file is damaged, or no checkpoint.
         StorageError: it cannot be read.
     """
-    return json.loads(_read(path, _FORMAT)[1]["about"])
+    metadata = _read(path, _FORMAT)[1]
+    try:
+        return parse_json(metadata.get("about", ""), "about")
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from None
 
 
 class Checkpoint:
@@ -98,7 +103,7 @@ class Checkpoint:
         if not now and time.monotonic() - self._saved < _SECONDS:
             return
         arrays = _to_arrays(_name_leaves("state", state) | _name_leaves("history", history))
-        write_arrays(self._path, arrays, {"format": _FORMAT, "version": _VERSION} | self._run)
+        _write(self._path, _FORMAT, arrays, self._run)
         self._saved = time.monotonic()
 
     def load(self, state: FitState, history: History) -> tuple[FitState, History]:
@@ -119,12 +124,19 @@ class Checkpoint:
         return _restore(arrays, state), history
 
 
+def _write(path: Path, kind: str, arrays: Mapping[str, np.ndarray], about: Mapping[str, str] | None = None) -> None:
+    metadata = {"format": kind, "version": _VERSION} | dict(about or {})
+    write_arrays(path, arrays, metadata | {"checksum": str(checksum(arrays, metadata))})
+
+
 def _read(path: str | PathLike[str], expected: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     arrays, metadata = read_arrays(Path(path))
     if metadata.get("format") != expected:
         raise CheckpointError(f"{path}: not a {expected.removeprefix('jaxmlp ')} of jaxmlp")
     if metadata.get("version") != _VERSION:
         raise CheckpointError(f"{path}: version {metadata.get('version')} of the format; this jaxmlp reads {_VERSION}")
+    if metadata.get("checksum") != str(checksum(arrays, metadata)):
+        raise CheckpointError(f"{path} is damaged: its checksum does not fit its content")
     return arrays, metadata
 
 
