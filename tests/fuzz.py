@@ -1,9 +1,12 @@
-"""Corrupted tables, drawn from a seed, so that a failure can be repeated."""
+"""Corrupted tables and model files, drawn from a seed, so that a failure can be repeated."""
 
 import io
+import json
 
 import numpy as np
 import polars
+
+from jaxmlp.storage.files import checksum, read_arrays, write_arrays
 
 TARGET = "target"
 
@@ -219,4 +222,141 @@ _BYTE_MUTATIONS = [
     _change_line_ends,
     _change_separator,
     _remove_header,
+]
+
+
+def damage_file(seed: int, content: bytes) -> bytes:
+    """Return the content of a safetensors file with one or two mutations of its bytes or its header."""
+    rng = np.random.default_rng(seed)
+    for mutate in rng.choice(_FILE_MUTATIONS, size=rng.integers(1, 3)):
+        content = mutate(rng, content)
+    return content
+
+
+def forge_model(seed: int, path, other) -> None:
+    """Write a model file to `other` as another program might: metadata that may not fit, and a checksum that fits."""
+    rng = np.random.default_rng(seed)
+    arrays, metadata = read_arrays(path)
+    about = json.loads(metadata["jaxmlp_model"])
+    for _ in range(rng.integers(1, 3)):
+        _replace_entry(rng, about)
+    if rng.random() < 0.2:
+        name = str(rng.choice(sorted(arrays)))
+        arrays[name] = [arrays[name] * np.nan, arrays[name] * 1e30, arrays[name][:0]][rng.integers(3)]
+    text = json.dumps(about | {"checksum": checksum(arrays, about)})
+    if rng.random() < 0.1:
+        text = text.replace("{", '{"version": 2, ', 1)
+    write_arrays(other, arrays, {"jaxmlp_model": text})
+
+
+def _replace_entry(rng, content):
+    """Replace, delete, repeat or add an entry somewhere in JSON."""
+    while True:
+        names = list(content) if isinstance(content, dict) else list(range(len(content)))
+        if not names:
+            return
+        name = names[rng.integers(len(names))]
+        if not isinstance(content[name], dict | list) or not content[name] or rng.random() < 0.1:
+            break
+        content = content[name]
+    kind, value = rng.integers(10), _ODD_VALUES[rng.integers(len(_ODD_VALUES))]
+    if kind == 0:
+        del content[name]
+    elif kind == 1 and isinstance(content, list):
+        content.append(content[name])
+    elif kind == 2 and isinstance(content, dict):
+        content[str(value)[:50]] = content[name]
+    else:
+        content[name] = value
+
+
+def _nest(depth):
+    value = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+_ODD_VALUES = [None, True, False, 0, -1, 1, 3, 2**31, 2**63, 10**400, -(10**300), 0.5, -0.0, 1e-300, 1e300, 5e-324]
+_ODD_VALUES += [
+    -1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "\ud800",
+    "a\nb\x1b[2J",
+    "x" * 5000,
+    [],
+    {},
+    [[]],
+    {"a": {}},
+]
+_ODD_VALUES += [_nest(50), _nest(150), _nest(900), [1.0], ["a", "b"], ["b", "a"], "softmax_cross_entropy", "gelu"]
+_ODD_VALUES += ["custom:f", "float64", "bfloat16", "counts", "classification", "number", "one-hot", "rooms", "city"]
+
+
+def _split_header(content):
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def _forge_header(rng, content):
+    """Change what the header of a safetensors file claims."""
+    try:
+        header, data = _split_header(content)
+    except (ValueError, RecursionError):
+        return content
+    _replace_entry(rng, header)
+    text = json.dumps(header).encode()
+    if rng.random() < 0.1:
+        text = text.replace(b"{", b'{"__metadata__": {"a": "b"}, ', 1)
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def _forge_metadata(rng, content):
+    """Change an entry of the JSON object in the metadata of a model, but not its checksum."""
+    try:
+        header, data = _split_header(content)
+        about = json.loads(header["__metadata__"]["jaxmlp_model"])
+        _replace_entry(rng, about)
+        header["__metadata__"]["jaxmlp_model"] = json.dumps(about)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return content
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def _claim_length(rng, content):
+    lengths = [0, 1, 8, 10**6, 2**31, 2**40, 2**63, 2**64 - 1]
+    return lengths[rng.integers(len(lengths))].to_bytes(8, "little") + content[8:]
+
+
+def _claim_elements(rng, content):
+    try:
+        header, data = _split_header(content)
+        names = [name for name in header if name != "__metadata__"]
+        shapes = [[10**12], [10**12, 0], [2**32, 2**32], [0], [], [-1], [1] * 1000]
+        header[names[rng.integers(len(names))]]["shape"] = shapes[rng.integers(len(shapes))]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return content
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def _flip_bit(rng, content):
+    array = np.frombuffer(content, np.uint8).copy()
+    if len(array):
+        array[rng.integers(len(array))] ^= 1 << rng.integers(8)
+    return array.tobytes()
+
+
+def _move_bytes(rng, content):
+    start, end = sorted(rng.integers(len(content) + 1, size=2))
+    return content[:start] + content[end:] + content[start:end]
+
+
+_FILE_MUTATIONS = [
+    *(_flip_bit, _flip_bit, _flip_bit, _flip_bytes, _truncate, _move_bytes, _replace_by_blob),
+    *(_forge_header, _forge_metadata, _forge_metadata, _claim_length, _claim_elements),
 ]

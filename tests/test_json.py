@@ -83,6 +83,11 @@ def test_numpys_numbers_are_written_as_pythons():
         ({"factor": 10**400}, "shape.factor must be a finite number; got 1000"),
         ({"sizes": [1, 2.0]}, r"shape.sizes\[1\] must be a whole number; got 2.0"),
         ({"sizes": [True]}, r"shape.sizes\[0\] must be a whole number; got True"),
+        ({"sizes": [10**400]}, r"shape.sizes\[0\] must be a whole number; got 1000"),
+        ({"sizes": [2**63]}, r"shape.sizes\[0\] must be a whole number; got 9223"),
+        ({"pair": ["\ud800", 1]}, r"shape.pair\[0\] must be a string; got '.ud800'"),
+        ({"notes": {"\udfff": 1}}, "shape.notes must be an object; got"),
+        ({"notes": {"a": {"\udfff": 1}}}, "shape.notes.a must hold what JSON can"),
         ({"sizes": 3}, "shape.sizes must be a list; got 3"),
         ({"pair": ["a"]}, "shape.pair must be a list of 2"),
         ({"task": "oval"}, "shape.task must be one of round, square; got 'oval'"),
@@ -109,14 +114,14 @@ def test_what_does_not_fit_is_named(changes, message):
 
 
 def test_what_json_cannot_hold_is_named():
-    for value in (np.inf, object(), {1: 2}, {"a": {1, 2}}):
+    for value in (np.inf, object(), {1: 2}, {"a": {1, 2}}, "\ud800", 10**400):
         with pytest.raises(ValueError, match=r"Shape.notes.* must hold what JSON can"):
             to_json(replace(SHAPE, notes={"a": value}))
 
 
 def test_a_text_must_be_a_json_object():
     assert parse_json('{"a": 1}') == {"a": 1}
-    for text in ("", "[1]", "{", "[" * 100_000):
+    for text in ("", "[1]", "{", "[" * 100_000, '{"a": 1, "a": 2}', '{"a": {"b": 1, "b": 1}}'):
         with pytest.raises(ValueError, match="plan must be"):
             parse_json(text, "plan")
     deep: Any = []
@@ -124,3 +129,12 @@ def test_a_text_must_be_a_json_object():
         deep = [deep]
     with pytest.raises(ValueError, match="plan is nested too deeply"):
         from_json(Shape, content(notes={"a": deep}), "plan")
+    with pytest.raises(ValueError, match="Shape is nested too deeply"):
+        to_json(replace(SHAPE, notes={"a": deep}))
+    for depth, is_valid in ((50, True), (150, False), (900, False)):
+        text = '{"a": ' + "[" * depth + "]" * depth + "}"
+        if is_valid:
+            assert to_json(replace(SHAPE, notes=parse_json(text)))["notes"] == json.loads(text)
+        else:
+            with pytest.raises(ValueError, match="plan is nested too deeply"):
+                parse_json(text, "plan")

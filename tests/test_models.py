@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import polars
 import pytest
+from fuzz import damage_file, forge_model
 from helpers import assert_close, assert_equal, problem, run
 
 import jaxmlp
@@ -317,8 +318,11 @@ def test_float64_needs_x64_and_says_so(tmp_path):
 
 @pytest.fixture
 def saved(tmp_path):
-    path = tmp_path / "model.safetensors"
-    save_model(house_model(), path)
+    """The file of a model with all its parts."""
+    path, model = tmp_path / "model.safetensors", house_model(members=2)
+    parts = {"recipe": model.recipe, "target": model.target, "interval": Interval(-1e5, 1e5)}
+    report, plan = {"rows": 4, "network": {"score": 0.25}}, {"folds": 3, "hidden": [4]}
+    save_model(Model(model.groups, **parts, report=report, plan=plan), path)
     return path
 
 
@@ -340,6 +344,120 @@ def test_a_file_with_any_byte_changed_is_refused(saved):
         with pytest.raises(StorageError) as refused:
             load_model(saved)
         assert "\n" not in str(refused.value)
+
+
+SEEDS = [range(60), pytest.param(range(60, 2060), marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("seeds", SEEDS, ids=len)
+def test_a_damaged_file_is_refused_in_one_line_or_equal(saved, seeds):
+    content, model, refused = saved.read_bytes(), load_model(saved), {}
+    for seed in seeds:
+        saved.write_bytes(damage_file(seed, content))
+        try:
+            loaded = load_model(saved)
+        except StorageError as error:
+            refused[seed] = str(error)
+            continue
+        assert files.describe_model(loaded) == files.describe_model(model), seed
+        assert_equal([group.params for group in loaded.groups], [group.params for group in model.groups])
+    assert len(refused) > 0.9 * len(seeds)
+    assert not {seed: line for seed, line in refused.items() if "\n" in line or len(line) > 500}
+
+
+@pytest.mark.parametrize("seeds", SEEDS, ids=len)
+def test_a_forged_file_is_refused_in_one_line_or_predicts_finite_numbers(command, saved, seeds, monkeypatch):
+    monkeypatch.chdir(saved.parent)
+    as_frame(HOUSES).write_csv("houses.csv")
+    used = 0
+    for seed in seeds:
+        forge_model(seed, saved, saved.with_name("forged"))
+        for words in (["show", "forged"], ["predict", "forged", "houses.csv"], ["export", "forged", "-o", "program"]):
+            if words[0] == "export" and seed % 10:
+                continue  # It compiles.
+            code, out, err = command(*words)
+            assert code in (0, 2), (seed, words)
+            if code:
+                assert (out, len(err)) == ([], 1), (seed, words)
+                assert len(err[0]) < 600, (seed, words)
+            elif words[0] == "predict":
+                used += 1
+                assert np.isfinite(np.array([line.split(",")[-1] for line in out[1:]], float)).all(), seed
+    assert 0.02 * len(seeds) < used < 0.7 * len(seeds)
+
+
+def with_entry(about, *path, to):
+    """The metadata of a model with one entry changed."""
+    about = json.loads(json.dumps(about))
+    place = about
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = to
+    return about
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "message"),
+    [
+        (
+            ("recipe", "columns", 0, "missing"),
+            10**400,
+            "model.recipe.columns.0..missing must be a whole number; got 1000",
+        ),
+        (("version",), 10**400, "version 1000"),
+        (("groups", 0, "sizes", 0), 10**400, r"sizes.0. must be a whole number"),
+        (("groups", 0, "weights", 0), -1.0, "weights must be finite, at least 0 and not all 0"),
+        (("groups", 0, "weights"), [0, 0], "weights must be finite, at least 0 and not all 0"),
+        (("groups", 0, "encoding", "factor"), [1.0], r"encoding must have 4 columns; got \(4,\) and \(1,\)"),
+        (("groups", 0, "encoding", "factor", 0), 1e308, "encoding must have finite centers, and factors that are 0"),
+        (("target", "factor", 0), 5e-324, "target must have finite centers, and factors that are 0 or between"),
+        (("target", "center"), [0.0, 1.0], "target must have 1 columns"),
+        (("interval",), {"low": 2.0, "high": 1.0, "grows_with_root": False}, "interval: low must not be above high"),
+        (("criterion",), "softmax_cross_entropy", "criterion must be one for regression"),
+        (("recipe", "task"), "counts", "criterion must be one for counts"),
+        (("recipe", "columns", 0, "name"), "a\ud800", "name must be a string; got"),
+        (("recipe", "columns", 0, "name"), "city", "columns must have different names"),
+        (("report",), {"rows": 10**400}, "model.report.rows must hold what JSON can"),
+        (("report",), {"score": float("nan")}, "model.report.score must hold what JSON can"),
+        (("report",), {"a\udfff": 1}, "model.report must be an object; got"),
+        (("report",), json.loads("[" * 500 + "]" * 500), "model is nested too deeply"),
+    ],
+    ids=lambda value: None,
+)
+def test_parts_that_do_not_fit_are_refused_even_if_the_checksum_fits(saved, path, to, message):
+    arrays, metadata = files.read_arrays(saved)
+    about = json.loads(metadata["jaxmlp_model"])
+    files.write_arrays(saved, arrays, make_valid(with_entry(about, *path, to=to), arrays))
+    with pytest.raises(StorageError, match=message):
+        load_model(saved)
+
+
+def test_a_name_that_stands_twice_is_refused(saved):
+    arrays, metadata = files.read_arrays(saved)
+    text = metadata["jaxmlp_model"].replace("{", '{"criterion": "huber_loss", ', 1)
+    files.write_arrays(saved, arrays, {"jaxmlp_model": text})
+    with pytest.raises(StorageError, match="model must be JSON; it cannot be parsed"):
+        load_model(saved)
+
+
+def test_targets_and_intervals_are_for_numbers_only():
+    recipe = learn_recipe(as_frame(HOUSES), "city")
+    model = {"criterion": jaxmlp.softmax_cross_entropy, "recipe": recipe}
+    params = problem((recipe.n_inputs, 2))[0]
+    with pytest.raises(ValueError, match="target must be None for classification"):
+        Model(params, **model, target=learn_scaling(np.arange(4.0).reshape(2, 2)))
+    with pytest.raises(ValueError, match="interval must be None for classification"):
+        Model(params, **model, interval=Interval(0.0, 1.0))
+
+
+def test_a_prediction_that_is_not_finite_is_refused():
+    model = house_model()
+    (group,) = model.groups
+    huge = replace(
+        group, params=jax.tree.map(lambda leaf: jnp.asarray(np.full(leaf.shape, 3e38, leaf.dtype)), group.params)
+    )
+    with pytest.raises(TableError, match="row 1: the prediction is not finite"):
+        predict(replace_groups(model, huge), HOUSES)
 
 
 def test_a_file_of_something_else_is_refused(tmp_path, saved):
@@ -374,4 +492,4 @@ def test_a_file_of_something_else_is_refused(tmp_path, saved):
 
 def make_valid(about, arrays):
     """Metadata whose checksum fits."""
-    return {"jaxmlp_model": json.dumps(about | {"checksum": files._checksum(arrays, about)})}
+    return {"jaxmlp_model": json.dumps(about | {"checksum": files.checksum(arrays, about)})}

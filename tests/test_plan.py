@@ -125,6 +125,7 @@ def change(**fields):
         (change(more=1), "plan must have the fields"),
         (change(folds=0), "plan: a plan must have at least one candidate, and no number below 1"),
         (change(hidden=[8, 0]), "no number below 1"),
+        (change(epochs=2**40), "no number below 1 or above 10000000"),
         (change(candidates=[]), "at least one candidate"),
         (change(candidates=[{"learning_rate": -1.0, "weight_decay": 0.0}]), "must be finite and at least 0"),
         (change(candidates=[{"learning_rate": 0.1}]), r"plan.candidates\[0\] must have the fields"),

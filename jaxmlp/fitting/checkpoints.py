@@ -18,11 +18,11 @@ from jaxmlp._fork import validate_process
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.criteria import CRITERIA, Criterion
 from jaxmlp.fitting.state import FitState, History
-from jaxmlp.storage.files import StorageError, read_arrays, write_arrays
+from jaxmlp.storage.files import StorageError, checksum, read_arrays, write_arrays
 from jaxmlp.storage.json import parse_json
 
 _CHECKPOINT, _STATE = "jaxmlp checkpoint", "jaxmlp state"
-_VERSIONS = {_CHECKPOINT: "3", _STATE: "2"}
+_VERSION = "3"
 _MOST_DIFFERENCES = 8  # In a message.
 _SECONDS = 1.0  # Time between two saves.
 
@@ -50,7 +50,7 @@ def save_state(state: FitState, path: str | PathLike[str]) -> None:
         MissingDependencyError: safetensors is not installed.
     """
     validate_process()
-    write_arrays(Path(path), _to_arrays(_name_leaves("state", state)), _header(_STATE))
+    _write(Path(path), _STATE, _to_arrays(_name_leaves("state", state)))
 
 
 def load_state(path: str | PathLike[str], like: FitState) -> FitState:
@@ -82,7 +82,11 @@ def read_about(path: str | PathLike[str]) -> dict[str, Any]:
         CheckpointError: the file is damaged, or no checkpoint.
         StorageError: it cannot be read.
     """
-    return json.loads(_read(path, _CHECKPOINT)[1]["about"])
+    metadata = _read(path, _CHECKPOINT)[1]
+    try:
+        return parse_json(metadata.get("about", ""), "about")
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from None
 
 
 def describe_functions(activation: Activation | tuple[Activation, ...], criterion: Criterion) -> dict[str, Any]:
@@ -142,7 +146,7 @@ class Checkpoint:
         arrays = _to_arrays(_name_leaves("state", state) | _name_leaves("history", history))
         run = {name: json.dumps(value, sort_keys=True) for name, value in self._run.items()}
         try:
-            write_arrays(self._path, arrays, _header(_CHECKPOINT) | run)
+            _write(self._path, _CHECKPOINT, arrays, run)
         except StorageError as error:
             self._failures.append(str(error))
             if len(self._failures) == 1:
@@ -174,13 +178,20 @@ class Checkpoint:
         return _restore(arrays, state), history
 
 
+def _write(path: Path, kind: str, arrays: Mapping[str, np.ndarray], about: Mapping[str, str] | None = None) -> None:
+    metadata = {"format": kind, "version": _VERSION} | dict(about or {})
+    write_arrays(path, arrays, metadata | {"checksum": str(checksum(arrays, metadata))})
+
+
 def _read(path: str | PathLike[str], expected: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     arrays, metadata = read_arrays(Path(path))
     if metadata.get("format") != expected:
         raise CheckpointError(f"{path}: not a {expected.removeprefix('jaxmlp ')} of jaxmlp")
-    if metadata.get("version") != _VERSIONS[expected]:
-        version = f"version {metadata.get('version')} of the format; this jaxmlp reads {_VERSIONS[expected]}; delete it"
+    if metadata.get("version") != _VERSION:
+        version = f"version {metadata.get('version')} of the format; this jaxmlp reads {_VERSION}; delete it"
         raise CheckpointError(f"{path}: {version}")
+    if metadata.get("checksum") != str(checksum(arrays, metadata)):
+        raise CheckpointError(f"{path} is damaged: its checksum does not fit its content")
     return arrays, metadata
 
 
@@ -213,10 +224,6 @@ def _data(leaf: Any) -> Any:
 
 def _is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _header(name: str) -> dict[str, str]:
-    return {"format": name, "version": _VERSIONS[name]}
 
 
 def _name_of(function: Activation | Criterion, built_in: Mapping[str, Any]) -> str:

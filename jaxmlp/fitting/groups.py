@@ -16,7 +16,7 @@ from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles.members import is_ensemble
 from jaxmlp.ensembles.prediction import predict_mean_and_std
-from jaxmlp.fitting.scaling import Scaling
+from jaxmlp.fitting.scaling import Scaling, validate_scaling
 from jaxmlp.network import Params
 
 
@@ -45,8 +45,10 @@ class Group:
         validate_activations(self.activation, len(self.params) - 1)
         if np.shape(self.weights) != (members,):
             raise ValueError(f"weights must have shape (members,) = {(members,)}; got {np.shape(self.weights)}")
-        if self.encoding is not None and self.encoding.center.shape != (self.sizes[0],):
-            raise ValueError(f"encoding must have {self.sizes[0]} columns; got {self.encoding.center.shape}")
+        if not (np.min(self.weights) >= 0 and 0 < np.sum(self.weights) < np.inf):
+            raise ValueError(f"weights must be finite, at least 0 and not all 0; got {self.weights}")
+        if self.encoding is not None:
+            validate_scaling("encoding", self.encoding, self.sizes[0])
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -43,6 +43,15 @@ def learn_scaling(rows: np.ndarray) -> Scaling:
     return Scaling(center, _inverse(np.where(np.ptp(rows, axis=0) > 0, scale, 0)))
 
 
+def validate_scaling(name: str, scaling: Scaling, columns: int) -> None:
+    """Raise ValueError unless a scaling has finite numbers for `columns` columns, of which none overflows."""
+    if scaling.center.shape != (columns,) or scaling.factor.shape != (columns,):
+        raise ValueError(f"{name} must have {columns} columns; got {scaling.center.shape} and {scaling.factor.shape}")
+    size = np.abs(scaling.factor)
+    if not (np.isfinite(scaling.center).all() and ((size == 0) | ((size > 1e-300) & (size < 1e300))).all()):
+        raise ValueError(f"{name} must have finite centers, and factors that are 0 or between 1e-300 and 1e300")
+
+
 def identity_scaling(columns: int) -> Scaling:
     """Return the scaling that changes nothing."""
     return Scaling(np.zeros(columns), np.ones(columns))

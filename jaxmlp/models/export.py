@@ -31,12 +31,16 @@ def export_model(model: Model, *, platforms: Sequence[str] = ("cpu", "cuda", "tp
         A `jax.export.Exported`: its `call` takes x (n, fan_in) and returns predictions (n, outputs).
 
     Raises:
-        ValueError: an unknown platform.
+        ValueError: an unknown platform; a scaling that overflows in this dtype.
     """
     dtype = model.groups[0].params[0].w.dtype
 
     def row(values: np.ndarray) -> Array:
-        return jnp.asarray(values, dtype)[None]
+        with np.errstate(over="ignore"):
+            rounded = np.asarray(values, dtype)[None]
+        if not np.isfinite(rounded.astype(np.float64)).all():
+            raise ValueError(f"model cannot be exported: its scaling holds numbers that {dtype} cannot")
+        return jnp.asarray(rounded)
 
     def encode(encoding: Scaling | None, x: Array) -> Array:
         return x if encoding is None else (x - row(encoding.center)) * row(encoding.factor)

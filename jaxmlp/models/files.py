@@ -7,7 +7,6 @@ Reading a model runs nothing that the file holds.
 
 import itertools
 import json
-import zlib
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -25,7 +24,7 @@ from jaxmlp.fitting.scaling import Scaling
 from jaxmlp.models.interval import Interval
 from jaxmlp.models.model import Model
 from jaxmlp.network import Layer
-from jaxmlp.storage.files import StorageError, read_arrays, write_arrays
+from jaxmlp.storage.files import StorageError, checksum, read_arrays, write_arrays
 from jaxmlp.storage.json import from_json, parse_json, to_json
 from jaxmlp.tables import Recipe
 
@@ -88,7 +87,7 @@ def save_model(model: Model, path: str | PathLike[str]) -> None:
         for leaf, value in zip("wb", leaves, strict=True)
     }
     content = describe_model(model)
-    content["checksum"] = _checksum(arrays, content)
+    content["checksum"] = checksum(arrays, content)
     write_arrays(Path(path), arrays, {_NAME: json.dumps(content, allow_nan=False)})
 
 
@@ -152,7 +151,7 @@ def load_model(
             version = f"{content.get('version')!r:.40}"
             raise StorageError(f"{path}: version {version} of the format; this jaxmlp reads version {_VERSION}")
         about = from_json(About, content, "model")
-        if about.checksum != _checksum(arrays, content):
+        if about.checksum != checksum(arrays, content):
             raise StorageError(f"{path} is damaged: its checksum does not fit its content")
         groups = tuple(_read_group(path, k, group, arrays, activation) for k, group in enumerate(about.groups))
         function = _function_of(path, "criterion", (about.criterion,), criterion, CRITERIA)[0]
@@ -162,14 +161,6 @@ def load_model(
         raise
     except ValueError as error:
         raise StorageError(f"{path} is damaged: {error}") from None
-
-
-def _checksum(arrays: dict[str, np.ndarray], content: dict[str, Any]) -> int:
-    text = json.dumps(content | {"checksum": 0}, sort_keys=True)
-    checksum = zlib.crc32(text.encode())
-    for name in sorted(arrays):
-        checksum = zlib.crc32(np.ascontiguousarray(arrays[name]).view(np.uint8).data, checksum)
-    return checksum
 
 
 def _name_of(function: Any, built_in: dict[str, Any]) -> str:

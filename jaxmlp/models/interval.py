@@ -18,6 +18,10 @@ class Interval:
     high: float
     grows_with_root: bool = False
 
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise ValueError(f"low must not be above high; got {self.low} and {self.high}")
+
     def ends(self, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the lower and the upper end (n,) around predictions (n,); counts are not negative."""
         width = _width(prediction, self.grows_with_root)

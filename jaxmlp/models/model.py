@@ -12,9 +12,10 @@ from jax import Array
 from jaxmlp._fork import validate_process
 from jaxmlp._validation import validate_criterion
 from jaxmlp.activations import Activation, relu
-from jaxmlp.criteria import Criterion, squared_error
+from jaxmlp.criteria import CRITERIA, Criterion, squared_error
 from jaxmlp.fitting.groups import Group, make_group, predict_groups
-from jaxmlp.fitting.scaling import Scaling
+from jaxmlp.fitting.scaling import Scaling, validate_scaling
+from jaxmlp.fitting.tasks import TASKS
 from jaxmlp.models.interval import Interval
 from jaxmlp.network import Params
 from jaxmlp.tables import Recipe, TableError, TableWarning, as_frame, is_table
@@ -61,12 +62,24 @@ class Model:
         sizes = {(group.sizes[0], group.sizes[-1]) for group in self.groups}
         if len(sizes) > 1:
             raise ValueError(f"groups must have the same numbers of inputs and outputs; got {sorted(sizes)}")
+        if self.target is not None:
+            validate_scaling("target", self.target, groups[0].sizes[-1])
         if self.recipe is not None:
-            expected = (self.recipe.n_inputs, self.recipe.n_outputs)
-            if sizes != {expected}:
-                raise ValueError(
-                    f"params must have inputs and outputs {expected}, as the recipe has; got {sizes.pop()}"
-                )
+            self._validate_recipe(self.recipe)
+
+    def _validate_recipe(self, recipe: Recipe) -> None:
+        expected, sizes = (recipe.n_inputs, recipe.n_outputs), self.groups[0].sizes
+        if (sizes[0], sizes[-1]) != expected:
+            raise ValueError(
+                f"params must have inputs and outputs {expected}, as the recipe has; got {(sizes[0], sizes[-1])}"
+            )
+        criterion = TASKS[recipe.task]
+        if self.criterion in CRITERIA.values() and self.criterion.predict != criterion.predict:
+            raise ValueError(f"criterion must be one for {recipe.task}, as the recipe's task is")
+        if recipe.task != "regression" and self.target is not None:
+            raise ValueError(f"target must be None for {recipe.task}")
+        if recipe.classes and self.interval is not None:
+            raise ValueError("interval must be None for classification")
 
     def __repr__(self) -> str:
         networks = ", ".join(f"{group.members} x {'-'.join(map(str, group.sizes))}" for group in self.groups)

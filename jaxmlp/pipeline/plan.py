@@ -19,6 +19,8 @@ from jaxmlp.fitting.defaults import (
 from jaxmlp.fitting.optimizers import OPTIMIZERS
 from jaxmlp.storage.json import from_json, to_json
 
+_MOST = 10**7  # As the command's options: more fit no table, and no int32.
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -42,8 +44,8 @@ class Plan:
         _require_known("activation", self.activation, ACTIVATIONS)
         _require_known("optimizer", self.optimizer, OPTIMIZERS)
         numbers = (self.folds, self.members, self.epochs, self.batch_size, self.patience, *self.hidden)
-        if min(numbers) < 1 or not self.candidates:
-            raise ValueError("a plan must have at least one candidate, and no number below 1")
+        if min(numbers) < 1 or max(numbers) > _MOST or not self.candidates:
+            raise ValueError(f"a plan must have at least one candidate, and no number below 1 or above {_MOST}")
         if not all(0 <= value < math.inf for candidate in self.candidates for value in candidate):
             raise ValueError("learning rates and weight decays must be finite and at least 0")
 

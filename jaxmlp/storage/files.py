@@ -1,11 +1,14 @@
 """Files written completely or not at all; arrays as safetensors, which run no code when they are read."""
 
 import contextlib
+import json
 import os
 import secrets
 import stat
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,4 +101,15 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror or error}") from None
     except Exception as error:  # the library's errors have no common class
-        raise StorageError(f"{path} is damaged, or no safetensors file: {str(error).splitlines()[0]}") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise StorageError(f"{path} is damaged, or no safetensors file: {reason}") from None
+
+
+def checksum(arrays: Mapping[str, np.ndarray], content: Mapping[str, Any]) -> int:
+    """Return the CRC-32 of arrays and of what JSON can hold, apart from an entry "checksum", where it may be stored."""
+    text = json.dumps({name: value for name, value in content.items() if name != "checksum"}, sort_keys=True)
+    crc = zlib.crc32(text.encode())
+    for name, array in sorted(arrays.items()):
+        crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, crc)
+    return crc

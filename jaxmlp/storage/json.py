@@ -7,6 +7,7 @@ class attribute `kind: ClassVar[str]`, which stands in the JSON too and tells th
 import dataclasses
 import json
 import math
+import re
 import sys
 import types
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import numpy as np
 
 T = TypeVar("T")
+_DEEPEST = 100  # Levels of nested lists and objects; Python's recursion ends at about 1000.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SCALARS = (types.NoneType, bool, int, float, str)
 
 
 def to_json(value: object) -> dict[str, Any]:
@@ -23,7 +27,10 @@ def to_json(value: object) -> dict[str, Any]:
     Raises:
         ValueError: a value that JSON cannot hold; its field is named.
     """
-    return _write(value, type(value).__name__)
+    try:
+        return _require_shallow(_write(value, type(value).__name__), type(value).__name__)
+    except RecursionError:
+        raise ValueError(f"{type(value).__name__} is nested too deeply") from None
 
 
 def from_json(cls: type[T], content: object, where: str = "recipe") -> T:
@@ -51,10 +58,10 @@ def parse_json(text: str, where: str = "recipe") -> dict[str, Any]:
         ValueError: the text is something else.
     """
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=_read_pairs)
     except (ValueError, RecursionError):
         raise ValueError(f"{where} must be JSON; it cannot be parsed") from None
-    return _require(isinstance(content, dict), content, where, "a JSON object")
+    return _require(isinstance(_require_shallow(content, where), dict), content, where, "a JSON object")
 
 
 def make_finite(value: object) -> Any:
@@ -68,10 +75,28 @@ def make_finite(value: object) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _read_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a name stands twice")
+    return content
+
+
+def _require_shallow(content: Any, where: str) -> Any:
+    """Return the content if functions that call themselves for its parts can use it."""
+    parts = [content]
+    for _ in range(_DEEPEST):
+        nested = [part.values() if isinstance(part, dict) else part for part in parts if isinstance(part, dict | list)]
+        parts = [item for items in nested for item in items]
+    if parts:
+        raise ValueError(f"{where} is nested too deeply")
+    return content
+
+
 def _write(value: Any, where: str) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
-    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+    if any(_is_plain(annotation, value) for annotation in _SCALARS):
         return value
     fields, kind = _fields(type(value)), _kind(type(value))
     if fields is not None:
@@ -79,7 +104,7 @@ def _write(value: Any, where: str) -> Any:
         return content | {name: _write(getattr(value, name), f"{where}.{name}") for name in fields}
     if isinstance(value, list | tuple):
         return [_write(item, f"{where}[{k}]") for k, item in enumerate(value)]
-    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+    if isinstance(value, Mapping) and all(_is_plain(str, name) for name in value):
         return {name: _write(item, f"{where}.{name}") for name, item in value.items()}
     raise ValueError(f"{where} must hold what JSON can; got {_shorten(value)}")
 
@@ -106,7 +131,8 @@ def _read(annotation: Any, content: Any, where: str) -> Any:
         items = enumerate(_require(isinstance(content, list), content, where, "a list"))
         return origin(_read(args[0], item, f"{where}[{k}]") for k, item in items)
     if origin in (dict, Mapping):
-        items = _require(isinstance(content, dict), content, where, "an object").items()
+        is_object = isinstance(content, dict) and all(_is_plain(str, name) for name in content)
+        items = _require(is_object, content, where, "an object").items()
         return {name: _read(args[1], item, f"{where}.{name}") for name, item in items}
     return _read_fields(annotation, content, where)
 
@@ -158,6 +184,10 @@ def _is_plain(annotation: object, content: Any) -> bool:
         return isinstance(content, list) and all(_is_plain(float, item) for item in content)
     if annotation is float:
         return type(content) in (int, float) and abs(content) <= sys.float_info.max
+    if annotation is int:
+        return type(content) is int and abs(content) < 2**63
+    if annotation is str:
+        return type(content) is str and not _SURROGATE.search(content)  # which are not Unicode
     return type(content) is annotation
 
 

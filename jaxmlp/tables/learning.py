@@ -140,7 +140,7 @@ def _learn_classes(name: str, values: list[str] | list[float]) -> tuple[Class, .
         raise TableError(f"{name} {_CONSTANT}")
     if tuple(values) == BOOLEANS:
         return (False, True)
-    is_whole = all(isinstance(value, float) and value.is_integer() for value in values)
+    is_whole = all(isinstance(value, float) and value.is_integer() and abs(value) < 2**53 for value in values)
     return tuple(int(value) if is_whole else value for value in values)
 
 

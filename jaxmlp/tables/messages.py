@@ -15,9 +15,9 @@ class TableError(ValueError):
 
 
 class TableWarning(UserWarning):
-    """A table whose predictions may not be what they seem, such as one with unknown levels or values far from training.
+    """A column of a table to predict holds values that the training rows did not.
 
-    The message is one line that names the column. `jaxmlp predict` prints the same lines.
+    The message is one line that names the column; `jaxmlp predict` prints it.
     """
 
 
