@@ -56,7 +56,14 @@ class _Descent:
         # Views of a single zero: nothing is compiled, and a trace stores one number.
         zeros: Any = jax.tree.map(lambda leaf: np.broadcast_to(dtype.type(0), leaf.shape), params)
         scalars: Any = {f.name: getattr(self, f.name) for f in fields(self) if not f.compare}
-        scalars = jax.tree.map(lambda v: v.astype(dtype) if isinstance(v, Tracer) else np.asarray(v, dtype), scalars)
+
+        def as_scalar(v: Any) -> Any:
+            if isinstance(v, Tracer):
+                return v.astype(dtype)
+            # The largest number does what infinity does, and `jax_debug_infs` does not take it for an error.
+            return np.asarray(np.minimum(np.asarray(v, dtype), np.finfo(dtype).max))
+
+        scalars = jax.tree.map(as_scalar, scalars)
         return OptimizerState(np.zeros((), np.int32), (zeros,) * self.n_moments, scalars)  # type: ignore[arg-type]
 
     def _descend(
