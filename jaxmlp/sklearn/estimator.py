@@ -79,7 +79,8 @@ class Perceptron(Parameters):
         state = self._start(*self._prepare(rows, continues=continues))
         if continues:
             same_solver = jax.tree.structure(self._resume["opt_state"]) == jax.tree.structure(state.opt_state)
-            state = state._replace(**self._resume | ({} if same_solver else {"opt_state": state.opt_state}))
+            opt_state = self._resume["opt_state"] if same_solver else state.opt_state
+            state = state._replace(**self._resume | {"opt_state": opt_state, "key": _as_key(self._resume["key"])})
         self._train(state, rows, None, int(np.max(state.epoch)) + 1, NEVER)
         return self
 
@@ -110,7 +111,7 @@ class Perceptron(Parameters):
         return tuple(Layer(w, b[..., None, :]) for w, b in zip(self.coefs_, self.intercepts_, strict=True))
 
     def _start(self, params: Params, random: np.random.RandomState) -> FitState:
-        key: Any = np.array([0, random.randint(np.iinfo(np.int32).max)], np.uint32)
+        key = _as_key(np.array([0, random.randint(np.iinfo(np.int32).max)], np.uint32))
         return init_fit(params, key=key, optimizer=self._optimizer())
 
     def _train(self, state: FitState, rows: Rows, valid: Rows | None, last: int, patience: int) -> FitState:
@@ -145,7 +146,8 @@ class Perceptron(Parameters):
         self.intercepts_ = [layer.b[..., 0, :] for layer in state.best_params]
         self.n_layers_, self.n_outputs_ = len(self.coefs_) + 1, rows.targets.shape[1]
         self.best_loss_ = state.best_loss.tolist()
-        self._resume = {"opt_state": state.opt_state, "key": state.key, "epoch": state.epoch}
+        key = np.asarray(jax.random.key_data(state.key))  # can be pickled
+        self._resume = {"opt_state": state.opt_state, "key": key, "epoch": state.epoch}
         return state
 
     def _record(self, _: FitState, history: History) -> None:
@@ -165,3 +167,8 @@ class Perceptron(Parameters):
         params, x = jax.device_put((self._params(), x), self._device())
         mean, std = predict_mean_and_std(params, x, activation=self._activation(), criterion=self._criterion())
         return np.asarray(mean, X.dtype)[: len(X)], np.asarray(std, X.dtype)[: len(X)]
+
+
+def _as_key(data: np.ndarray) -> jax.Array:
+    """Return a key, or keys, of JAX's default generator, whatever generator the user has chosen since."""
+    return jax.random.wrap_key_data(data, impl="threefry2x32")
