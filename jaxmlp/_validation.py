@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.core import Tracer
 
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.criteria import CRITERIA, Criterion
@@ -98,6 +99,13 @@ def validate_static(name: str, value: Any) -> Any:
     if name == "criterion":
         return validate_choice(name, value, Criterion, CRITERIA)
     return value if isinstance(value, tuple) else validate_choice(name, value, Activation, ACTIVATIONS)
+
+
+def refuse_tracing(name: str, *values: Any) -> None:
+    """Raise TypeError while JAX traces, or if it traces one of the values: a Python loop looks at numbers."""
+    # Under jit, but not under vmap or grad, every result is traced.
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((values, jax.device_put(np.int32(0))))):
+        raise TypeError(f"{name} is a Python loop, which jit, vmap, grad and checkify cannot trace; use fit_epochs")
 
 
 def validate_functions(activation: Any, criterion: Any) -> None:

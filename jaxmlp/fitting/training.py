@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import require, validate_count, validate_data, validate_functions
+from jaxmlp._validation import refuse_tracing, require, validate_count, validate_data, validate_functions
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import is_ensemble
@@ -103,10 +103,11 @@ def fit(
 
     Raises:
         ValueError: a shape that does not fit; patience without validation; a fraction that leaves no rows.
-        TypeError: not a key; an optimizer that needs more than gradients, state and parameters.
+        TypeError: not a key; an optimizer that needs more than gradients, state and parameters; a call that JAX traces.
         CheckpointError: a checkpoint that cannot be read or belongs to another run.
         MissingDependencyError: tqdm or safetensors is needed and not installed.
     """
+    refuse_tracing("fit", params, x, y, key)
     epochs = validate_count("epochs", epochs, at_least=0)
     if patience is not None and validation is None:
         raise ValueError("patience must be None without validation: it waits for the validation loss")

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import count, validate_choice, validate_count
+from jaxmlp._validation import count, refuse_tracing, validate_choice, validate_count
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import CRITERIA, Criterion, squared_error
 from jaxmlp.fitting import defaults
@@ -150,7 +150,7 @@ def cross_validate(
     Raises:
         ValueError: a shape that does not fit; numbers that are not finite; too few rows; a custom criterion without a
             task.
-        TypeError: not a key; an activation or criterion that is a bare function.
+        TypeError: not a key; an activation or criterion that is a bare function; a call that JAX traces.
         StorageError: a checkpoint that cannot be written or read, or belongs to another search.
     """
     candidates = tuple(Candidate(float(rate), float(decay)) for rate, decay in candidates)
@@ -166,6 +166,7 @@ def cross_validate(
 
 def prepare_search(x: ArrayLike, y: ArrayLike, settings: Settings, key: Array, task: Task | None = None) -> Search:
     """Validate, draw the folds and scale the rows; arguments and errors are those of `cross_validate`."""
+    refuse_tracing("cross_validate", x, y, key)
     validate_choice("criterion", settings.criterion, Criterion, CRITERIA)
     task = task_of(settings.criterion, task)
     x, y = _validate_finite("x", x), _validate_finite("y", y)

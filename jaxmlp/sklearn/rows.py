@@ -11,7 +11,7 @@ from sklearn.base import is_regressor
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from jaxmlp._validation import validate_count
+from jaxmlp._validation import refuse_tracing, validate_count
 
 # Tables of at most this many rows may be padded to twice their length, so that all rows and the training rows of a fold
 # more often share a program.
@@ -37,6 +37,7 @@ def validate_rows(estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: 
         reset: whether this is a new start, and not more rows of the same kind.
         classes: all classes that will ever come; None for those in y.
     """
+    refuse_tracing(f"{type(estimator).__name__}.fit", X, y)
     X, y = validate_data(
         estimator, X, y, dtype=(np.float64, np.float32), multi_output=True, y_numeric=is_regressor(estimator),
         reset=reset,
