@@ -98,10 +98,11 @@ def fit_epochs(
         state, data, epochs, optimizer=optimizer, batch_size=batch_size, patience=patience, activation=activation,
         criterion=criterion, metric=metric or default_metric(criterion),
     )  # fmt: skip
-    ends = (end._replace(params=(), opt_state=(), key=None, best_params=()) for end in (state, after))
-    if jax.config.jax_debug_nans and not isinstance(after.epoch, Tracer):
-        return after, jax.device_put(mark_history(history, *ends, epochs))  # by NumPy, which this mode does not check
-    return after, _mark_history(history, *ends, epochs)
+    before, end = (s._replace(params=(), opt_state=(), key=None, best_params=()) for s in (state, after))
+    finds_nan: bool = jax.config.jax_debug_nans  # type: ignore[attr-defined]
+    if finds_nan and not isinstance(after.epoch, Tracer):  # It does not look at what NumPy computes.
+        return after, jax.device_put(mark_history(history, before, end, epochs))
+    return after, _mark_history(history, before, end, epochs)
 
 
 def run_epochs(

@@ -169,6 +169,6 @@ class Perceptron(Parameters):
         return np.asarray(mean, X.dtype)[: len(X)], np.asarray(std, X.dtype)[: len(X)]
 
 
-def _as_key(data: np.ndarray) -> jax.Array:
+def _as_key(data: Any) -> jax.Array:
     """Return a key, or keys, of JAX's default generator, whatever generator the user has chosen since."""
     return jax.random.wrap_key_data(data, impl="threefry2x32")
