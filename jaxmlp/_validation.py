@@ -122,6 +122,16 @@ def validate_static(name: str, value: Any) -> Any:
     return value if isinstance(value, tuple) else validate_choice(name, value, Activation, ACTIVATIONS)
 
 
+def refuse_tracing(name: str, *values: Any) -> None:
+    """Raise TypeError while JAX traces, or if it traces one of the values: a Python loop looks at numbers."""
+    # Under jit, but not under vmap or grad, every result is traced.
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((values, jax.device_put(np.int32(0))))):
+        raise TypeError(
+            f"{name} is a Python loop, which jit, vmap, grad and checkify cannot trace; use fit_epochs, which composes "
+            "with jit and vmap, or train, which composes with grad too"
+        )
+
+
 def validate_functions(activation: Any, criterion: Any) -> None:
     """Validate activation and criterion before `jax.jit` hashes them."""
     validate_static("activation", activation)
@@ -361,16 +371,6 @@ def refuse_masked(name: str, *values: Any) -> None:
         raise ValueError(
             f"{name} must not be a masked array with masked entries: fill them, or leave out their rows, and pass a "
             "plain array"
-        )
-
-
-def refuse_tracing(name: str, arguments: Any) -> None:
-    """Refuse to run a loop of Python while JAX traces it."""
-    probe = jax.device_put(np.int32(0))  # a tracer under jit, even if no argument is one
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((probe, arguments))):
-        raise TypeError(
-            f"{name} is a loop of Python and cannot run under jax.jit, jax.vmap or jax.grad: use fit_epochs, which "
-            "composes with jit and vmap, or train, which composes with grad too"
         )
 
 

@@ -239,7 +239,7 @@ def test_progress_prints_nothing_without_a_terminal(capfd):
 
 def test_it_does_not_run_under_a_transformation():
     keys, refused = jax.random.split(jax.random.key(0), 2), partial(pytest.raises, TypeError)
-    loop = "fit is a loop of Python and cannot run under jax.jit, jax.vmap or jax.grad: use fit_epochs"
+    loop = "fit is a Python loop, which jit, vmap, grad and checkify cannot trace; use fit_epochs"
     with refused(match=loop):
         jax.jit(lambda x: fit.func(PARAMS, x, Y, **fit.keywords, epochs=1))(X)
     with refused(match=loop):
@@ -248,9 +248,9 @@ def test_it_does_not_run_under_a_transformation():
         jax.vmap(lambda key: fit(key=key, validation=0.2, epochs=1))(keys)
     with refused(match=loop):
         jax.grad(lambda rate: fit(optimizer=jaxmlp.adam(rate), epochs=1).history.loss[0])(0.1)
-    with refused(match="cross_validate is a loop of Python"):
+    with refused(match="cross_validate is a Python loop"):
         jax.jit(lambda x: jaxmlp.cross_validate(x, Y, key=jax.random.key(0)))(X)
-    with refused(match="cross_validate is a loop of Python"):
+    with refused(match="cross_validate is a Python loop"):
         jax.vmap(lambda key: jaxmlp.cross_validate(X, Y, key=key))(keys)
 
 

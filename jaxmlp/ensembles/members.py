@@ -102,6 +102,8 @@ def _devices_to_split_over(by_member: Any, shared: Any, members: int) -> list[An
     leaves = jax.tree.leaves((by_member, shared))
     if any(isinstance(leaf, Tracer) for leaf in leaves) or not jax.sharding.get_abstract_mesh().empty:
         return []  # while JAX traces, or on a mesh that the user has set
+    if jax.config.jax_disable_jit:  # type: ignore[attr-defined]  # A loop in a shard_map cannot run without jit.
+        return []
     shardings = [leaf.sharding for leaf in leaves if isinstance(leaf, Array)]
     homes = {frozenset(sharding.device_set) for sharding in shardings if len(sharding.device_set) > 1}
     if not homes:

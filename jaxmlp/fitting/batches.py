@@ -76,8 +76,9 @@ def train_epoch(
     def batch(k, carry):
         params, opt_state, losses, totals = carry
         rows = order[k]
-        batch_weights = jnp.where(rows < n, 1 if c is None else _take(c, rows), 0).astype(x.dtype)
-        params, opt_state, loss, total = step(params, opt_state, _take(x, rows), _take(y, rows), batch_weights)
+        places = jnp.minimum(rows, n - 1)  # Also those of padding are in bounds, which `checkify.index_checks` demands.
+        batch_weights = jnp.where(rows < n, 1 if c is None else _take(c, places), 0).astype(x.dtype)
+        params, opt_state, loss, total = step(params, opt_state, _take(x, places), _take(y, places), batch_weights)
         return params, opt_state, losses + loss, totals + total
 
     # Rows of weight 0 come last: skip the batches that hold nothing else.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.core import Tracer
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
@@ -20,7 +21,7 @@ from jaxmlp.ensembles.members import map_members
 from jaxmlp.fitting.batches import choose, evaluate, train_epoch
 from jaxmlp.fitting.metrics import Metric
 from jaxmlp.fitting.optimizers import Optimizer, require_optimizer, validate_opt_state
-from jaxmlp.fitting.state import FitData, FitState, History, empty_history, is_running
+from jaxmlp.fitting.state import FitData, FitState, History, empty_history, is_running, mark_history
 from jaxmlp.fitting.tasks import CRITERION_TASKS
 from jaxmlp.network import Params
 
@@ -96,11 +97,15 @@ def fit_epochs(
     if validation_sample_weight is not None:
         weight = as_array("validation_sample_weight", validation_sample_weight, dtype)
         data = data._replace(x_valid=x, y_valid=y, valid_weight=weight)
-    state, history = run_epochs(
+    after, history = run_epochs(
         state, data, epochs, optimizer=optimizer, batch_size=batch_size, patience=patience, activation=activation,
         criterion=criterion, metric=metric or default_metric(criterion),
     )  # fmt: skip
-    return state, jax.tree.map(lambda values: values[..., :epochs], history)
+    before, end = (s._replace(params=(), opt_state=(), key=None, best_params=()) for s in (state, after))
+    finds_nan: bool = jax.config.jax_debug_nans  # type: ignore[attr-defined]
+    if finds_nan and not isinstance(after.epoch, Tracer):  # It does not look at what NumPy computes.
+        return after, jax.device_put(mark_history(history, before, end, epochs))
+    return after, _mark_history(history, before, end, epochs)
 
 
 def run_epochs(
@@ -140,7 +145,7 @@ def run_epochs(
         mesh: the mesh of `split_members`, if it has split state and fold, and copied data.
 
     Returns:
-        The state, and the history, NaN where no epoch was run.
+        The state, and the history, for `mark_history`: 0 where no epoch was run.
     """
     capacity = CAPACITY if isinstance(epochs, Array) else max(CAPACITY, 1 << (epochs - 1).bit_length())
     validate_functions(activation, criterion)
@@ -153,6 +158,9 @@ def run_epochs(
 def default_metric(criterion: Criterion) -> Metric | None:
     """Return the metric of a built-in criterion, None for a custom one."""
     return CRITERION_TASKS[criterion].metric if criterion in CRITERION_TASKS else None
+
+
+_mark_history = jax.jit(partial(mark_history, xp=jnp), static_argnums=3)
 
 
 @partial(jax.jit, static_argnums=(7, 8))

@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from jaxmlp.ensembles.members import join_members, split_members
 from jaxmlp.fitting.checkpoints import Checkpoint
 from jaxmlp.fitting.epochs import CAPACITY, run_epochs
-from jaxmlp.fitting.state import FitData, FitState, History, is_running
+from jaxmlp.fitting.state import FitData, FitState, History, is_running, mark_history
 
 # A chunk has as many epochs as fit in this many seconds, so that progress moves and Ctrl-C is answered.
 _SECONDS = 0.25
@@ -25,7 +25,7 @@ class Run(Protocol):
     """A function that runs more epochs."""
 
     def __call__(self, state: FitState, *, epochs: int) -> tuple[FitState, History]:
-        """Return the state after that many more epochs, and their history, NaN where no epoch was run."""
+        """Return the state after that many more epochs, and their history, 0 where no epoch was run."""
         ...
 
 
@@ -92,7 +92,8 @@ def run_chunks(
             following, measured = run(state, epochs=min(length, epochs - done))
             _wait(measured.loss)
             ended = np.asarray(following.epoch) + np.asarray(following.diverged)  # the epoch that diverged included
-            state, history = following, _extend(history, measured, int(np.max(ended)) - done)
+            measured = mark_history(measured, state, following, int(np.max(ended)) - done)
+            state, history = following, jax.tree.map(_join, history, measured)
             done, now = int(np.max(state.epoch)), time.monotonic()
             if checkpoint is not None:
                 checkpoint.save(state, history)
@@ -112,10 +113,9 @@ def _count_epochs(length: int, elapsed: float, seconds: float) -> int:
     return min(max(int(length * seconds / max(elapsed, 1e-9)), 1), CAPACITY)
 
 
-def _extend(history: History, measured: History, epochs: int) -> History:
-    """Append the first `epochs` epochs of what was measured."""
-    measured = jax.tree.map(lambda values: np.asarray(values)[..., :epochs], measured)
-    return jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), history, measured)
+def _join(*parts: np.ndarray) -> np.ndarray:
+    """Return the measurements of one chunk after another."""
+    return np.concatenate(parts, axis=-1)
 
 
 def _counters(state: FitState) -> FitState:

@@ -74,7 +74,8 @@ class _Descent:
         for name, value in self._hyperparameters().items():
             if not isinstance(value, Tracer):
                 validate_number(name, value, RANGES[name], dtype)
-                value = np.asarray(value)
+                # The largest number does what infinity does, and `jax_debug_infs` does not take it for an error.
+                value = np.minimum(np.asarray(value, dtype), np.finfo(dtype).max)
             scalars[name] = value.astype(dtype)
         return OptimizerState(np.zeros((), np.int32), (zeros,) * self.n_moments, scalars)  # type: ignore[arg-type]
 

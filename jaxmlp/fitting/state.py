@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
@@ -23,7 +24,7 @@ class FitState(NamedTuple):
     epoch: Array  # Number of epochs run, an int32 scalar.
     best_params: Params  # The network of the lowest validation loss; without validation, the last.
     best_epoch: Array  # The epoch of `best_params`, an int32 scalar.
-    best_loss: Array  # The lowest loss so far of those that patience waits for; infinity at the start.
+    best_loss: Array  # The lowest loss so far of those that patience waits for; at the start, the largest number.
     waited: Array  # Number of epochs since that loss last improved, an int32 scalar.
     diverged: Array  # True once an epoch produced a non-finite loss or parameter; that epoch is discarded.
 
@@ -67,9 +68,10 @@ def init_fit(params: Params, *, key: Array, optimizer: Optimizer) -> FitState:
         return jax.vmap(lambda params, key: init_fit(params, key=key, optimizer=optimizer))(params, keys)
     params = validate_params(params)
     opt_state = validate_optimizer(optimizer, params)
-    # From NumPy, which compiles nothing.
-    zero, infinity, no = jax.device_put((np.int32(0), np.asarray(np.inf, params[0].w.dtype), np.bool_(False)))
-    return FitState(params, opt_state, validate_key(key), zero, params, zero, infinity, zero, no)
+    # From NumPy, which compiles nothing. Not infinity, which `jax_debug_infs` would take for an error.
+    largest = np.asarray(jnp.finfo(params[0].w.dtype).max)
+    zero, largest, no = jax.device_put((np.int32(0), largest, np.bool_(False)))
+    return FitState(params, opt_state, validate_key(key), zero, params, zero, largest, zero, no)
 
 
 def is_running(state: FitState, last: ArrayLike, patience: ArrayLike | None) -> Any:
@@ -79,7 +81,32 @@ def is_running(state: FitState, last: ArrayLike, patience: ArrayLike | None) -> 
 
 
 def empty_history(state: FitState, data: FitData, metric: Metric | None, epochs: int = 0) -> History:
-    """Return a NumPy history of NaN, with the fields that a run with these data and this metric has."""
-    values: Any = np.full((*state.epoch.shape, epochs), np.nan, state.best_loss.dtype)
+    """Return a NumPy history of zeros, with the fields that a run with these data and this metric has."""
+    values: Any = np.zeros((*state.epoch.shape, epochs), state.best_loss.dtype)
     has_validation = data.x_valid is not None
     return History(values, values if has_validation else None, values if has_validation and metric else None)
+
+
+def mark_history(history: History, before: FitState, after: FitState, epochs: int, xp: Any = np) -> History:
+    """Return the first epochs of what was measured, with NaN where no epoch was run.
+
+    Not in the compiled program, whose results must not be NaN under `jax_debug_nans`.
+
+    Arguments:
+        history: of a program that ran from the state `before` to the state `after`.
+        before: its epoch and whether it diverged.
+        after: the same.
+        epochs: number of epochs to return.
+        xp: `numpy` or `jax.numpy`, which computes it.
+    """
+
+    def count(state: FitState) -> Any:
+        return xp.asarray(state.epoch) + xp.asarray(state.diverged).astype(np.int32)  # the epoch that diverged included
+
+    ran = (count(after) - count(before))[..., None]
+    number = xp.arange(epochs, dtype=np.int32).reshape((1,) * (ran.ndim - 1) + (-1,))
+
+    def mark(values: Any) -> Any:
+        return xp.where(number < ran, xp.asarray(values)[..., :epochs], xp.asarray(np.nan, values.dtype))
+
+    return jax.tree.map(mark, history)

@@ -112,11 +112,12 @@ def fit(
         ValueError: a shape that does not fit; patience without validation; a fraction that leaves no rows; values of x
             or y that are not finite; targets outside the range of the criterion; sample weights that are negative, not
             finite or all zero, in the training rows or in the validation rows.
-        TypeError: not a key; an optimizer that needs more than gradients, state and parameters.
+        TypeError: not a key; an optimizer that needs more than gradients, state and parameters; a call that JAX traces.
         CheckpointError: a checkpoint that belongs to another run, or that is there without `resume`.
         StorageError: a checkpoint that cannot be read, or a place where none can be written.
         MissingDependencyError: tqdm or safetensors is needed and not installed.
     """
+    refuse_tracing("fit", params, x, y, sample_weight, key, validation)
     epochs = validate_count("epochs", epochs, at_least=0)
     if patience is not None and validation is None:
         raise ValueError("patience must be None without validation: it waits for the validation loss")
@@ -129,7 +130,6 @@ def fit(
     network = jax.tree.map(lambda leaf: leaf[0], state.params) if state.epoch.ndim else state.params
     with np.errstate(over="ignore"):  # Values that overflow are refused with the others that are not finite.
         data = FitData(*validate_data(network, x, y, sample_weight))
-    refuse_tracing("fit", (state, data, validation))
     data = _prepare_rows(network, key, data, validation, criterion)
     metric = metric or default_metric(criterion)
     saver = None

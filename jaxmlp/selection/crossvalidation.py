@@ -169,11 +169,11 @@ def cross_validate(
     Raises:
         ValueError: a shape that does not fit; numbers that are not finite; targets outside the range of the criterion;
             too few rows; a custom criterion without a task.
-        TypeError: not a key; an activation or criterion that is a bare function.
+        TypeError: not a key; an activation or criterion that is a bare function; a call that JAX traces.
         StorageError: a checkpoint that cannot be read, belongs to another search or is there without `resume`; a
             directory that cannot be written.
     """
-    refuse_tracing("cross_validate", (x, y, key, candidates))
+    refuse_tracing("cross_validate", candidates)
     directory = None if checkpoint is None else Path(checkpoint)
     validate_checkpoint(directory, resume=resume)
     candidates = tuple(Candidate(float(rate), float(decay)) for rate, decay in candidates)
@@ -196,6 +196,7 @@ def cross_validate(
 
 def prepare_search(x: ArrayLike, y: ArrayLike, settings: Settings, key: Array, task: Task | None = None) -> Search:
     """Validate, draw the folds and scale the rows; arguments and errors are those of `cross_validate`."""
+    refuse_tracing("cross_validate", x, y, key)
     x, y = _validate_finite("x", x), _validate_finite("y", y)
     validate_criterion(settings.criterion, y.shape[1])
     task = task_of(settings.criterion, task)

@@ -172,7 +172,7 @@ def _start(search: Search, candidate: Candidate) -> tuple[FitState, Run]:
     steps = settings.epochs * -(-data.x.shape[1] // settings.batch_size)
     rate, decay = candidate
     optimizer = OPTIMIZERS[settings.optimizer](rate, weight_decay=decay, decay_steps=float(steps))
-    weights_key, rows_key = jax.random.split(key)
+    weights_key, rows_key = jax.random.split(jax.random.clone(key))  # All candidates use the same key.
     state = init_fit(_draw(search, weights_key), key=rows_key, optimizer=optimizer)
     run = prepare_run(
         state, data, fold=search.fold, optimizer=optimizer, batch_size=settings.batch_size, patience=settings.patience,

@@ -93,7 +93,7 @@ class Perceptron(Parameters):
             opt_state = fresh
         elif isinstance(fresh, OptimizerState):
             opt_state = opt_state._replace(hyperparameters=fresh.hyperparameters)
-        return state._replace(**self._resume | {"opt_state": opt_state})
+        return state._replace(**self._resume | {"opt_state": opt_state, "key": _as_key(self._resume["key"])})
 
     def _hold_out(self, rows: Rows, random: np.random.RandomState) -> tuple[Rows, Rows]:
         """Return the rows to train and to validate with."""
@@ -154,7 +154,7 @@ class Perceptron(Parameters):
         return tuple(Layer(w, b[..., None, :]) for w, b in zip(self.coefs_, self.intercepts_, strict=True))
 
     def _start(self, params: Params, random: np.random.RandomState) -> FitState:
-        key: Any = np.array([0, random.randint(np.iinfo(np.int32).max)], np.uint32)
+        key = _as_key(np.array([0, random.randint(np.iinfo(np.int32).max)], np.uint32))
         return init_fit(params, key=key, optimizer=self._optimizer())
 
     def _train(self, state: FitState, rows: Rows, valid: Rows | None, last: int, patience: int) -> FitState:
@@ -188,7 +188,8 @@ class Perceptron(Parameters):
         self.intercepts_ = [layer.b[..., 0, :] for layer in state.best_params]
         self.n_layers_, self.n_outputs_ = len(self.coefs_) + 1, rows.targets.shape[1]
         self.best_loss_ = state.best_loss.tolist()
-        self._resume = {"opt_state": state.opt_state, "key": state.key, "epoch": state.epoch}
+        key = np.asarray(jax.random.key_data(state.key))  # can be pickled
+        self._resume = {"opt_state": state.opt_state, "key": key, "epoch": state.epoch}
         return state
 
     def _advise(self, rows: Rows) -> str:
@@ -232,3 +233,8 @@ def _unchanged_on_error(estimator: Perceptron) -> Iterator[None]:
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def _as_key(data: Any) -> jax.Array:
+    """Return a key, or keys, of JAX's default generator, whatever generator the user has chosen since."""
+    return jax.random.wrap_key_data(data, impl="threefry2x32")

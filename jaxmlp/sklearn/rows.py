@@ -11,7 +11,7 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from jaxmlp._validation import refuse_masked, validate_count
+from jaxmlp._validation import refuse_masked, refuse_tracing, validate_count
 from jaxmlp.criteria import Criterion, softmax_cross_entropy
 from jaxmlp.fitting.values import validate_finite, validate_targets, validate_weights
 
@@ -39,6 +39,7 @@ def validate_rows(estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: 
         reset: whether this is a new start, and not more rows of the same kind.
         classes: all classes that will ever come; None for those in y.
     """
+    refuse_tracing(f"{type(estimator).__name__}.fit", X, y)
     for name, value in {"X": X, "y": y, "sample_weight": sample_weight}.items():
         refuse_masked(name, value)
     X, y = validate_data(

@@ -36,10 +36,12 @@ def run(
     def program(arguments):
         return [_map_group(function, *operands) for operands in zip(members, arguments, strict=True)]
 
-    with jax.default_matmul_precision("highest"):
+    # What is compiled for its own sake is not what `jax.disable_jit` is for.
+    with jax.default_matmul_precision("highest"), jax.disable_jit(False):
         compiled = jax.jit(program).lower(arguments).compile(compiler_options)
+        by_group = jax.device_get(compiled(arguments))
     results = {}
-    for places, result in zip(groups.values(), jax.device_get(compiled(arguments)), strict=True):
+    for places, result in zip(groups.values(), by_group, strict=True):
         for k, place in enumerate(places):
             results[place] = result if len(places) == 1 else jax.tree.map(lambda leaf, k=k: leaf[k], result)
     return [results[place] for place in range(len(problems))]
