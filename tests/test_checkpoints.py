@@ -30,7 +30,7 @@ def test_a_run_killed_while_it_writes_checkpoints_resumes_to_the_same_bits(tmp_p
     lines = done.stdout.splitlines()
     assert len(lines) == trials, done.stderr
     assert all(line.endswith("same") for line in lines)
-    assert sum("killed" in line for line in lines) > trials / 2  # else the test tested nothing
+    assert sum("killed" in line for line in lines) >= trials / 2  # else the test tested nothing
 
 
 @pytest.fixture

@@ -28,6 +28,17 @@ def test_the_prediction_is_the_same_to_the_last_bit_for_any_number_of_rows():
         assert_equal(exported.call(x), jax.jit(lambda x: forward(params, x, activation=jaxmlp.tanh))(x))
 
 
+def test_a_column_that_the_dtype_cannot_hold_is_refused():
+    params = problem((3, 4, 2))[0]
+    with pytest.raises(
+        ValueError, match=r"^column 1 of x has values near 1.7e\+09 that differ by about 10, and float32 "
+    ):
+        export_predict(params, x_mean=[0.0, 1.7e9, 0.0], x_scale=10.0)
+    with pytest.raises(ValueError, match=r"^column 0 of y .*, and so for column 1 of y; subtract a constant from y "):
+        export_predict(params, y_mean=1e6, y_scale=0.1)
+    export_predict(params, x_mean=2000.0, x_scale=10.0, y_mean=-1.7e9, y_scale=1e7, platforms=["cpu"])  # years
+
+
 def test_scaling_and_link_are_part_of_the_program():
     params, x, _, _ = problem((3, 4, 2))
     centers, scales = np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 0.5])

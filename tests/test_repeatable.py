@@ -278,4 +278,4 @@ def test_a_search_killed_at_a_random_moment_resumes_to_the_same_bits(tmp_path, t
     print(done.stdout)
     assert len(lines) == trials, done.stderr
     assert all(line.endswith("same") for line in lines)
-    assert sum("killed" in line for line in lines) > trials / 2  # else the test tested nothing
+    assert sum("killed" in line for line in lines) >= trials / 2  # else the test tested nothing

@@ -65,6 +65,19 @@ def test_a_model_of_the_group_predicts_what_the_networks_predict(result_of_curve
     np.testing.assert_allclose(std, expected_std, rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.parametrize("moved", ["x", "y"])
+def test_a_large_constant_in_inputs_or_targets_changes_nothing(result_of_curve, moved):
+    x, y, result = result_of_curve
+    x, y = (x + 1.7e9, y) if moved == "x" else (x, y + 1.7e9)
+    other = search(x, y)
+    assert other.network.score == pytest.approx(result.network.score, rel=1e-4)
+    model = jaxmlp.Model((other.group,), target=other.target)
+    error = np.sqrt(np.mean((jaxmlp.predict(model, x) - y) ** 2))
+    assert error < 1.1 * other.network.score
+    with pytest.raises(ValueError, match=rf"^column 0 of {moved} has values near 1.7e\+09 .*; use jaxmlp.Model"):
+        _ = other.params
+
+
 def test_held_out_rows_change_no_network_of_their_fold(result_of_curve):
     x, y, result = result_of_curve
     rows = np.flatnonzero(result.fold == 1)
@@ -216,6 +229,30 @@ def test_better_is_more_than_chance():
     assert is_better(good, bad)
     assert not is_better(bad, good)
     assert not is_better(good, same)
+
+
+@pytest.mark.parametrize("n", [30, 1500])
+def test_a_heavy_tail_does_not_decide_which_score_is_better(n):
+    task, rng = task_of(jaxmlp.squared_error), np.random.default_rng(0)
+    x = np.append(rng.normal(size=n - 1), 60.0)[:, None]
+    far = 3 * x + 0.1 * rng.normal(size=(n, 1))
+    skewed = rng.lognormal(0, 3, (n, 1))
+    for y, predictions in ((far, 3 * x), (skewed, skewed * (1 + 0.1 * rng.normal(size=(n, 1))))):
+        good, bad = (score_predictions(p, y, task) for p in (predictions, np.full_like(y, y.mean())))
+        assert is_better(good, bad)
+        assert not is_better(bad, good)
+
+
+@pytest.mark.parametrize("n", [8, 200])
+def test_a_heavy_tail_of_noise_is_better_once_in_100_tables(n):
+    task, rng = task_of(jaxmlp.squared_error), np.random.default_rng(0)
+
+    def passes():
+        y = rng.lognormal(0, 3, (n, 1))
+        noise = y.mean() + 0.1 * y.std() * rng.normal(size=(n, 1))
+        return is_better(*(score_predictions(p, y, task) for p in (noise, np.full_like(y, y.mean()))))
+
+    assert sum(passes() for _ in range(100)) <= 2
 
 
 def test_the_verdict_says_which_model_is_better(result_of_curve):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -23,6 +24,7 @@ from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import is_ensemble
 from jaxmlp.ensembles.prediction import predict_mean_and_std
+from jaxmlp.fitting.scaling import require_precision
 from jaxmlp.network import Params
 from jaxmlp.training import train
 
@@ -62,14 +64,20 @@ def export_predict(
         A `jax.export.Exported`: its `call` takes x (n, fan_in) and returns (n, outputs), its `serialize` returns bytes.
 
     Raises:
-        ValueError: a shape that does not fit; an unknown platform.
+        ValueError: a shape that does not fit; an unknown platform; a mean so large compared with its scale that the
+            dtype cannot tell the values apart.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
     params = validate_members(params)[0] if is_ensemble(params) else validate_params(params)
     validate_criterion(criterion, params[-1].w.shape[-1])
     dtype, fan_in, outputs = params[0].w.dtype, params[0].w.shape[-2], params[-1].w.shape[-1]
+    scalings = {"x": (x_mean, x_scale, fan_in), "y": (y_mean, y_scale, outputs)}
     x_mean, x_scale = _row("x_mean", x_mean, fan_in, dtype), _row("x_scale", x_scale, fan_in, dtype)
     y_mean, y_scale = _row("y_mean", y_mean, outputs, dtype), _row("y_scale", y_scale, outputs, dtype)
+    for name, (mean, scale, size) in scalings.items():
+        center, unit = (np.broadcast_to(np.asarray(value, np.float64), size) for value in (mean, scale))
+        names = [f"column {k} of {name}" for k in range(size)]
+        require_precision(names, center, unit, dtype, f"subtract a constant from {name} before training")
 
     def predict(x: Array) -> Array:
         x = (x - x_mean) / x_scale

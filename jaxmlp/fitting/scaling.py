@@ -52,6 +52,32 @@ def validate_scaling(name: str, scaling: Scaling, columns: int) -> None:
         raise ValueError(f"{name} must have finite centers, and factors that are 0 or between 1e-300 and 1e300")
 
 
+def require_precision(names: list[str], center: np.ndarray, unit: np.ndarray, dtype: np.dtype, remedy: str) -> None:
+    """Raise ValueError for columns whose values a dtype cannot tell apart, such as Unix times in float32.
+
+    A value near the center is rounded by up to `center * eps / 2`. That must be at most 1e-4 of the unit; in bfloat16,
+    16 times its `eps`, because a scaled value itself is rounded by about one.
+
+    Arguments:
+        names: of the columns, for the message.
+        center: (columns,) the center of a scaling.
+        unit: (columns,) the size of a step of 1 after scaling; 0 for a constant column, which is not looked at.
+        dtype: in which the unscaled values are to be held.
+        remedy: what to do instead, for the message.
+    """
+    eps = float(jnp.finfo(dtype).eps)
+    rounding = np.abs(center) * eps / 2
+    wrong = np.flatnonzero((unit != 0) & (rounding > max(1e-4, 16 * eps) * np.abs(unit))).tolist()
+    if wrong:
+        k, *others = wrong
+        more = f", and so for {', '.join([names[other] for other in others[:5]])}" if others else ""
+        more += f" and {len(others) - 5} more" if len(others) > 5 else ""
+        raise ValueError(
+            f"{names[k]} has values near {center[k]:.6g} that differ by about {unit[k]:.3g}, and {dtype} rounds them "
+            f"by up to {rounding[k]:.2g}{more}; {remedy}"
+        )
+
+
 def identity_scaling(columns: int) -> Scaling:
     """Return the scaling that changes nothing."""
     return Scaling(np.zeros(columns), np.ones(columns))

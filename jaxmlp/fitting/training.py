@@ -127,6 +127,7 @@ def fit(
         raise ValueError("resume must be False without a checkpoint to resume from")
     validate_functions(activation, criterion)
     state = init_fit(params, key=key, optimizer=optimizer)
+    refuse_tracing("fit", state)  # the optimizer's hyperparameters too
     network = jax.tree.map(lambda leaf: leaf[0], state.params) if state.epoch.ndim else state.params
     with np.errstate(over="ignore"):  # Values that overflow are refused with the others that are not finite.
         data = FitData(*validate_data(network, x, y, sample_weight))

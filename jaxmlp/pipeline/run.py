@@ -216,7 +216,8 @@ def _conclude(
         interval = measure_interval(result.network.predictions[held_out, 0], y[held_out, 0], grows_with_root=counts)
     report = make_report(recipe, result, importance, y, interval) | {"seed": seed}
     model = Model(
-        (result.group,), criterion=result.criterion, recipe=recipe, target=result.target, interval=interval,
+        (result.group,), criterion=result.criterion, recipe=recipe, interval=interval,
+        target=result.target if result.task.standardizes_target else None,
         report=report, plan=plan.to_json(),
     )  # fmt: skip
     return TableResult(

@@ -20,7 +20,7 @@ from jaxmlp.fitting.checkpoints import describe_functions, describe_key
 from jaxmlp.fitting.defaults import Candidate
 from jaxmlp.fitting.groups import Group, make_group
 from jaxmlp.fitting.optimizers import OPTIMIZERS
-from jaxmlp.fitting.scaling import Scaling, absorb
+from jaxmlp.fitting.scaling import Scaling, absorb, require_precision
 from jaxmlp.fitting.splitting import make_folds, rng_of
 from jaxmlp.fitting.tasks import Task, task_of
 from jaxmlp.fitting.values import validate_finite, validate_targets
@@ -73,9 +73,17 @@ class CrossValidation:
 
     @property
     def params(self) -> Params:
-        """The networks of the best candidate for inputs and targets that are not scaled, in float32."""
+        """The networks of the best candidate for inputs and targets that are not scaled, in float32.
+
+        Raises:
+            ValueError: a column whose values float32 cannot tell apart, such as Unix times.
+        """
         encoding = self.group.encoding
         assert encoding is not None
+        remedy = "use jaxmlp.Model((result.group,), target=result.target), whose predictions scale in float64"
+        for name, scaling in {"x": encoding, "y": self.target}.items():
+            names = [f"column {k} of {name}" for k in range(len(scaling.center))]
+            require_precision(names, scaling.center, scaling.unit, np.dtype(np.float32), remedy)
         members = self.group.members
         return absorb(self.group.params, [encoding] * members, [self.target] * members)
 

@@ -1,10 +1,14 @@
 """The score of held-out predictions, with its standard error."""
 
+import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxmlp.fitting.tasks import Task
+
+_LEVEL, _DRAWS, _BLOCKS = 0.01, 2000, 1000  # Of the bootstrap.
 
 
 class Score(NamedTuple):
@@ -39,9 +43,28 @@ def score_predictions(predictions: np.ndarray, y: np.ndarray, task: Task, held_o
     return Score(predictions, errors, float(task.score(errors)), task.standard_error(errors))
 
 
-def is_better(candidate: Score, other: Score, standard_errors: float = 2.0) -> bool:
-    """Return whether `candidate` beats `other` on the same rows by more than 2 standard errors of the difference."""
+def is_better(candidate: Score, other: Score) -> bool:
+    """Return whether `candidate` has a lower error than `other` on the same rows, by a paired bootstrap at 1 %.
+
+    Rows are drawn again with replacement, 2,000 times: `candidate` is better if it has the lower error in 99 % of the
+    draws. A t-test would let one far row decide; here, more than a third of the draws are without it. For few rows the
+    share is higher (the expanded percentile interval of Hesterberg 2015, "What Teachers Should Know about the
+    Bootstrap").
+    """
     if not np.isfinite([candidate.score, other.score]).all():
         return candidate.score < other.score
     difference = other.row_errors - candidate.row_errors
-    return bool(difference.mean() > standard_errors * difference.std(ddof=1) / np.sqrt(len(difference)))
+    n = len(difference)
+    if n < 2:
+        return False
+    if n > _BLOCKS:  # Draw blocks of rows: sums of independent rows are independent too.
+        difference = np.bincount(np.arange(n) % _BLOCKS, weights=difference)
+    drawn = np.random.default_rng(0).integers(len(difference), size=(_DRAWS, len(difference)))
+    return bool(np.mean(difference[drawn].sum(axis=1) <= 0) <= _expanded_level(n))
+
+
+def _expanded_level(n: int) -> float:
+    """Return the level at which the percentiles of a bootstrap of n rows are as wide as an interval of Student's t."""
+    z, freedom = NormalDist().inv_cdf(1 - _LEVEL), n - 1
+    t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)  # Cornish and Fisher
+    return NormalDist().cdf(-t * math.sqrt(n / freedom))
