@@ -1,0 +1,89 @@
+"""A small example for paper: 2 inputs, 2 hidden units, 3 rows, one step; every number has at most two decimals."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jaxmlp.page.program import Step, evaluate, list_steps
+
+LEARNING_RATE = 0.02
+SIZES = (2, 2, 1)
+# Chosen so that all results are exact with two decimals, and that each unit is off for one row.
+VALUES = {
+    "x": np.array([[-1.0, -1], [-2, 1], [2, 1]]),
+    "y": np.array([[0.0], [-3], [-5]]),
+    "w1": np.array([[0.5, 0.5], [-0.5, 2]]),
+    "b1": np.array([[1, 0.5]]),
+    "w2": np.array([[1.0], [-2]]),
+    "b2": np.array([[-0.5]]),
+}
+
+
+class Entry(NamedTuple):
+    """An entry of a result: `h[0, 1] = -1.00 · 0.50 + … = -2.00`."""
+
+    name: str
+    products: str
+    value: str
+
+
+class SmallLine(NamedTuple):
+    """A line of tutorial.py, and its entries with numbers."""
+
+    code: str
+    entries: list[Entry]
+
+
+def small_example() -> tuple[list[Entry], list[SmallLine], Entry]:
+    """Return what the example starts from, each line with its products, and the loss after the step."""
+    steps = list_steps(SIZES)
+    with jax.enable_x64(True):
+        before = {name: np.asarray(value) for name, value in evaluate(steps, VALUES, LEARNING_RATE).items()}
+        new = VALUES | {name: before[f"new_{name}"] for name in ("w1", "b1", "w2", "b2")}
+        after = float(evaluate(steps, new, LEARNING_RATE)["loss"])
+    given = [Entry(_index(name, at), "", _two(value[at])) for name, value in VALUES.items() for at in np.ndindex(value.shape)]
+    lines = [SmallLine(step.code, list(_entries(step, before))) for step in steps]
+    return given, lines, Entry("loss after the step", "", _two(after))
+
+
+def _entries(step: Step, values: Mapping[str, np.ndarray]) -> Iterator[Entry]:
+    a = [values[name] for name in step.args]
+    for at in np.ndindex(values[step.name].shape):
+        i, j = at or (0, 0)
+        if step.kind == "dense":
+            products = f"{_products(a[0][i], a[1][:, j])} + {_two(a[2][0, j], inside=True)}"
+        elif step.kind == "activation":
+            products = f"where({_two(a[0][at])} < 0, 0, {_two(a[0][at])})"
+        elif step.kind == "loss":
+            pairs = zip(a[0][:, 0], a[1][:, 0], strict=True)
+            products = " + ".join(f"({_two(y_pred)} - {_two(y, inside=True)})²" for y_pred, y in pairs)
+        elif step.kind == "error_grad":
+            products = f"2 · ({_two(a[0][at])} - {_two(a[1][at], inside=True)})"
+        elif step.kind == "weight_grad":
+            products = _products(a[0][:, i], a[1][:, j])
+        elif step.kind == "input_grad":
+            products = _products(a[0][i], a[1][j])
+        elif step.kind == "activation_grad":
+            products = f"where({_two(a[0][at])} < 0, 0, {_two(a[1][at])})"
+        elif step.kind == "bias_grad":
+            products = " + ".join(_two(value, inside=k > 0) for k, value in enumerate(a[0][:, j]))
+        else:
+            products = f"{_two(a[0][at])} - {LEARNING_RATE} · {_two(a[1][at], inside=True)}"
+        yield Entry(_index(step.name.removeprefix("new_"), at), products, _two(values[step.name][at]))
+
+
+def _products(a: np.ndarray, b: np.ndarray) -> str:
+    pairs = enumerate(zip(a, b, strict=True))
+    return " + ".join(f"{_two(p, inside=k > 0)} · {_two(q, inside=True)}" for k, (p, q) in pairs)
+
+
+def _index(name: str, at: tuple[int, ...]) -> str:
+    return f"{name}[{', '.join(map(str, at))}]" if at else name
+
+
+def _two(value: float, *, inside: bool = False) -> str:
+    """Return a number with two decimals; inside a formula, a negative one has parentheses."""
+    text = f"{value + 0.0:.2f}"  # + 0.0: no -0.00.
+    return f"({text})" if inside and text.startswith("-") else text
