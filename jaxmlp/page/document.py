@@ -58,7 +58,7 @@ def _notes(recording: Recording, sizes: Sequence[int]) -> list[str]:
             "the network, its gradients and the nudge, and shows loss and predictions."
         )
     if stride.size and stride[0] > 1:
-        notes.append(f"To keep the page small, it shows epoch 0, epoch 1 and then each {stride[0]}th epoch.")
+        notes.append(f"To keep the page small, it shows one of {stride[0]} epochs.")
     finite = np.isfinite(recording.losses)
     if not finite.all():
         first = int(np.argmin(finite)) + 1

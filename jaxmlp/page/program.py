@@ -78,7 +78,7 @@ def meaning_of(name: str, activation: str = "relu") -> str:
         return "its activation" + (": values below 0 set to 0" if activation == "relu" else "")
     if name[0] == "h":
         zero = ": 0 where h < 0" if activation == "relu" else ", times the slope of the activation"
-        return start + f"its value before activation{zero}" if start else "hidden layer before activation"
+        return start + f"the unit's value before activation{zero}" if start else "hidden layer before activation"
     return start + ("the weight, which acts on all rows" if name[0] == "w" else "the bias, which acts on all rows")
 
 

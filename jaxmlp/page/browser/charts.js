@@ -13,13 +13,14 @@ function logTicks(low, high) {
   const powers = range(Math.ceil(Math.log10(high)) - Math.floor(Math.log10(low)) + 1).map((k) => 10 ** (k + Math.floor(Math.log10(low))));
   const inside = (values) => values.filter((value) => value >= low && value <= high);
   const all = inside(powers.flatMap((power) => [power, 2 * power, 5 * power]));
+  if (all.length < 3) return ticks(low, high, 4);
   return all.length > 8 ? inside(powers) : all;
 }
 
 const plain = (value) => String(Number(value.toPrecision(6)));
 
 /** Draw the axes of a chart; return the maps from values to pixels, and the group to draw in. */
-function chart(node, { x, y, xLabel, yLabel, logY = false, height = 210 }) {
+function chart(node, { x, y, xLabel, yLabel, logY = false, height = 192 }) {
   const width = node.clientWidth || 320, left = 46, right = 12, top = 10, bottom = 36;
   const scale = logY ? Math.log10 : (value) => value;
   const toX = (value) => left + ((value - x[0]) / (x[1] - x[0])) * (width - left - right);
@@ -29,7 +30,7 @@ function chart(node, { x, y, xLabel, yLabel, logY = false, height = 210 }) {
   node.setAttribute("height", height);
   const axes = svg("g");
   const text = (attributes, content) => axes.append(svg("text", attributes, content));
-  for (const value of ticks(...x, width < 260 ? 4 : 6)) {
+  for (const value of ticks(...x, width < 300 ? 5 : 6)) {
     axes.append(svg("line", { class: "grid", x1: toX(value), x2: toX(value), y1: top, y2: height - bottom }));
     text({ x: toX(value), y: height - bottom + 14, "text-anchor": "middle" }, plain(value));
   }
@@ -94,16 +95,16 @@ function drawPredictions({ shown, values }) {
   describe(node, `Predictions against targets of ${ROWS} rows; row ${state.at.row}: target ${write(targets[state.at.row])}, prediction ${write(predictions[state.at.row])}`);
 }
 
-const NUDGES = 60; // points of the curve, and one more
 
 function drawNudge({ given, values, shown }) {
   const { parameter } = state, index = indexOf(parameter), name = entryName(parameter, index);
   const start = get(given[parameter], ...index), reach = Math.max(1, Math.abs(start));
-  const key = [state.position, name].join();
+  // While playing, fewer points: each costs a forward pass, and so does each frame.
+  const pieces = state.playing ? 20 : 80, key = [state.position, name, pieces].join();
   if (charts.nudgeKey !== key) {
     charts.nudgeKey = key;
-    charts.curve = range(NUDGES + 1).map((k) => {
-      const value = start + reach * ((2 * k) / NUDGES - 1);
+    charts.curve = range(pieces + 1).map((k) => {
+      const value = start + reach * ((2 * k) / pieces - 1);
       return [value, lossWith(given, { name: parameter, index, value })];
     });
   }

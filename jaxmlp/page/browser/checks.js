@@ -1,6 +1,6 @@
 // How the numbers of the page are checked: central differences here, and what Python and jax.grad computed.
 
-const STEP = 1e-6; // Of central differences. Nearer than this to the kink of relu, they decide nothing.
+const STEP = 1e-6, STEP_NAME = "1e-6"; // Of central differences. Nearer than this to the kink of relu, they decide nothing.
 const FORWARD = PAGE.steps.slice(0, LAST_FORWARD); // All lines before the loss.
 
 /** The errors y_pred - y of all rows, with one entry changed. */

@@ -2,12 +2,16 @@
 
 const SHOWN_TERMS = 5;
 
+const GROUPS = [
+  ["Given", ["x", "y", ...PARAMETERS].map((name) => ({ name, code: name }))],
+  ["Forward pass", PAGE.steps.slice(0, LAST_FORWARD + 1)],
+  ["Backward pass: gradients of the loss", PAGE.steps.filter(({ name }) => name.startsWith("grad_"))],
+  ["Gradient descent", PAGE.steps.filter(({ kind }) => kind === "update")],
+];
+
 /** The program as a list of buttons, each with the entry that belongs to the selected row and units. */
 function buildLines() {
-  const groups = [["Forward pass", FORWARD.concat(STEPS.loss)], ["Backward pass: gradients of the loss", []], ["Gradient descent", []]];
-  for (const step of PAGE.steps.slice(LAST_FORWARD + 1)) groups[step.kind === "update" ? 2 : 1][1].push(step);
-  const given = ["x", "y", ...PARAMETERS].map((name) => ({ name, code: name }));
-  for (const [title, steps] of [["Given", given], ...groups]) {
+  for (const [title, steps] of GROUPS) {
     byId("lines").append(element("h3", {}, title));
     for (const { name, code } of steps) {
       const button = element("button", { type: "button", "data-name": name });
@@ -29,7 +33,15 @@ const axisSize = (axis) => (axis === "row" ? ROWS : axis === "one" ? 1 : PAGE.si
 /** The name of the explained entry, with an input for each index. */
 function buildEntry() {
   const axes = axesOf(state.name), entry = byId("entry");
-  entry.replaceChildren(element("code", {}, baseName(state.name) + (axes.length ? "[" : "")));
+  const names = element("select", { "aria-label": "Result", id: "name" });
+  for (const [title, steps] of GROUPS) {
+    const group = element("optgroup", { label: title });
+    group.append(...steps.map(({ name }) => element("option", { value: name }, baseName(name))));
+    names.append(group);
+  }
+  names.value = state.name;
+  names.addEventListener("change", () => update({ name: names.value }));
+  entry.replaceChildren(names, axes.length ? "[" : "");
   axes.forEach((axis, k) => {
     if (k) entry.append(", ");
     if (axisSize(axis) === 1) return entry.append("0");
@@ -38,7 +50,7 @@ function buildEntry() {
     input.addEventListener("blur", () => (input.value = state.at[axis]));
     entry.append(input);
   });
-  entry.append(element("code", {}, axes.length ? "]" : ""), element("output", { id: "value" }));
+  entry.append(axes.length ? "]" : "", element("output", { id: "value" }));
 }
 
 /** new_w1 is called w1 too, as in the program. */
@@ -54,7 +66,9 @@ function drawExplanation({ given, values }) {
   const entry = byId("entry");
   if (entry.dataset.name !== name) {
     entry.dataset.name = name;
+    const focused = document.activeElement.id === "name";
     buildEntry();
+    if (focused) byId("name").focus();
   }
   for (const input of entry.querySelectorAll("input")) {
     if (input !== document.activeElement) input.value = state.at[input.dataset.axis];
@@ -154,11 +168,11 @@ function independent({ name, kind }, index, value, given, values) {
   }
   if (name.startsWith("grad_")) {
     methods.push(["central difference", isUndecided(values, base, index)
-      ? `undecided: ${base} is within ${STEP} of 0, where relu has a kink`
+      ? `undecided: ${base} is within ${STEP_NAME} of 0, where relu has a kink`
       : against(centralDifference(values, given, base, index))]);
     if (!(name in JAX_GRAD)) {
       const difference = roughly(WORST[name][position]);
-      methods.push(["jax.grad", `compared in Python: over all entries the largest difference is ${difference} of the largest entry`]);
+      methods.push(["jax.grad", `whole array, in Python: largest difference ${difference}, relative to the largest entry`]);
     }
   } else if (name === "loss") {
     methods.push(["Python", against(LOSS64[position])]);

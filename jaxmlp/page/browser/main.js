@@ -90,7 +90,7 @@ function start() {
   const [inputs, ...hidden] = PAGE.sizes.slice(0, -1), units = hidden.join(" + ");
   const layers = hidden.length ? `${units} hidden units (${PAGE.activation})` : "no hidden layer";
   byId("intro").textContent =
-    `${inputs} inputs, ${layers}, 1 output, ${ROWS} rows. Press Play. Then stop, and click a unit, an edge or a row: every number is explained.`;
+    `${inputs} inputs, ${layers}, 1 output, ${ROWS} rows. Press Play, then click ${isDrawn ? "a unit, an edge or a row" : "an epoch or a row"}.`;
   byId("notes").append(...PAGE.notes.map((text) => element("li", {}, text)));
   byId("notes").hidden = PAGE.notes.length === 0;
   byId("about").textContent = `jaxmlp ${PAGE.version}: ${PAGE.command}. Learning rate ${PAGE.learning_rate}, sum of squared errors, gradient descent on all rows. After S. Keydana's tutorial for torch for R.`;
@@ -114,9 +114,9 @@ function start() {
 }
 
 function agreementText({ jax, python, loss, undecided, entries }) {
-  const kink = isRelu ? ` ${undecided} of ${entries} values before activation lie within ${STEP} of the kink of relu: there, central differences are undecided.` : "";
+  const kink = hasKinks ? ` ${undecided} of ${entries} values before activation lie within ${STEP_NAME} of the kink of relu: there, central differences are undecided.` : "";
   return (
-    `Over ${EPOCHS.length} epochs, relative to the largest entry of each array. This page against jax.grad, gradients of weights and biases: ` +
+    `At the ${EPOCHS.length} epochs shown, relative to the largest entry of each array. This page against jax.grad, gradients of weights and biases: ` +
     `${roughly(jax)} (jax.grad's values are stored with 7 digits). Python by hand against jax.grad, all gradients, both in float64: ${roughly(python)}. ` +
     `Loss, this page against Python: ${roughly(loss)}.${kink} Each number above is compared with central differences when it is shown.`
   );

@@ -28,8 +28,9 @@ function layerTitle(layer) {
 }
 
 function unitTitle(layer, unit) {
-  const place = layer === 0 ? "input" : layer === LAST ? "prediction" : LAST === 2 ? "hidden unit" : `unit of hidden layer ${layer}`;
-  return layer === LAST ? place : `${place} ${unit}`;
+  if (layer === LAST) return "prediction";
+  if (layer === 0) return `input ${unit}`;
+  return LAST === 2 ? `hidden unit ${unit}` : `unit ${unit} of hidden layer ${layer}`;
 }
 
 /** Make the elements anew, for the width of the panel. */
@@ -81,7 +82,10 @@ function buildUnit(item, narrow) {
   item.label = isHidden
     ? svg("text", { x: x + radius + 4, y: y + 4, class: `halo ${spacing < 16 ? "small" : ""}` })
     : svg("text", { x, y: y + radius + 14, "text-anchor": "middle", class: "halo" });
-  item.node = svg("g", { class: "unit", role: "button", tabindex: -1 }, item.circle, item.cross, item.label);
+  // The number beside a unit belongs to what can be clicked.
+  const size = Math.min(spacing, 2 * radius + 8), right = isHidden ? radius + 22 : size / 2;
+  const area = svg("rect", { x: x - size / 2, y: y - size / 2, width: size / 2 + right, height: size, fill: "transparent" });
+  item.node = svg("g", { class: "unit", role: "button", tabindex: -1 }, area, item.circle, item.cross, item.label);
   if (!isHidden) {
     const name = svg("text", { x, y: y - radius - 5, "text-anchor": "middle", class: "halo" });
     name.textContent = layer === 0 ? `x[·, ${unit}]` : narrow ? "y_pred" : "y_pred[·, 0]";
@@ -136,18 +140,18 @@ function drawNetwork({ shown }) {
   for (const item of drawing.units) drawUnit(item, shown, scales[item.layer], dead[item.layer][item.unit]);
   const edgeScales = WEIGHT_NAMES.map((name) => (isBackward() ? largest(shown[`grad_${name}`].data) : WEIGHT_SCALE[name]));
   const single = LAST === 1 || drawing.edges.length < 40;
-  for (const { name, index, line, layer, from, to } of drawing.edges) {
-    const value = get(shown[edgeResult(name)], ...index);
-    const near = single || [from, to].some(({ layer, unit }) => layer > 0 && layer < LAST && state.at[layer] === unit);
+  for (const edge of drawing.edges) {
+    const { name, index, line, layer, from, to } = edge, value = get(shown[edgeResult(name)], ...index);
+    edge.near = single || [from, to].some(({ layer, unit }) => layer > 0 && layer < LAST && state.at[layer] === unit);
     line.setAttribute("stroke", hue(value));
     line.setAttribute("stroke-width", (0.3 + (4 * Math.abs(value)) / (edgeScales[layer - 1] || 1)).toFixed(2));
-    line.setAttribute("stroke-opacity", value === 0 ? 0.08 : near ? 1 : 0.28);
+    line.setAttribute("stroke-opacity", value === 0 ? 0.08 : edge.near ? 1 : 0.28);
     line.setAttribute("stroke-dasharray", value < 0 ? "5 3" : "none");
   }
   drawing.halo.setAttribute("visibility", selected ? "visible" : "hidden");
   if (selected) {
     for (const name of ["x1", "y1", "x2", "y2"]) drawing.halo.setAttribute(name, selected.line.getAttribute(name));
-    drawing.halo.setAttribute("stroke-width", 6 + Number(selected.line.getAttribute("stroke-width")));
+    drawing.halo.setAttribute("stroke-width", 4 + Number(selected.line.getAttribute("stroke-width")));
   }
   const isLoss = state.name === "loss";
   drawing.loss.shape.setAttribute("stroke", isLoss ? "var(--selected)" : "var(--muted)");
@@ -199,11 +203,11 @@ function legend(dead) {
   const crosses = count ? ` × marks ${count} dead ${count === 1 ? "unit" : "units"}: below 0 for all rows.` : "";
   const signs = "Blue is positive, orange and dashed is negative. ";
   if (!isBackward()) {
-    const off = isRelu ? " An empty unit is off: h < 0 for this row, so its activation is 0." : "";
+    const off = hasKinks ? " An empty unit is off: h < 0 for this row, so its activation is 0." : "";
     return `${signs}Edges: weights. Units: values for row ${state.at.row}.${off}${crosses}`;
   }
-  const off = isRelu ? " An empty unit has gradient 0, because it is off for this row: h < 0." : "";
-  return `${signs}Edges: gradients of the weights, summed over all rows. Units: gradients for row ${state.at.row}.${off}${crosses}`;
+  const off = hasKinks ? " An empty unit has gradient 0, because it is off for this row: h < 0." : "";
+  return `${signs}Edges: gradients of the weights, summed over all rows. Units: gradients for row ${state.at.row}; inputs need none.${off}${crosses}`;
 }
 
 /** Where a pointer is, in the coordinates of a drawing. */
@@ -212,15 +216,16 @@ function pointIn(node, event) {
   return { x: ((event.clientX - box.left) * width) / box.width, y: ((event.clientY - box.top) * height) / box.height };
 }
 
-/** The unit, edge or loss nearest to a point: {name, index}, or null. */
-function nearest({ x, y }) {
+/** The unit, edge or loss at or near a pointer: {name, index}, or null. */
+function nearest(event) {
+  const { x, y } = pointIn(byId("network"), event);
+  const touched = drawing.units.find(({ node }) => node.contains(event.target));
+  if (touched) return { name: explainedResult(touched.layer), index: [state.at.row, touched.unit] };
   if (Math.abs(x - drawing.loss.x) < 24 && Math.abs(y - drawing.loss.y) < 24) return { name: "loss", index: [] };
-  const away = drawing.units.map((unit) => Math.hypot(unit.x - x, unit.y - y) - unit.radius);
-  const unit = drawing.units[away.indexOf(Math.min(...away))];
-  if (Math.min(...away) < 4) return { name: explainedResult(unit.layer), index: [state.at.row, unit.unit] };
-  const distances = drawing.edges.map(({ from, to }) => distanceToSegment(x, y, from, to));
+  // Edges of the selected unit are drawn full, and are easier to hit.
+  const distances = drawing.edges.map((edge) => distanceToSegment(x, y, edge.from, edge.to) + (edge.near ? 0 : 5));
   const edge = drawing.edges[distances.indexOf(Math.min(...distances))];
-  return Math.min(...distances) < 10 ? { name: edgeResult(edge.name), index: edge.index } : null;
+  return Math.min(...distances) < 12 ? { name: edgeResult(edge.name), index: edge.index } : null;
 }
 
 function distanceToSegment(x, y, from, to) {
@@ -243,11 +248,11 @@ function moveFocus(event, item) {
 function startNetwork() {
   const node = byId("network");
   node.addEventListener("click", (event) => {
-    const found = nearest(pointIn(node, event));
+    const found = nearest(event);
     if (found) select(found.name, found.index);
   });
   node.addEventListener("pointermove", (event) => {
-    const found = nearest(pointIn(node, event)), values = found && current().shown[found.name];
+    const found = nearest(event), values = found && current().shown[found.name];
     byId("hover").textContent = found ? `${entryName(found.name, found.index)} = ${write(get(values, ...found.index))}` : " ";
   });
   byId("hover").textContent = "Click a unit or an edge.";

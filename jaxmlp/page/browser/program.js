@@ -98,6 +98,7 @@ const ACTIVATIONS = {
 };
 
 const isRelu = PAGE.activation === "relu";
+const hasKinks = isRelu && PAGE.sizes.length > 2;
 const ACTIVATION = {
   ...ACTIVATIONS[PAGE.activation],
   formula: (h) => (isRelu ? `where(${h} < 0, 0, ${h})` : `${PAGE.activation}(${h})`),
