@@ -10,7 +10,7 @@ import numpy as np
 
 import jaxmlp
 from jaxmlp.page.recording import MOST_UNITS, Recording
-from jaxmlp.page.small import LEARNING_RATE, small_example
+from jaxmlp.page.small import small_example
 
 # In the order in which the browser reads them.
 SCRIPTS = ("numbers", "program", "checks", "state", "network", "charts", "explanation", "main")
@@ -35,16 +35,13 @@ def build_page(recording: Recording, options: Mapping[str, Any], sizes: Sequence
 
 def _data(recording: Recording, options: Mapping[str, Any], sizes: Sequence[int]) -> str:
     """Return the data as JSON, one entry a line; arrays are base64 of their bytes, little-endian."""
-    given, lines, after = small_example()
     data = dict(options) | {"version": jaxmlp.__version__, "sizes": list(sizes), "notes": _notes(recording, sizes)}
     data |= {"epochs": recording.epochs, "steps": [step._asdict() for step in recording.steps]}
     data |= {name: _encode(getattr(recording, name), "<f4") for name in ("x", "y", "losses", "predictions")}
     data["loss64"] = _encode(recording.loss64, "<f8")
     for name, dtype in (("weights", "<f4"), ("jax_grad", "<f4"), ("worst", "<f4")):
         data[name] = {key: _encode(value, dtype) for key, value in getattr(recording, name).items()}
-    small = {"given": [entry._asdict() for entry in given], "learning_rate": LEARNING_RATE, "after": after._asdict()}
-    small["lines"] = [{"code": code, "entries": [entry._asdict() for entry in entries]} for code, entries in lines]
-    data["small"] = small
+    data["small"] = small_example().to_dict()
     text = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in data.items())
     return "{\n" + text.replace("</", "<\\/") + "\n}"
 

@@ -1,7 +1,8 @@
 """A small example for paper: 2 inputs, 2 hidden units, 3 rows, one step; every number has at most two decimals."""
 
+import itertools
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -36,16 +37,43 @@ class SmallLine(NamedTuple):
     entries: list[Entry]
 
 
-def small_example() -> tuple[list[Entry], list[SmallLine], Entry]:
-    """Return what the example starts from, each line with its products, and the loss after the step."""
+class SmallExample(NamedTuple):
+    """The small example: each number of one step."""
+
+    learning_rate: float
+    given: list[Entry]
+    lines: list[SmallLine]
+    after: Entry  # The loss after the step, rounded.
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the example as JSON can hold it."""
+        lines = [{"code": code, "entries": [entry._asdict() for entry in entries]} for code, entries in self.lines]
+        given = [entry._asdict() for entry in self.given]
+        return self._asdict() | {"given": given, "lines": lines, "after": self.after._asdict()}
+
+    def to_text(self) -> str:
+        """Return the example as text: what is given, and each line with its products."""
+        text = "A network of 2 inputs, 2 hidden units and 1 output, 3 rows, one step. All numbers are exact.\n\n"
+        for _, entries in itertools.groupby(self.given, key=lambda entry: entry.name.partition("[")[0]):
+            text += "  " + "   ".join(f"{entry.name} = {entry.value}" for entry in entries) + "\n"
+        text += f"  learning_rate = {self.learning_rate}\n"
+        for code, entries in self.lines:
+            text += f"\n{code}\n" + "".join(f"  {name} = {products} = {value}\n" for name, products, value in entries)
+        return f"{text}\n{self.after.name} = {self.after.value}"
+
+
+def small_example() -> SmallExample:
+    """Return the small example, with every product."""
     steps = list_steps(SIZES)
     with jax.enable_x64(True):
         before = {name: np.asarray(value) for name, value in evaluate(steps, VALUES, LEARNING_RATE).items()}
         new = VALUES | {name: before[f"new_{name}"] for name in ("w1", "b1", "w2", "b2")}
         after = float(evaluate(steps, new, LEARNING_RATE)["loss"])
-    given = [Entry(_index(name, at), "", _two(value[at])) for name, value in VALUES.items() for at in np.ndindex(value.shape)]
+    given = [
+        Entry(_index(name, at), "", _two(value[at])) for name, value in VALUES.items() for at in np.ndindex(value.shape)
+    ]
     lines = [SmallLine(step.code, list(_entries(step, before))) for step in steps]
-    return given, lines, Entry("loss after the step", "", _two(after))
+    return SmallExample(LEARNING_RATE, given, lines, Entry("loss after the step, rounded", "", _two(after)))
 
 
 def _entries(step: Step, values: Mapping[str, np.ndarray]) -> Iterator[Entry]:
