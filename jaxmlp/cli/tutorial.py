@@ -8,7 +8,7 @@ import time
 import webbrowser
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -121,11 +121,9 @@ def _write_page(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> 
     from jaxmlp.page import build_page, record
 
     recording = record(*draw(seed, sizes), args.activation, args.learning_rate, args.epochs)
-    options = {"seed": seed, "activation": args.activation, "learning_rate": args.learning_rate}
-    options["command"] = _page_command(args, seed)
     path = Path(args.html).absolute()
     try:
-        write_bytes(path, build_page(recording, options, sizes).encode("utf-8"))
+        write_bytes(path, build_page(recording, page_options(args, seed), sizes).encode("utf-8"))
     except StorageError as error:
         raise CommandError(str(error)) from None
     note(f"Page: {args.html}")
@@ -135,15 +133,16 @@ def _write_page(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> 
         note("No browser was found: open the page in one.")
 
 
-def _page_command(args: argparse.Namespace, seed: int) -> str:
-    """Return the command that makes the page again."""
+def page_options(args: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """Return what the page shows of the options, and the command that makes it again."""
     words = ["jaxmlp tutorial", f"--seed {seed}"]
     if args.hidden != _HIDDEN:
         words.append(f"--hidden {','.join(map(str, args.hidden)) or 0}")
     for name, default in (("activation", "relu"), ("learning_rate", LEARNING_RATE), ("epochs", EPOCHS)):
         if getattr(args, name) != default:
             words.append(f"--{name.replace('_', '-')} {getattr(args, name)}")
-    return " ".join([*words, "--html run.html"])
+    options = {"seed": seed, "activation": args.activation, "learning_rate": args.learning_rate}
+    return options | {"command": " ".join([*words, "--html run.html"])}
 
 
 def _train_network(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> _Trained:

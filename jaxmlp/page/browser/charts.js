@@ -66,17 +66,29 @@ function drawCharts(now) {
   if (isDrawn) drawNudge(now);
 }
 
+/** The curve is drawn once for each width; then only the point moves. */
 function drawLosses() {
+  const node = byId("loss-chart"), key = node.clientWidth;
+  if (charts.lossKey !== key) buildLosses(node);
+  charts.lossKey = key;
+  const epoch = Math.max(EPOCHS[state.position], 1);
+  if (!charts.lossAt) return;
+  const [x, y] = charts.lossAt(epoch);
+  fill(charts.lossPoint, { cx: x, cy: y }, []);
+}
+
+function buildLosses(node) {
   const finite = LOSSES.slice(0, Math.max(EPOCHS[EPOCHS.length - 1], 1));
-  const node = byId("loss-chart"), logY = finite.length > 0 && finite.every((loss) => loss > 0);
+  const logY = finite.length > 0 && finite.every((loss) => loss > 0);
   if (!finite.length) return;
   const [low, high] = [Math.min(...finite), Math.max(...finite)];
   const y = logY ? [low / 1.15, high * 1.15] : ends(finite);
   const { toX, toY, fromX, marks } = chart(node, { x: [0, Math.max(finite.length, 2)], y, logY, xLabel: "epoch", yLabel: "loss" });
   charts.epochAt = fromX;
   marks.append(path([...finite].map((loss, k) => [toX(k + 1), toY(loss)]), { stroke: "var(--positive)" }));
-  const epoch = Math.max(EPOCHS[state.position], 1);
-  marks.append(svg("circle", { cx: toX(epoch), cy: toY(finite[epoch - 1]), r: 5, fill: "var(--selected)" }));
+  charts.lossAt = (epoch) => [toX(epoch), toY(finite[epoch - 1])];
+  charts.lossPoint = svg("circle", { r: 5, fill: "var(--selected)" });
+  marks.append(charts.lossPoint);
   describe(node, `Loss of epochs 1 to ${finite.length}, from ${write(finite[0])} to ${write(finite[finite.length - 1])}`);
 }
 
@@ -87,9 +99,9 @@ function drawPredictions({ shown, values }) {
   const far = [Math.min(...targets, ...y) - 9, Math.max(...targets, ...y) + 9];
   marks.append(path(far.map((value) => [toX(value), toY(value)]), { stroke: "var(--muted)", "stroke-dasharray": "5 4", "stroke-width": 1 }));
   charts.points = [...targets].map((target, row) => ({ x: toX(target), y: toY(predictions[row]), row }));
-  for (const { x, y, row } of charts.points) {
-    if (row !== state.at.row) marks.append(svg("circle", { cx: x, cy: y, r: 3.5, fill: "var(--positive)", "fill-opacity": 0.65 }));
-  }
+  // All points as one path of lines without length, which is quick to draw.
+  const dots = charts.points.map(({ x, y }) => `M${x.toFixed(1)} ${y.toFixed(1)}h0`).join("");
+  marks.append(svg("path", { d: dots, stroke: "var(--positive)", "stroke-opacity": 0.65, "stroke-width": 7, "stroke-linecap": "round" }));
   const { x: cx, y: cy } = charts.points[state.at.row];
   marks.append(svg("circle", { cx, cy, r: 6, fill: "var(--selected)", stroke: "var(--panel)", "stroke-width": 1.5 }));
   describe(node, `Predictions against targets of ${ROWS} rows; row ${state.at.row}: target ${write(targets[state.at.row])}, prediction ${write(predictions[state.at.row])}`);
@@ -100,7 +112,7 @@ function drawNudge({ given, values, shown }) {
   const { parameter } = state, index = indexOf(parameter), name = entryName(parameter, index);
   const start = get(given[parameter], ...index), reach = Math.max(1, Math.abs(start));
   // While playing, fewer points: each costs a forward pass, and so does each frame.
-  const pieces = state.playing ? 20 : 80, key = [state.position, name, pieces].join();
+  const pieces = state.playing ? 16 : 80, key = [state.position, name, pieces].join();
   if (charts.nudgeKey !== key) {
     charts.nudgeKey = key;
     charts.curve = range(pieces + 1).map((k) => {

@@ -33,7 +33,7 @@ const axisSize = (axis) => (axis === "row" ? ROWS : axis === "one" ? 1 : PAGE.si
 /** The name of the explained entry, with an input for each index. */
 function buildEntry() {
   const axes = axesOf(state.name), entry = byId("entry");
-  const names = element("select", { "aria-label": "Result", id: "name" });
+  const names = element("select", { "aria-label": "Name of the number", id: "name" });
   for (const [title, steps] of GROUPS) {
     const group = element("optgroup", { label: title });
     group.append(...steps.map(({ name }) => element("option", { value: name }, baseName(name))));
