@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+import jaxmlp
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.cli import common
 from jaxmlp.cli.common import CommandError, compile_ahead, note
@@ -142,7 +143,7 @@ def page_options(args: argparse.Namespace, seed: int) -> dict[str, Any]:
         if getattr(args, name) != default:
             words.append(f"--{name.replace('_', '-')} {getattr(args, name)}")
     options = {"seed": seed, "activation": args.activation, "learning_rate": args.learning_rate}
-    return options | {"command": " ".join([*words, "--html run.html"])}
+    return options | {"command": " ".join([*words, "--html run.html"]), "version": jaxmlp.__version__}
 
 
 def _train_network(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> _Trained:

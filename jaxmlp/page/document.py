@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-import jaxmlp
 from jaxmlp.page.recording import MOST_UNITS, Recording
 from jaxmlp.page.small import small_example
 
@@ -21,7 +20,7 @@ def build_page(recording: Recording, options: Mapping[str, Any], sizes: Sequence
 
     Arguments:
         recording: from `record`.
-        options: seed, activation and learning_rate of the run, and its command.
+        options: seed, activation and learning_rate of the run, its command, and the version of the package.
         sizes: layer widths from inputs to outputs.
     """
     page = files("jaxmlp.page") / "browser"
@@ -35,7 +34,7 @@ def build_page(recording: Recording, options: Mapping[str, Any], sizes: Sequence
 
 def _data(recording: Recording, options: Mapping[str, Any], sizes: Sequence[int]) -> str:
     """Return the data as JSON, one entry a line; arrays are base64 of their bytes, little-endian."""
-    data = dict(options) | {"version": jaxmlp.__version__, "sizes": list(sizes), "notes": _notes(recording, sizes)}
+    data = dict(options) | {"sizes": list(sizes), "notes": _notes(recording, sizes)}
     data |= {"epochs": recording.epochs, "steps": [step._asdict() for step in recording.steps]}
     data |= {name: _encode(getattr(recording, name), "<f4") for name in ("x", "y", "losses", "predictions")}
     data["loss64"] = _encode(recording.loss64, "<f8")

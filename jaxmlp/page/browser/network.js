@@ -10,7 +10,7 @@ const LAST = LAYERS.length - 1;
 const WEIGHT_NAMES = PARAMETERS.filter((name) => name[0] === "w");
 const WEIGHT_SCALE = Object.fromEntries(WEIGHT_NAMES.map((name) => [name, largest(WEIGHTS[name])]));
 
-const drawing = { units: [], edges: [], height: 0 };
+const drawing = { units: [], edges: [], hovered: null };
 
 const isBackward = () => state.view === "backward";
 
@@ -162,11 +162,20 @@ function drawNetwork({ shown }) {
     ? `Backward pass, row ${row}: from the loss to the inputs ←`
     : `Forward pass, row ${row}: from the inputs to the loss →`;
   byId("legend").textContent = legend(dead);
+  drawHovered({ shown });
   byId("nudged").hidden = state.nudge === null;
   if (state.nudge !== null) {
     const { parameter } = state, name = entryName(parameter, indexOf(parameter));
     byId("nudged").textContent = `Network and predictions are drawn with ${name} = ${write(state.nudge)}. The numbers explained are those of the epoch.`;
   }
+}
+
+/** Below the network, the number under the pointer. */
+function drawHovered({ shown }) {
+  const found = drawing.hovered;
+  byId("hover").textContent = found
+    ? `${entryName(found.name, found.index)} = ${write(get(shown[found.name], ...found.index))}`
+    : "Click a unit or an edge.";
 }
 
 function drawUnit(item, shown, scale, isDead) {
@@ -252,9 +261,12 @@ function startNetwork() {
     if (found) select(found.name, found.index);
   });
   node.addEventListener("pointermove", (event) => {
-    const found = nearest(event), values = found && current().shown[found.name];
-    byId("hover").textContent = found ? `${entryName(found.name, found.index)} = ${write(get(values, ...found.index))}` : " ";
+    drawing.hovered = nearest(event);
+    drawHovered(current());
   });
-  byId("hover").textContent = "Click a unit or an edge.";
+  node.addEventListener("pointerleave", () => {
+    drawing.hovered = null;
+    drawHovered(current());
+  });
   buildNetwork();
 }
