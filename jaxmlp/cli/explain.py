@@ -17,7 +17,7 @@ from jaxmlp.activations import relu
 from jaxmlp.cli.common import CommandError, Commands, compile_ahead, key_seed, positive, print_json
 from jaxmlp.cli.tutorial import draw
 from jaxmlp.network import Layer
-from jaxmlp.page.program import list_steps, meaning_of, name_gradients, terms_over_rows
+from jaxmlp.page.program import Values, list_steps, meaning_of, name_gradients, terms_over_rows
 from jaxmlp.page.small import small_example
 from jaxmlp.tutorial import EPOCHS, LEARNING_RATE, SIZES, Epoch, tutorial, tutorial_epoch
 from jaxmlp.verification import grad_every_value
@@ -136,7 +136,7 @@ def _page() -> Iterator[tuple[str, str]]:
             yield ast.unparse(node), ast.unparse(node.targets[0])
 
 
-def _autodiff(weights: tuple[Array, ...], x: Array, y: Array) -> dict[str, Array]:
+def _autodiff(weights: tuple[Array, ...], x: Array, y: Array) -> Values:
     """Return `jax.grad` of every value under the names of `Epoch`."""
     w1, b1, w2, b2 = weights
     return name_gradients(_STEPS, *grad_every_value((Layer(w1, b1), Layer(w2, b2)), x, y, relu))
@@ -150,9 +150,7 @@ def _choose(epoch: Epoch, y: np.ndarray, row: int | None, unit: int | None) -> t
     return row, int(np.argmax(np.abs(np.asarray(epoch.grad_h)[row]))) if unit is None else unit
 
 
-def _line(
-    code: str, name: str, epoch: Epoch, autodiff: dict[str, Array], arrays: dict[str, Array], row: int, unit: int
-) -> Line:
+def _line(code: str, name: str, epoch: Epoch, autodiff: Values, arrays: Values, row: int, unit: int) -> Line:
     value = np.asarray(getattr(epoch, name))
     entries, values = _numbers(name, value, row, unit)
     terms = [_largest_terms(terms) for entry in entries if (terms := _terms(name, arrays, entry)) is not None] or None
@@ -164,7 +162,7 @@ def _line(
     return Line(code, name, value.shape, entries, values, _numbers(name, expected, row, unit)[1], worst, terms)
 
 
-def _terms(name: str, arrays: dict[str, Array], entry: tuple[int, ...]) -> np.ndarray | None:
+def _terms(name: str, arrays: Values, entry: tuple[int, ...]) -> np.ndarray | None:
     step = next((step for step in _STEPS if step.name == name), None)
     return None if step is None else terms_over_rows(step, arrays, entry)
 

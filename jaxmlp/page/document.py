@@ -63,4 +63,4 @@ def _notes(recording: Recording, sizes: Sequence[int]) -> list[str]:
 
 
 def _encode(values: np.ndarray, dtype: str) -> str:
-    return base64.b64encode(np.ascontiguousarray(values, dtype)).decode("ascii")
+    return base64.b64encode(np.asarray(values, dtype).tobytes()).decode("ascii")

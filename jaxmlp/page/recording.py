@@ -60,14 +60,15 @@ def record(x: Array, y: Array, params: Params, activation: str, learning_rate: f
     shown = [0, *range(1, finite + 1, stride)]
     # Epoch 0 shows the initial parameters, from which epoch 1 starts.
     recorded = jax.tree.map(lambda leaf: leaf[[0, *range(len(shown) - 1)]] if epochs else leaf, recorded)
-    x, y = np.asarray(x), np.asarray(y)
+    inputs, targets = np.asarray(x), np.asarray(y)
     if not drawn:
-        return Recording(shown, x, y, losses, [], {}, {}, np.zeros(0), {}, recorded)
-    weights, steps = name_params(recorded), list_steps(sizes, activation)
-    by_hand, by_grad = _gradients(x, y, recorded, steps, activation)
+        return Recording(shown, inputs, targets, losses, [], {}, {}, np.zeros(0), {}, recorded)
+    weights = {name: np.asarray(value) for name, value in name_params(recorded).items()}
+    steps = list_steps(sizes, activation)
+    by_hand, by_grad = _gradients(inputs, targets, recorded, steps, activation)
     worst = {name: worst_error(by_hand[name], value, (1, 2)) for name, value in by_grad.items()}
     jax_grad = {f"grad_{name}": by_grad[f"grad_{name}"] for name in weights}
-    return Recording(shown, x, y, losses, steps, weights, jax_grad, by_hand["loss"], worst, np.zeros((0, 0)))
+    return Recording(shown, inputs, targets, losses, steps, weights, jax_grad, by_hand["loss"], worst, np.zeros((0, 0)))
 
 
 def _run(
@@ -80,7 +81,8 @@ def _run(
         if not is_tutorial:
             return train_step(params, x, y, learning_rate, activation=f)
         # The same rounding as `jaxmlp tutorial`.
-        (w1, b1, w2, b2), loss = tutorial_step((*params[0], *params[1]), x, y, learning_rate)
+        (w1, b1), (w2, b2) = params
+        (w1, b1, w2, b2), loss = tutorial_step((w1, b1, w2, b2), x, y, learning_rate)
         return (Layer(w1, b1), Layer(w2, b2)), loss
 
     def block(params: Params, _: None) -> tuple[Params, tuple[Params | Array, Array]]:

@@ -111,7 +111,7 @@ def _index(name: str, at: tuple[int, ...]) -> str:
     return f"{name}[{', '.join(map(str, at))}]" if at else name
 
 
-def _two(value: float, *, inside: bool = False) -> str:
+def _two(value: float | np.ndarray, *, inside: bool = False) -> str:
     """Return a number with two decimals; inside a formula, a negative one has parentheses."""
-    text = f"{value + 0.0:.2f}"  # + 0.0: no -0.00.
+    text = f"{float(value) + 0.0:.2f}"  # + 0.0: no -0.00.
     return f"({text})" if inside and text.startswith("-") else text
