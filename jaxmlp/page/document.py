@@ -12,7 +12,7 @@ from jaxmlp.page.recording import MOST_UNITS, Recording
 from jaxmlp.page.small import small_example
 
 # In the order in which the browser reads them.
-SCRIPTS = ("numbers", "program", "checks", "state", "network", "charts", "explanation", "main")
+SCRIPTS = ("numbers", "program", "checks", "state", "network", "pointer", "charts", "nudge", "explanation", "main")
 
 
 def build_page(recording: Recording, options: Mapping[str, Any], sizes: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-// Three charts: the loss of all epochs, predictions against targets, and the loss against a weight.
+// Charts: the loss of all epochs, and predictions against targets.
 
 /** Numbers for ticks between two ends: steps of 1, 2 or 5. */
 function ticks(low, high, most = 6) {
@@ -10,7 +10,9 @@ function ticks(low, high, most = 6) {
 
 /** Ticks of a logarithmic axis: 1, 2 and 5 times a power of ten; only the powers if those are many. */
 function logTicks(low, high) {
-  const powers = range(Math.ceil(Math.log10(high)) - Math.floor(Math.log10(low)) + 1).map((k) => 10 ** (k + Math.floor(Math.log10(low))));
+  const powers = range(Math.ceil(Math.log10(high)) - Math.floor(Math.log10(low)) + 1).map(
+    (k) => 10 ** (k + Math.floor(Math.log10(low))),
+  );
   const inside = (values) => values.filter((value) => value >= low && value <= high);
   const all = inside(powers.flatMap((power) => [power, 2 * power, 5 * power]));
   if (all.length < 3) return ticks(low, high, 4);
@@ -21,10 +23,15 @@ const plain = (value) => String(Number(value.toPrecision(6)));
 
 /** Draw the axes of a chart; return the maps from values to pixels, and the group to draw in. */
 function chart(node, { x, y, xLabel, yLabel, logY = false, height = 192 }) {
-  const width = node.clientWidth || 320, left = 46, right = 12, top = 10, bottom = 36;
+  const width = node.clientWidth || 320,
+    left = 46,
+    right = 12,
+    top = 10,
+    bottom = 36;
   const scale = logY ? Math.log10 : (value) => value;
   const toX = (value) => left + ((value - x[0]) / (x[1] - x[0])) * (width - left - right);
-  const toY = (value) => height - bottom - ((scale(value) - scale(y[0])) / (scale(y[1]) - scale(y[0]))) * (height - top - bottom);
+  const toY = (value) =>
+    height - bottom - ((scale(value) - scale(y[0])) / (scale(y[1]) - scale(y[0]))) * (height - top - bottom);
   const fromX = (pixel) => x[0] + ((pixel - left) / (width - left - right)) * (x[1] - x[0]);
   node.setAttribute("viewBox", `0 0 ${width} ${height}`);
   node.setAttribute("height", height);
@@ -40,21 +47,39 @@ function chart(node, { x, y, xLabel, yLabel, logY = false, height = 192 }) {
   }
   axes.append(svg("path", { class: "axis", d: `M${left} ${top}V${height - bottom}H${width - right}` }));
   text({ x: (left + width - right) / 2, y: height - 5, "text-anchor": "middle", class: "mute" }, xLabel);
-  text({ x: 12, y: (top + height - bottom) / 2, "text-anchor": "middle", class: "mute",
-    transform: `rotate(-90 12 ${(top + height - bottom) / 2})` }, yLabel);
-  const clip = svg("clipPath", { id: `${node.id}-clip` },
-    svg("rect", { x: left, y: top - 4, width: width - left - right + 6, height: height - top - bottom + 4 }));
+  text(
+    {
+      x: 12,
+      y: (top + height - bottom) / 2,
+      "text-anchor": "middle",
+      class: "mute",
+      transform: `rotate(-90 12 ${(top + height - bottom) / 2})`,
+    },
+    yLabel,
+  );
+  const clip = svg(
+    "clipPath",
+    { id: `${node.id}-clip` },
+    svg("rect", { x: left, y: top - 4, width: width - left - right + 6, height: height - top - bottom + 4 }),
+  );
   const marks = svg("g", { "clip-path": `url(#${node.id}-clip)` });
   node.replaceChildren(clip, axes, marks);
   return { toX, toY, fromX, marks };
 }
 
 const path = (points, attributes) =>
-  svg("path", { fill: "none", "stroke-width": 2, d: "M" + points.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L"), ...attributes });
+  svg("path", {
+    fill: "none",
+    "stroke-width": 2,
+    d: "M" + points.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L"),
+    ...attributes,
+  });
 
 /** Ends of an axis that holds all values, with some space. */
 function ends(values, space = 0.06) {
-  const low = Math.min(...values), high = Math.max(...values), more = (high - low || 1) * space;
+  const low = Math.min(...values),
+    high = Math.max(...values),
+    more = (high - low || 1) * space;
   return [low - more, high + more];
 }
 
@@ -63,12 +88,12 @@ const charts = {};
 function drawCharts(now) {
   drawLosses();
   drawPredictions(now);
-  if (isDrawn) drawNudge(now);
 }
 
 /** The curve is drawn once for each width; then only the point moves. */
 function drawLosses() {
-  const node = byId("loss-chart"), key = node.clientWidth;
+  const node = byId("loss-chart"),
+    key = node.clientWidth;
   if (charts.lossKey !== key) buildLosses(node);
   charts.lossKey = key;
   const epoch = Math.max(EPOCHS[state.position], 1);
@@ -83,66 +108,73 @@ function buildLosses(node) {
   if (!finite.length) return;
   const [low, high] = [Math.min(...finite), Math.max(...finite)];
   const y = logY ? [low / 1.15, high * 1.15] : ends(finite);
-  const { toX, toY, fromX, marks } = chart(node, { x: [0, Math.max(finite.length, 2)], y, logY, xLabel: "epoch", yLabel: "loss" });
+  const { toX, toY, fromX, marks } = chart(node, {
+    x: [0, Math.max(finite.length, 2)],
+    y,
+    logY,
+    xLabel: "epoch",
+    yLabel: "loss",
+  });
   charts.epochAt = fromX;
-  marks.append(path([...finite].map((loss, k) => [toX(k + 1), toY(loss)]), { stroke: "var(--positive)" }));
+  marks.append(
+    path(
+      [...finite].map((loss, k) => [toX(k + 1), toY(loss)]),
+      { stroke: "var(--positive)" },
+    ),
+  );
   charts.lossAt = (epoch) => [toX(epoch), toY(finite[epoch - 1])];
   charts.lossPoint = svg("circle", { r: 5, fill: "var(--selected)" });
   marks.append(charts.lossPoint);
-  describe(node, `Loss of epochs 1 to ${finite.length}, from ${write(finite[0])} to ${write(finite[finite.length - 1])}`);
+  describe(
+    node,
+    `Loss of epochs 1 to ${finite.length}, from ${write(finite[0])} to ${write(finite[finite.length - 1])}`,
+  );
 }
 
 function drawPredictions({ shown, values }) {
-  const node = byId("prediction-chart"), targets = shown.y.data, predictions = shown.y_pred.data;
+  const node = byId("prediction-chart"),
+    targets = shown.y.data,
+    predictions = shown.y_pred.data;
   const y = ends([...targets, ...values.y_pred.data].map((value) => Math.round(value)));
   const { toX, toY, marks } = chart(node, { x: ends(targets), y, xLabel: "target y", yLabel: "prediction" });
   const far = [Math.min(...targets, ...y) - 9, Math.max(...targets, ...y) + 9];
-  marks.append(path(far.map((value) => [toX(value), toY(value)]), { stroke: "var(--muted)", "stroke-dasharray": "5 4", "stroke-width": 1 }));
+  marks.append(
+    path(
+      far.map((value) => [toX(value), toY(value)]),
+      { stroke: "var(--muted)", "stroke-dasharray": "5 4", "stroke-width": 1 },
+    ),
+  );
   charts.points = [...targets].map((target, row) => ({ x: toX(target), y: toY(predictions[row]), row }));
   // All points as one path of lines without length, which is quick to draw.
   const dots = charts.points.map(({ x, y }) => `M${x.toFixed(1)} ${y.toFixed(1)}h0`).join("");
-  marks.append(svg("path", { d: dots, stroke: "var(--positive)", "stroke-opacity": 0.65, "stroke-width": 7, "stroke-linecap": "round" }));
+  marks.append(
+    svg("path", {
+      d: dots,
+      stroke: "var(--positive)",
+      "stroke-opacity": 0.65,
+      "stroke-width": 7,
+      "stroke-linecap": "round",
+    }),
+  );
   const { x: cx, y: cy } = charts.points[state.at.row];
   marks.append(svg("circle", { cx, cy, r: 6, fill: "var(--selected)", stroke: "var(--panel)", "stroke-width": 1.5 }));
-  describe(node, `Predictions against targets of ${ROWS} rows; row ${state.at.row}: target ${write(targets[state.at.row])}, prediction ${write(predictions[state.at.row])}`);
+  describe(
+    node,
+    `Predictions against targets of ${ROWS} rows; row ${state.at.row}: target ${write(targets[state.at.row])}, prediction ${write(predictions[state.at.row])}`,
+  );
 }
 
-
-function drawNudge({ given, values, shown }) {
-  const { parameter } = state, index = indexOf(parameter), name = entryName(parameter, index);
-  const start = get(given[parameter], ...index), reach = Math.max(1, Math.abs(start));
-  // While playing, fewer points: each costs a forward pass, and so does each frame.
-  const pieces = state.playing ? 16 : 80, key = [state.position, name, pieces].join();
-  if (charts.nudgeKey !== key) {
-    charts.nudgeKey = key;
-    charts.curve = range(pieces + 1).map((k) => {
-      const value = start + reach * ((2 * k) / pieces - 1);
-      return [value, lossWith(given, { name: parameter, index, value })];
-    });
-  }
-  const slope = get(values[`grad_${parameter}`], ...index), loss = get(values.loss), value = state.nudge ?? start;
-  const tangent = (at) => loss + slope * (at - start);
-  const node = byId("nudge-chart");
-  const { toX, toY, fromX, marks } = chart(node, {
-    x: [start - reach, start + reach], y: ends(charts.curve.map(([, height]) => height)), xLabel: name, yLabel: "loss", height: 230,
+/** Call `action` where the pointer is pressed, and as it moves. */
+function onDrag(node, action) {
+  node.style.touchAction = "pan-y";
+  node.addEventListener("pointerdown", (event) => {
+    node.setPointerCapture(event.pointerId);
+    action(event);
   });
-  charts.valueAt = fromX;
-  marks.append(path(charts.curve.map(([at, height]) => [toX(at), toY(height)]), { stroke: "var(--positive)" }));
-  marks.append(path([start - reach, start + reach].map((at) => [toX(at), toY(tangent(at))]),
-    { stroke: "var(--negative)", "stroke-dasharray": "6 3" }));
-  marks.append(svg("circle", { cx: toX(start), cy: toY(loss), r: 4, fill: "var(--text)" }));
-  marks.append(svg("circle", { cx: toX(value), cy: toY(get(shown.loss)), r: 8, fill: "var(--selected)", class: "handle" }));
-  byId("nudge-name").textContent = `drag ${name}`;
-  const slider = byId("nudge");
-  Object.assign(slider, { min: start - reach, max: start + reach });
-  slider.value = value;
-  slider.setAttribute("aria-valuetext", `${name} = ${write(value)}, loss ${write(get(shown.loss))}`);
-  byId("nudge-text").textContent = state.nudge === null
-    ? `Blue: the loss if only ${name} changes. Dashed orange: the tangent. Its slope is the gradient by hand, grad_${name} = ${write(slope)}.`
-    : `${name} from ${write(start)} to ${write(value)}: the loss goes from ${write(loss)} to ${write(get(shown.loss))}; the tangent says ${write(tangent(value))}.`;
-  describe(node, `Loss against ${name}, with the tangent at ${write(start)}`);
+  node.addEventListener("pointermove", (event) => event.buttons && action(event));
 }
 
+/** Say in words what a chart shows. */
 function describe(node, text) {
   if (state.playing) return;
   node.setAttribute("role", "img");
@@ -150,22 +182,10 @@ function describe(node, text) {
 }
 
 function startCharts() {
-  const losses = byId("loss-chart"), predictions = byId("prediction-chart"), nudge = byId("nudge-chart");
-  const onDrag = (node, action) => {
-    node.style.touchAction = "pan-y";
-    node.addEventListener("pointerdown", (event) => {
-      node.setPointerCapture(event.pointerId);
-      action(event);
-    });
-    node.addEventListener("pointermove", (event) => event.buttons && action(event));
-  };
+  const losses = byId("loss-chart"),
+    predictions = byId("prediction-chart");
   onDrag(losses, (event) => charts.epochAt && goTo(Math.round(charts.epochAt(pointIn(losses, event).x))));
-  onDrag(nudge, (event) => {
-    const slider = byId("nudge"), value = charts.valueAt(pointIn(nudge, event).x);
-    update({ nudge: Math.max(Number(slider.min), Math.min(Number(slider.max), value)) });
-  });
   predictions.style.cursor = losses.style.cursor = "pointer";
-  nudge.style.cursor = "ew-resize";
   predictions.addEventListener("click", (event) => {
     const { x, y } = pointIn(predictions, event);
     const away = charts.points.map((point) => Math.hypot(point.x - x, point.y - y));
@@ -173,6 +193,4 @@ function startCharts() {
     if (isDrawn) select(isBackward() ? "grad_y_pred" : "y_pred", [row, 0]);
     else update({ at: { row } });
   });
-  byId("nudge").addEventListener("input", (event) => update({ nudge: Number(event.target.value) }));
-  byId("nudge-reset").addEventListener("click", () => update({ nudge: null }));
 }

@@ -1,6 +1,7 @@
 // How the numbers of the page are checked: central differences here, and what Python and jax.grad computed.
 
-const STEP = 1e-6, STEP_NAME = "1e-6"; // Of central differences. Nearer than this to the kink of relu, they decide nothing.
+const STEP = 1e-6,
+  STEP_NAME = "1e-6"; // Of central differences. Nearer than this to the kink of relu, they decide nothing.
 const FORWARD = PAGE.steps.slice(0, LAST_FORWARD); // All lines before the loss.
 
 /** The errors y_pred - y of all rows, with one entry changed. */
@@ -49,7 +50,8 @@ function checkAllEpochs(report) {
     const until = performance.now() + 12;
     for (; position < PAGE.epochs.length && performance.now() < until; position++) {
       const values = computeEpoch(givenAt(position));
-      for (const name of Object.keys(JAX_GRAD)) worst.jax = Math.max(worst.jax, differenceFromJax(values, name, position));
+      for (const name of Object.keys(JAX_GRAD))
+        worst.jax = Math.max(worst.jax, differenceFromJax(values, name, position));
       worst.loss = Math.max(worst.loss, Math.abs(get(values.loss) / LOSS64[position] - 1) || 0);
       for (const name of isRelu ? hidden : []) {
         worst.entries += values[name].data.length;

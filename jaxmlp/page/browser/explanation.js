@@ -32,7 +32,8 @@ const axisSize = (axis) => (axis === "row" ? ROWS : axis === "one" ? 1 : PAGE.si
 
 /** The name of the explained entry, with an input for each index. */
 function buildEntry() {
-  const axes = axesOf(state.name), entry = byId("entry");
+  const axes = axesOf(state.name),
+    entry = byId("entry");
   const names = element("select", { "aria-label": "Name of the number", id: "name" });
   for (const [title, steps] of GROUPS) {
     const group = element("optgroup", { label: title });
@@ -45,12 +46,19 @@ function buildEntry() {
   axes.forEach((axis, k) => {
     if (k) entry.append(", ");
     if (axisSize(axis) === 1) return entry.append("0");
-    const input = element("input", { type: "number", min: 0, max: axisSize(axis) - 1, "aria-label": axisTitle(axis), "data-axis": axis, title: axisTitle(axis) });
+    const input = element("input", {
+      type: "number",
+      min: 0,
+      max: axisSize(axis) - 1,
+      "aria-label": axisTitle(axis),
+      "data-axis": axis,
+      title: axisTitle(axis),
+    });
     input.addEventListener("input", () => setIndex(input, axis));
     input.addEventListener("blur", () => (input.value = state.at[axis]));
     entry.append(input);
   });
-  entry.append(axes.length ? "]" : "", element("output", { id: "value" }));
+  entry.append(axes.length ? "]" : "", element("span", { id: "value" }));
 }
 
 /** new_w1 is called w1 too, as in the program. */
@@ -62,7 +70,9 @@ function setIndex(input, axis) {
 }
 
 function drawExplanation({ given, values }) {
-  const { name } = state, index = indexOf(name), value = get(values[name], ...index);
+  const { name } = state,
+    index = indexOf(name),
+    value = get(values[name], ...index);
   const entry = byId("entry");
   if (entry.dataset.name !== name) {
     entry.dataset.name = name;
@@ -74,19 +84,24 @@ function drawExplanation({ given, values }) {
     if (input !== document.activeElement) input.value = state.at[input.dataset.axis];
   }
   byId("value").textContent = ` = ${write(value)}`;
-  byId("explanation").setAttribute("aria-live", state.playing ? "off" : "polite");
+  if (!state.playing) byId("announcement").textContent = `${entryName(baseName(name), index)} = ${write(value)}`;
   for (const button of byId("lines").querySelectorAll("button")) {
-    const other = button.dataset.name, at = indexOf(other);
+    const other = button.dataset.name,
+      at = indexOf(other);
     button.setAttribute("aria-pressed", other === name);
     button.lastChild.textContent = `${at.length ? `[${at.join(", ")}]` : ""} ${write(get(values[other], ...at))}`;
   }
   const step = STEPS[name];
-  byId("explained").replaceChildren(...(step ? explainStep(step, index, value, given, values) : explainGiven(name, index, given)));
+  byId("explained").replaceChildren(
+    ...(step ? explainStep(step, index, value, given, values) : explainGiven(name, index, given)),
+  );
 }
 
 function explainGiven(name, index) {
   if (!PARAMETERS.includes(name)) {
-    return [element("p", {}, name === "x" ? "An input: given by the data." : "The target of the row: given by the data.")];
+    return [
+      element("p", {}, name === "x" ? "An input: given by the data." : "The target of the row: given by the data."),
+    ];
   }
   const [from, to] = axesOf(name).map((axis, k) => (axis === "one" ? "" : unitTitle(axis, index[k])));
   const what = from ? `The weight from ${from} to ${to}.` : `The bias of ${to}.`;
@@ -94,7 +109,11 @@ function explainGiven(name, index) {
   const origin = epoch <= 1 ? "It is as drawn at the start." : `Its value after ${epoch - 1} steps.`;
   const button = element("button", { type: "button" }, `Its gradient: ${entryName(`grad_${name}`, index)}`);
   button.addEventListener("click", () => update({ name: `grad_${name}` }));
-  return [element("p", {}, `${what} ${origin}`), button, element("p", { class: "muted" }, "Below, “Nudge a weight” shows how the loss depends on it.")];
+  return [
+    element("p", {}, `${what} ${origin}`),
+    button,
+    element("p", { class: "muted" }, "Below, “Nudge a weight” shows how the loss depends on it."),
+  ];
 }
 
 function explainStep(step, index, value, given, values) {
@@ -102,8 +121,13 @@ function explainStep(step, index, value, given, values) {
   const parts = [element("p", { class: "muted" }, describeMeaning(name, meaning, index))];
   const why = explainZero(name, index, value, values);
   if (why) parts.push(element("p", { class: "why" }, why));
-  const list = element("dl"), add = (term, ...content) => list.append(element("dt", {}, term), element("dd", {}, ...content));
-  add("line", element("code", {}, code), element("span", { class: "muted" }, line ? `  tutorial.py, line ${line}` : ""));
+  const list = element("dl"),
+    add = (term, ...content) => list.append(element("dt", {}, term), element("dd", {}, ...content));
+  add(
+    "line",
+    element("code", {}, code),
+    element("span", { class: "muted" }, line ? `  tutorial.py, line ${line}` : ""),
+  );
   add("formula", element("span", { class: "code" }, KINDS[kind].formula(baseName(name).replace("new ", ""), ...args)));
   add("numbers", writeTerms(step, index, values));
   add("by hand", element("b", {}, write(value)));
@@ -113,8 +137,12 @@ function explainStep(step, index, value, given, values) {
 
 function describeMeaning(name, meaning, index) {
   const [first, second] = axesOf(name);
-  const places = axesOf(baseOf(name)).map((axis, k) => (typeof axis === "number" ? unitTitle(axis, index[k]) : axis === "row" ? `row ${index[k]}` : ""));
-  const where = places.filter(Boolean).length ? ` (${typeof first === "number" && typeof second === "number" ? `from ${places[0]} to ${places[1]}` : places.filter(Boolean).join(", ")})` : "";
+  const places = axesOf(baseOf(name)).map((axis, k) =>
+    typeof axis === "number" ? unitTitle(axis, index[k]) : axis === "row" ? `row ${index[k]}` : "",
+  );
+  const where = places.filter(Boolean).length
+    ? ` (${typeof first === "number" && typeof second === "number" ? `from ${places[0]} to ${places[1]}` : places.filter(Boolean).join(", ")})`
+    : "";
   if (meaning.startsWith("... ")) return `Gradient of the loss with respect to ${meaning.slice(4)}${where}`;
   return meaning[0].toUpperCase() + meaning.slice(1) + where;
 }
@@ -122,9 +150,11 @@ function describeMeaning(name, meaning, index) {
 /** Why a number is 0 where a unit is off. */
 function explainZero(name, index, value, values) {
   if (!isRelu || value !== 0) return null;
-  const [row, unit] = index, layer = LAYERS.findIndex(({ before, after }) => [before, after].includes(baseOf(name)));
+  const [row, unit] = index,
+    layer = LAYERS.findIndex(({ before, after }) => [before, after].includes(baseOf(name)));
   if (layer > 0 && layer < LAST && axesOf(name)[0] === "row") {
-    const h = LAYERS[layer].before, at = get(values[h], row, unit);
+    const h = LAYERS[layer].before,
+      at = get(values[h], row, unit);
     if (at >= 0) return null;
     const off = `${entryName(h, index)} = ${write(at)} is below 0: the unit is off for this row`;
     return name === `grad_${h}`
@@ -146,12 +176,17 @@ function writeTerms({ kind, args }, index, values) {
   const shown = state.allTerms || terms.length <= SHOWN_TERMS + 1 ? terms : terms.slice(0, SHOWN_TERMS);
   const table = element("table");
   shown.forEach(([label, factors, value], k) =>
-    table.append(element("tr", {}, cell(label), cell(factors, "code"), cell(k ? "+" : ""), cell(write(value), "code number"))));
+    table.append(
+      element("tr", {}, cell(label), cell(factors, "code"), cell(k ? "+" : ""), cell(write(value), "code number")),
+    ),
+  );
   if (shown.length < terms.length) {
     const others = terms.slice(shown.length).reduce((total, term) => total + term[2], 0);
     const button = element("button", { type: "button" }, `… ${terms.length - shown.length} more`);
     button.addEventListener("click", () => update({ allTerms: true }));
-    table.append(element("tr", {}, element("td", { colspan: 2 }, button), cell("+"), cell(write(others), "code number")));
+    table.append(
+      element("tr", {}, element("td", { colspan: 2 }, button), cell("+"), cell(write(others), "code number")),
+    );
   }
   return state.allTerms ? element("div", { class: "scroll", tabindex: 0 }, table) : table;
 }
@@ -161,23 +196,34 @@ const cell = (text, type = "") => element("td", { class: type }, text);
 /** The value of the entry by other methods, with the difference: [method, text] for each. */
 function independent({ name, kind }, index, value, given, values) {
   const against = (other, note = "") => `${write(other)}, difference ${roughly(other - value)}${note}`;
-  const methods = [], base = baseOf(name), { position } = state;
+  const methods = [],
+    base = baseOf(name),
+    { position } = state;
   if (name in JAX_GRAD) {
     const expected = matrix(values[name].rows, values[name].columns, slice(JAX_GRAD[name], position));
     methods.push(["jax.grad", against(get(expected, ...index), " (stored with 7 digits)")]);
   }
   if (name.startsWith("grad_")) {
-    methods.push(["central difference", isUndecided(values, base, index)
-      ? `undecided: ${base} is within ${STEP_NAME} of 0, where relu has a kink`
-      : against(centralDifference(values, given, base, index))]);
+    methods.push([
+      "central difference",
+      isUndecided(values, base, index)
+        ? `undecided: ${base} is within ${STEP_NAME} of 0, where relu has a kink`
+        : against(centralDifference(values, given, base, index)),
+    ]);
     if (!(name in JAX_GRAD)) {
       const difference = roughly(WORST[name][position]);
-      methods.push(["jax.grad", `whole array, in Python: largest difference ${difference}, relative to the largest entry`]);
+      methods.push([
+        "jax.grad",
+        `whole array, in Python: largest difference ${difference}, relative to the largest entry`,
+      ]);
     }
   } else if (name === "loss") {
     methods.push(["Python", against(LOSS64[position])]);
   } else if (kind === "update" && EPOCHS[position + 1] === EPOCHS[position] + 1 && EPOCHS[position] > 0) {
-    methods.push(["Python", against(get(givenAt(position + 1)[base], ...index), " (float32, the weights of the next epoch)")]);
+    methods.push([
+      "Python",
+      against(get(givenAt(position + 1)[base], ...index), " (float32, the weights of the next epoch)"),
+    ]);
   }
   return methods;
 }

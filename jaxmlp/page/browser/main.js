@@ -7,7 +7,9 @@ function goTo(epoch) {
 }
 
 function drawControls({ values, shown }) {
-  const epoch = EPOCHS[state.position], number = byId("epoch"), row = byId("row");
+  const epoch = EPOCHS[state.position],
+    number = byId("epoch"),
+    row = byId("row");
   byId("slider").value = state.position;
   byId("slider").setAttribute("aria-valuetext", `epoch ${epoch}`);
   if (number !== document.activeElement) number.value = epoch;
@@ -15,14 +17,16 @@ function drawControls({ values, shown }) {
   byId("play").textContent = state.playing ? "❚❚ Pause" : "▶ Play";
   const loss = isDrawn ? get(shown.loss) : LOSSES[Math.max(epoch, 1) - 1];
   byId("loss").textContent = loss === undefined ? "" : `Loss ${write(loss)}`;
-  byId("loss").setAttribute("aria-live", state.playing ? "off" : "polite");
   byId("epoch-meaning").textContent = epoch
     ? `Epoch ${epoch}: forward pass, backward pass and step ${epoch}, from the weights after ${epoch - 1} ${epoch === 2 ? "step" : "steps"}.`
     : "Epoch 0: the weights as drawn, before any step. Epoch 1 starts from them.";
 }
 
 function startControls() {
-  const last = EPOCHS[EPOCHS.length - 1], slider = byId("slider"), number = byId("epoch"), row = byId("row");
+  const last = EPOCHS[EPOCHS.length - 1],
+    slider = byId("slider"),
+    number = byId("epoch"),
+    row = byId("row");
   slider.max = EPOCHS.length - 1;
   Object.assign(number, { min: 0, max: last });
   row.max = ROWS - 1;
@@ -31,7 +35,8 @@ function startControls() {
   number.addEventListener("input", () => number.value !== "" && goTo(number.valueAsNumber));
   number.addEventListener("blur", () => (number.value = EPOCHS[state.position]));
   row.addEventListener("input", () => {
-    if (Number.isInteger(row.valueAsNumber) && row.valueAsNumber >= 0 && row.valueAsNumber < ROWS) update({ at: { row: row.valueAsNumber } });
+    if (Number.isInteger(row.valueAsNumber) && row.valueAsNumber >= 0 && row.valueAsNumber < ROWS)
+      update({ at: { row: row.valueAsNumber } });
   });
   row.addEventListener("blur", () => (row.value = state.at.row));
   byId("play").addEventListener("click", () => play(!state.playing));
@@ -43,10 +48,9 @@ function startControls() {
 
 /** Show a pass, and go on from what is selected to its gradient, or back. */
 function setView(view) {
-  const base = baseOf(state.name), name = view === "backward" ? `grad_${base}` : base;
-  const layer = LAYERS.find(({ after }) => after === base);
-  const other = view === "backward" && layer ? `grad_${layer.before}` : name;
-  update({ view, name: other in STEPS || PARAMETERS.includes(other) ? other : state.name });
+  const base = baseOf(state.name),
+    name = view === "backward" ? `grad_${base}` : base;
+  update({ view, name: name in STEPS || PARAMETERS.includes(name) ? name : state.name });
   sendSignal();
 }
 
@@ -77,23 +81,35 @@ function selectFirst() {
 function buildSmall() {
   const { given, lines, after } = PAGE.small;
   const write = ({ name, products, value }) =>
-    element("p", { class: "code" }, `${name} = ${products ? `${products} = ` : ""}`, element(products ? "b" : "span", {}, value));
-  const section = (title, entries) => element("section", {}, element("code", {}, element("strong", {}, title)), ...entries.map(write));
+    element(
+      "p",
+      { class: "code" },
+      `${name} = ${products ? `${products} = ` : ""}`,
+      element(products ? "b" : "span", {}, value),
+    );
+  const section = (title, entries) =>
+    element("section", {}, element("code", {}, element("strong", {}, title)), ...entries.map(write));
   const loss = { ...after, products: "by the same lines with the new weights" };
   byId("small-lines").append(section(`given; learning_rate = ${PAGE.small.learning_rate}`, given));
-  byId("small-lines").append(...lines.map(({ code, entries }) => section(code, entries)), section("after the step", [loss]));
+  byId("small-lines").append(
+    ...lines.map(({ code, entries }) => section(code, entries)),
+    section("after the step", [loss]),
+  );
   byId("small-hide").addEventListener("change", (event) =>
-    byId("small-lines").classList.toggle("hidden-results", event.target.checked));
+    byId("small-lines").classList.toggle("hidden-results", event.target.checked),
+  );
 }
 
 function start() {
-  const [inputs, ...hidden] = PAGE.sizes.slice(0, -1), units = hidden.join(" + ");
+  const [inputs, ...hidden] = PAGE.sizes.slice(0, -1),
+    units = hidden.join(" + ");
   const layers = hidden.length ? `${units} hidden units (${PAGE.activation})` : "no hidden layer";
   byId("intro").textContent =
     `${inputs} inputs, ${layers}, 1 output, ${ROWS} rows. Press Play, then click ${isDrawn ? "a unit, an edge or a row" : "an epoch or a row"}.`;
   byId("notes").append(...PAGE.notes.map((text) => element("li", {}, text)));
   byId("notes").hidden = PAGE.notes.length === 0;
-  byId("about").textContent = `jaxmlp ${PAGE.version}: ${PAGE.command}. Learning rate ${PAGE.learning_rate}, sum of squared errors, gradient descent on all rows. After S. Keydana's tutorial for torch for R.`;
+  byId("about").textContent =
+    `jaxmlp ${PAGE.version}: ${PAGE.command}. Learning rate ${PAGE.learning_rate}, sum of squared errors, gradient descent on all rows. After S. Keydana's tutorial for torch for R.`;
   document.body.classList.toggle("large", !isDrawn);
   startControls();
   startCharts();
@@ -101,6 +117,7 @@ function start() {
   if (!isDrawn) byId("agreement").textContent = "Nothing is computed in the page for a network of this size.";
   else {
     startNetwork();
+    startNudge();
     buildLines();
     checkAllEpochs((worst) => (byId("agreement").textContent = agreementText(worst)));
   }
@@ -114,7 +131,9 @@ function start() {
 }
 
 function agreementText({ jax, python, loss, undecided, entries }) {
-  const kink = hasKinks ? ` ${undecided} of ${entries} values before activation lie within ${STEP_NAME} of the kink of relu: there, central differences are undecided.` : "";
+  const kink = hasKinks
+    ? ` ${undecided} of ${entries} values before activation lie within ${STEP_NAME} of the kink of relu: there, central differences are undecided.`
+    : "";
   return (
     `At the ${EPOCHS.length} epochs shown, relative to the largest entry of each array. This page against jax.grad, gradients of weights and biases: ` +
     `${roughly(jax)} (jax.grad's values are stored with 7 digits). Python by hand against jax.grad, all gradients, both in float64: ${roughly(python)}. ` +

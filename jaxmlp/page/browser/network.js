@@ -35,24 +35,31 @@ function unitTitle(layer, unit) {
 
 /** Make the elements anew, for the width of the panel. */
 function buildNetwork() {
-  const node = byId("network"), width = node.clientWidth || 600, narrow = width < 500, height = 470;
+  const node = byId("network"),
+    width = node.clientWidth || 600,
+    narrow = width < 500,
+    height = 470;
   node.setAttribute("viewBox", `0 0 ${width} ${height}`);
   node.setAttribute("height", height);
-  const left = narrow ? 34 : 56, right = narrow ? 112 : 190;
+  const left = narrow ? 34 : 56,
+    right = narrow ? 112 : 190;
   const place = (layer) => left + ((width - left - right) * layer) / LAST;
   drawing.units = [];
   drawing.edges = [];
   const groups = [];
   PAGE.sizes.forEach((size, layer) => {
-    const spacing = Math.min(110, (height - 50) / size), radius = Math.max(2.5, Math.min(15, spacing * 0.42));
+    const spacing = Math.min(110, (height - 50) / size),
+      radius = Math.max(2.5, Math.min(15, spacing * 0.42));
     for (let unit = 0; unit < size; unit++) {
-      const x = place(layer), y = 36 + (height - 50) / 2 + (unit - (size - 1) / 2) * spacing;
+      const x = place(layer),
+        y = 36 + (height - 50) / 2 + (unit - (size - 1) / 2) * spacing;
       drawing.units.push({ layer, unit, x, y, radius, spacing });
     }
   });
   const unitsOf = (layer) => drawing.units.filter((unit) => unit.layer === layer);
   for (let layer = 0; layer <= LAST; layer++) {
-    const edges = svg("g", { class: "stage" }), units = svg("g", { class: "stage" });
+    const edges = svg("g", { class: "stage" }),
+      units = svg("g", { class: "stage" });
     for (const from of layer ? unitsOf(layer - 1) : []) {
       for (const to of unitsOf(layer)) {
         const line = svg("line", { class: "edge", x1: from.x, y1: from.y, x2: to.x, y2: to.y });
@@ -70,21 +77,35 @@ function buildNetwork() {
   drawing.halo = svg("line", { class: "edge", stroke: "var(--selected)", "stroke-opacity": 0.45 });
   drawing.groups = groups;
   // Edges first, so that units lie above them.
-  node.replaceChildren(drawing.halo, ...groups.filter((_, k) => k % 2 === 0 && k < groups.length - 1),
-    ...groups.filter((_, k) => k % 2 === 1 || k === groups.length - 1));
+  node.replaceChildren(
+    drawing.halo,
+    ...groups.filter((_, k) => k % 2 === 0 && k < groups.length - 1),
+    ...groups.filter((_, k) => k % 2 === 1 || k === groups.length - 1),
+  );
 }
 
 function buildUnit(item, narrow) {
   const { x, y, radius, spacing, layer, unit } = item;
-  const d = radius * 0.6, isHidden = layer > 0 && layer < LAST;
+  const d = radius * 0.6,
+    isHidden = layer > 0 && layer < LAST;
   item.circle = svg("circle", { cx: x, cy: y, r: radius });
-  item.cross = svg("path", { class: "cross", d: `M${x - d} ${y - d}l${2 * d} ${2 * d}m0 ${-2 * d}l${-2 * d} ${2 * d}` });
+  item.cross = svg("path", {
+    class: "cross",
+    d: `M${x - d} ${y - d}l${2 * d} ${2 * d}m0 ${-2 * d}l${-2 * d} ${2 * d}`,
+  });
   item.label = isHidden
     ? svg("text", { x: x + radius + 4, y: y + 4, class: `halo ${spacing < 16 ? "small" : ""}` })
     : svg("text", { x, y: y + radius + 14, "text-anchor": "middle", class: "halo" });
   // The number beside a unit belongs to what can be clicked.
-  const size = Math.min(spacing, 2 * radius + 8), right = isHidden ? radius + 22 : size / 2;
-  const area = svg("rect", { x: x - size / 2, y: y - size / 2, width: size / 2 + right, height: size, fill: "transparent" });
+  const size = Math.min(spacing, 2 * radius + 8),
+    right = isHidden ? radius + 22 : size / 2;
+  const area = svg("rect", {
+    x: x - size / 2,
+    y: y - size / 2,
+    width: size / 2 + right,
+    height: size,
+    fill: "transparent",
+  });
   item.node = svg("g", { class: "unit", role: "button", tabindex: -1 }, area, item.circle, item.cross, item.label);
   if (!isHidden) {
     const name = svg("text", { x, y: y - radius - 5, "text-anchor": "middle", class: "halo" });
@@ -97,13 +118,22 @@ function buildUnit(item, narrow) {
 
 /** The loss, at the right of the prediction. */
 function buildLoss(width, height, narrow, prediction) {
-  const x = width - (narrow ? 34 : 60), y = prediction.y;
+  const x = width - (narrow ? 34 : 60),
+    y = prediction.y;
   drawing.lossEdge = svg("line", { class: "edge", x1: prediction.x, y1: y, x2: x, y2: y, stroke: "var(--muted)" });
   const title = svg("text", { x, y: y - 24, "text-anchor": "middle", class: "halo" });
   title.textContent = "loss";
   drawing.lossValue = svg("text", { x, y: y + 36, "text-anchor": "middle", class: "halo" });
   drawing.target = svg("text", { x: prediction.x, y: y + 45, "text-anchor": "middle", class: "halo mute" });
-  const shape = svg("rect", { x: x - 15, y: y - 15, width: 30, height: 30, rx: 4, fill: "var(--panel)", stroke: "var(--muted)" });
+  const shape = svg("rect", {
+    x: x - 15,
+    y: y - 15,
+    width: 30,
+    height: 30,
+    rx: 4,
+    fill: "var(--panel)",
+    stroke: "var(--muted)",
+  });
   drawing.loss = { x, y, shape };
   // The edge ends at the circle, which is drawn by another group.
   drawing.lossEdge.setAttribute("x1", prediction.x + prediction.radius);
@@ -131,17 +161,21 @@ function colour(value, scale) {
 const hue = (value) => (value < 0 ? "var(--negative)" : "var(--positive)");
 
 function drawNetwork({ shown }) {
-  const row = state.at.row, selected = selectedEdge();
+  const row = state.at.row,
+    selected = selectedEdge();
   const scales = LAYERS.map((_, layer) => {
     const result = unitResult(layer);
     return largest(range(PAGE.sizes[layer]).map((j) => get(shown[result], row, j)));
   });
   const dead = LAYERS.map(({ before }, k) => (k > 0 && k < LAST ? deadUnits(shown[before]) : []));
   for (const item of drawing.units) drawUnit(item, shown, scales[item.layer], dead[item.layer][item.unit]);
-  const edgeScales = WEIGHT_NAMES.map((name) => (isBackward() ? largest(shown[`grad_${name}`].data) : WEIGHT_SCALE[name]));
+  const edgeScales = WEIGHT_NAMES.map((name) =>
+    isBackward() ? largest(shown[`grad_${name}`].data) : WEIGHT_SCALE[name],
+  );
   const single = LAST === 1 || drawing.edges.length < 40;
   for (const edge of drawing.edges) {
-    const { name, index, line, layer, from, to } = edge, value = get(shown[edgeResult(name)], ...index);
+    const { name, index, line, layer, from, to } = edge,
+      value = get(shown[edgeResult(name)], ...index);
     edge.near = single || [from, to].some(({ layer, unit }) => layer > 0 && layer < LAST && state.at[layer] === unit);
     line.setAttribute("stroke", hue(value));
     line.setAttribute("stroke-width", (0.3 + (4 * Math.abs(value)) / (edgeScales[layer - 1] || 1)).toFixed(2));
@@ -165,23 +199,21 @@ function drawNetwork({ shown }) {
   drawHovered({ shown });
   byId("nudged").hidden = state.nudge === null;
   if (state.nudge !== null) {
-    const { parameter } = state, name = entryName(parameter, indexOf(parameter));
-    byId("nudged").textContent = `Network and predictions are drawn with ${name} = ${write(state.nudge)}. The numbers explained are those of the epoch.`;
+    const { parameter } = state,
+      name = entryName(parameter, indexOf(parameter));
+    byId("nudged").textContent =
+      `Network and predictions are drawn with ${name} = ${write(state.nudge)}. The numbers explained are those of the epoch.`;
   }
 }
 
-/** Below the network, the number under the pointer. */
-function drawHovered({ shown }) {
-  const found = drawing.hovered;
-  byId("hover").textContent = found
-    ? `${entryName(found.name, found.index)} = ${write(get(shown[found.name], ...found.index))}`
-    : "Click a unit or an edge.";
-}
-
 function drawUnit(item, shown, scale, isDead) {
-  const { layer, unit } = item, result = unitResult(layer), row = state.at.row;
+  const { layer, unit } = item,
+    result = unitResult(layer),
+    row = state.at.row;
   const hasGradient = !(isBackward() && layer === 0);
-  const value = get(shown[result], row, unit), isSelected = state.at[layer] === unit && (layer === 0 ? selectedInput(unit) : layer < LAST || baseOf(state.name) === "y_pred");
+  const value = get(shown[result], row, unit),
+    isChosen = state.at[layer] === unit;
+  const isSelected = isChosen && (layer === 0 || layer === LAST ? axesOf(state.name).includes(layer) : true);
   item.circle.style.fill = hasGradient ? colour(value, scale) : "var(--panel)";
   item.node.setAttribute("class", `unit ${isSelected ? "selected" : ""} ${isDead ? "dead" : ""}`);
   const isHidden = layer > 0 && layer < LAST;
@@ -191,13 +223,13 @@ function drawUnit(item, shown, scale, isDead) {
     item.label.style.fontWeight = isSelected ? "700" : "";
   } else item.label.textContent = write(value);
   if (state.playing) return; // Nobody can listen to twenty descriptions a second.
-  item.node.setAttribute("tabindex", isSelected || (unit === 0 && layer !== 0 && layer !== LAST ? false : layer === LAST) ? 0 : -1);
+  item.node.setAttribute("tabindex", isChosen ? 0 : -1); // Tab goes from layer to layer.
   const description = isDead ? ", dead: below 0 for all rows" : "";
-  item.node.setAttribute("aria-label", `${unitTitle(layer, unit)}: ${entryName(result, [row, unit])} = ${write(value)}${description}`);
+  item.node.setAttribute(
+    "aria-label",
+    `${unitTitle(layer, unit)}: ${entryName(result, [row, unit])} = ${write(value)}${description}`,
+  );
 }
-
-/** Whether the result that is explained belongs to an input. */
-const selectedInput = (unit) => axesOf(state.name).includes(0) && state.at[0] === unit;
 
 /** The edge that the result that is explained belongs to, or undefined. */
 function selectedEdge() {
@@ -217,56 +249,4 @@ function legend(dead) {
   }
   const off = hasKinks ? " An empty unit has gradient 0, because it is off for this row: h < 0." : "";
   return `${signs}Edges: gradients of the weights, summed over all rows. Units: gradients for row ${state.at.row}; inputs need none.${off}${crosses}`;
-}
-
-/** Where a pointer is, in the coordinates of a drawing. */
-function pointIn(node, event) {
-  const box = node.getBoundingClientRect(), { width, height } = node.viewBox.baseVal;
-  return { x: ((event.clientX - box.left) * width) / box.width, y: ((event.clientY - box.top) * height) / box.height };
-}
-
-/** The unit, edge or loss at or near a pointer: {name, index}, or null. */
-function nearest(event) {
-  const { x, y } = pointIn(byId("network"), event);
-  const touched = drawing.units.find(({ node }) => node.contains(event.target));
-  if (touched) return { name: explainedResult(touched.layer), index: [state.at.row, touched.unit] };
-  if (Math.abs(x - drawing.loss.x) < 24 && Math.abs(y - drawing.loss.y) < 24) return { name: "loss", index: [] };
-  // Edges of the selected unit are drawn full, and are easier to hit.
-  const distances = drawing.edges.map((edge) => distanceToSegment(x, y, edge.from, edge.to) + (edge.near ? 0 : 5));
-  const edge = drawing.edges[distances.indexOf(Math.min(...distances))];
-  return Math.min(...distances) < 12 ? { name: edgeResult(edge.name), index: edge.index } : null;
-}
-
-function distanceToSegment(x, y, from, to) {
-  const dx = to.x - from.x, dy = to.y - from.y;
-  const along = Math.max(0, Math.min(1, ((x - from.x) * dx + (y - from.y) * dy) / (dx * dx + dy * dy)));
-  return Math.hypot(from.x + along * dx - x, from.y + along * dy - y);
-}
-
-/** Arrow keys up and down go through the units of a layer; Enter or space explains one. */
-function moveFocus(event, item) {
-  const steps = { ArrowUp: -1, ArrowDown: 1, Enter: 0, " ": 0 };
-  if (!(event.key in steps)) return;
-  event.preventDefault();
-  event.stopPropagation();
-  const size = PAGE.sizes[item.layer], unit = (item.unit + steps[event.key] + size) % size;
-  select(explainedResult(item.layer), [state.at.row, unit]);
-  drawing.units.find((other) => other.layer === item.layer && other.unit === unit).node.focus();
-}
-
-function startNetwork() {
-  const node = byId("network");
-  node.addEventListener("click", (event) => {
-    const found = nearest(event);
-    if (found) select(found.name, found.index);
-  });
-  node.addEventListener("pointermove", (event) => {
-    drawing.hovered = nearest(event);
-    drawHovered(current());
-  });
-  node.addEventListener("pointerleave", () => {
-    drawing.hovered = null;
-    drawHovered(current());
-  });
-  buildNetwork();
 }

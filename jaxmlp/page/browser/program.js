@@ -8,7 +8,9 @@ const KINDS = {
       build(a.rows, w.columns, (i, j) => sum(a.columns, (p) => get(a, i, p) * get(w, p, j)) + get(b, 0, j)),
     formula: (z, a, w, b) => `${z}[i, j] = Σₚ ${a}[i, p] · ${w}[p, j] + ${b}[0, j]`,
     terms: ([i, j], a, w, b) => [
-      ...range(a.columns).map((p) => product(`${a.name}[${i}, ${p}] · ${w.name}[${p}, ${j}]`, get(a, i, p), get(w, p, j))),
+      ...range(a.columns).map((p) =>
+        product(`${a.name}[${i}, ${p}] · ${w.name}[${p}, ${j}]`, get(a, i, p), get(w, p, j)),
+      ),
       [`${b.name}[0, ${j}]`, write(get(b, 0, j)), get(b, 0, j)],
     ],
   },
@@ -22,9 +24,10 @@ const KINDS = {
     formula: () => "loss = Σᵢ (y_pred[i, 0] - y[i, 0])²",
     terms: (_, y_pred, y) =>
       range(y.rows).map((i) => [
-        `row ${i}`, `(${write(get(y_pred, i))} - ${factor(get(y, i))})²`, (get(y_pred, i) - get(y, i)) ** 2,
+        `row ${i}`,
+        `(${write(get(y_pred, i))} - ${factor(get(y, i))})²`,
+        (get(y_pred, i) - get(y, i)) ** 2,
       ]),
-    overRows: true,
   },
   error_grad: {
     compute: (y_pred, y) => build(y.rows, 1, (i) => 2 * (get(y_pred, i) - get(y, i))),
@@ -37,20 +40,22 @@ const KINDS = {
     compute: (a, dz) => build(a.columns, dz.columns, (p, j) => sum(a.rows, (i) => get(a, i, p) * get(dz, i, j))),
     formula: (dw, a, dz) => `${dw}[p, j] = Σᵢ ${a}[i, p] · ${dz}[i, j]`,
     terms: ([p, j], a, dz) => range(a.rows).map((i) => product(`row ${i}`, get(a, i, p), get(dz, i, j))),
-    overRows: true,
   },
   input_grad: {
     compute: (dz, w) => build(dz.rows, w.rows, (i, p) => sum(w.columns, (j) => get(dz, i, j) * get(w, p, j))),
     formula: (da, dz, w) => `${da}[i, p] = Σⱼ ${dz}[i, j] · ${w}[p, j]`,
     terms: ([i, p], dz, w) =>
-      range(w.columns).map((j) => product(`${dz.name}[${i}, ${j}] · ${w.name}[${p}, ${j}]`, get(dz, i, j), get(w, p, j))),
+      range(w.columns).map((j) =>
+        product(`${dz.name}[${i}, ${j}] · ${w.name}[${p}, ${j}]`, get(dz, i, j), get(w, p, j)),
+      ),
   },
   activation_grad: {
     compute: (h, da) => build(h.rows, h.columns, (i, j) => get(da, i, j) * ACTIVATION.derivative(get(h, i, j))),
     formula: (dh, h, da) => `${dh}[i, j] = ${ACTIVATION.gradFormula(`${h}[i, j]`, `${da}[i, j]`)}`,
     terms: ([i, j], h, da) => [
       [
-        "", ACTIVATION.gradFormula(write(get(h, i, j)), factor(get(da, i, j))),
+        "",
+        ACTIVATION.gradFormula(write(get(h, i, j)), factor(get(da, i, j))),
         get(da, i, j) * ACTIVATION.derivative(get(h, i, j)),
       ],
     ],
@@ -59,14 +64,14 @@ const KINDS = {
     compute: (dz) => build(1, dz.columns, (_, j) => sum(dz.rows, (i) => get(dz, i, j))),
     formula: (db, dz) => `${db}[0, j] = Σᵢ ${dz}[i, j]`,
     terms: ([, j], dz) => range(dz.rows).map((i) => [`row ${i}`, write(get(dz, i, j)), get(dz, i, j)]),
-    overRows: true,
   },
   update: {
     compute: (p, dp) => build(p.rows, p.columns, (i, j) => get(p, i, j) - PAGE.learning_rate * get(dp, i, j)),
     formula: (_, p, dp) => `new ${p} = ${p} - learning_rate · ${dp}`,
     terms: ([i, j], p, dp) => [
       [
-        "", `${write(get(p, i, j))} - ${PAGE.learning_rate} · ${factor(get(dp, i, j))}`,
+        "",
+        `${write(get(p, i, j))} - ${PAGE.learning_rate} · ${factor(get(dp, i, j))}`,
         get(p, i, j) - PAGE.learning_rate * get(dp, i, j),
       ],
     ],
@@ -80,7 +85,8 @@ const sigmoid = (h) => 1 / (1 + Math.exp(-h));
 /** The distribution function of the standard normal, by the series of erf, whose terms are all positive. */
 function normalCdf(h) {
   if (Math.abs(h) > 9) return h > 0 ? 1 : 0;
-  let term = h, total = h;
+  let term = h,
+    total = h;
   for (let k = 1; k < 200 && Math.abs(term) > 1e-17 * Math.abs(total); k++) total += term *= (h * h) / (2 * k + 1);
   return 0.5 + normalPdf(h) * total;
 }
@@ -137,11 +143,13 @@ const Y = { ...matrix(ROWS, 1, DATA.y), name: "y" };
 
 // What stands on each axis of an array: the rows of the data, or the units of layer 0 (the inputs), 1, 2, …
 const AXES = { x: ["row", 0], y: ["row", PAGE.sizes.length - 1], loss: [] };
-PAGE.steps.filter((step) => step.kind === "dense").forEach(({ name, args: [, w, b] }, k) => {
-  AXES[w] = [k, k + 1];
-  AXES[b] = ["one", k + 1];
-  AXES[name] = ["row", k + 1];
-});
+PAGE.steps
+  .filter((step) => step.kind === "dense")
+  .forEach(({ name, args: [, w, b] }, k) => {
+    AXES[w] = [k, k + 1];
+    AXES[b] = ["one", k + 1];
+    AXES[name] = ["row", k + 1];
+  });
 for (const { name, kind, args } of PAGE.steps) if (kind === "activation") AXES[name] = AXES[args[0]];
 
 /** The value that a gradient or an update belongs to: w1 for grad_w1 and new_w1. */

@@ -61,6 +61,7 @@ function draw() {
   drawCharts(now);
   if (isDrawn) {
     drawNetwork(now);
+    drawNudge(now);
     drawExplanation(now);
   }
   frames.push(performance.now() - start);
