@@ -168,11 +168,12 @@ def test_a_network_of_more_than_64_units_has_losses_and_predictions_and_says_so(
 @pytest.mark.slow
 def test_long_runs_wide_networks_and_runs_of_no_epoch_have_small_pages():
     for sizes, epochs, stride in (((3, 32, 1), 1500, 3), ((3, 32, 32, 1), 200, 3), ((3, 1000, 1), 5000, 3)):
-        html = make(sizes, epochs=epochs)
+        html = make(sizes, learning_rate=1e-6, epochs=epochs)
         data = data_of(html)
         assert len(html.encode()) <= 1_500_000
         assert data["notes"][-1] == f"To keep the page small, it shows one of {stride} epochs."
         assert data["epochs"] == [0, *range(1, epochs + 1, stride)]
+        assert len(data["losses"]) == len(data["epochs"]) - 1
     assert data_of(make(epochs=0))["epochs"] == [0]
     assert data_of(make((3, 1), epochs=2))["sizes"] == [3, 1]
 

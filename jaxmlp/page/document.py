@@ -36,7 +36,8 @@ def _data(recording: Recording, options: Mapping[str, Any], sizes: Sequence[int]
     """Return the data as JSON, one entry a line; arrays are base64 of their bytes, little-endian."""
     data = dict(options) | {"sizes": list(sizes), "notes": _notes(recording, sizes)}
     data |= {"epochs": recording.epochs, "steps": [step._asdict() for step in recording.steps]}
-    data |= {name: _encode(getattr(recording, name), "<f4") for name in ("x", "y", "losses", "predictions")}
+    data |= {name: _encode(getattr(recording, name), "<f4") for name in ("x", "y", "predictions")}
+    data["losses"] = _encode(recording.losses[np.array(recording.epochs[1:], int) - 1], "<f4")
     data["loss64"] = _encode(recording.loss64, "<f8")
     for name, dtype in (("weights", "<f4"), ("jax_grad", "<f4"), ("worst", "<f4")):
         data[name] = {key: _encode(value, dtype) for key, value in getattr(recording, name).items()}

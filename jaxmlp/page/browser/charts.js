@@ -16,10 +16,12 @@ function logTicks(low, high) {
   const inside = (values) => values.filter((value) => value >= low && value <= high);
   const all = inside(powers.flatMap((power) => [power, 2 * power, 5 * power]));
   if (all.length < 3) return ticks(low, high, 4);
-  return all.length > 8 ? inside(powers) : all;
+  const few = all.length > 8 ? inside(powers) : all;
+  return few.filter((_, k) => k % Math.ceil(few.length / 8) === 0);
 }
 
-const plain = (value) => String(Number(value.toPrecision(6)));
+const plain = (value) =>
+  Math.abs(value) < 1e6 ? String(Number(value.toPrecision(6))) : Number(value.toPrecision(2)).toExponential();
 
 /** Draw the axes of a chart; return the maps from values to pixels, and the group to draw in. */
 function chart(node, { x, y, xLabel, yLabel, logY = false, height = 192 }) {
@@ -96,20 +98,18 @@ function drawLosses() {
     key = node.clientWidth;
   if (charts.lossKey !== key) buildLosses(node);
   charts.lossKey = key;
-  const epoch = Math.max(EPOCHS[state.position], 1);
   if (!charts.lossAt) return;
-  const [x, y] = charts.lossAt(epoch);
+  const [x, y] = charts.lossAt(Math.max(state.position, 1));
   fill(charts.lossPoint, { cx: x, cy: y }, []);
 }
 
 function buildLosses(node) {
-  const finite = LOSSES.slice(0, Math.max(EPOCHS[EPOCHS.length - 1], 1));
-  const logY = finite.length > 0 && finite.every((loss) => loss > 0);
-  if (!finite.length) return;
-  const [low, high] = [Math.min(...finite), Math.max(...finite)];
-  const y = logY ? [low / 1.15, high * 1.15] : ends(finite);
+  if (!LOSSES.length) return;
+  const logY = LOSSES.every((loss) => loss > 0);
+  const y = logY ? [Math.min(...LOSSES) / 1.15, Math.max(...LOSSES) * 1.15] : ends(LOSSES);
+  const last = EPOCHS[EPOCHS.length - 1];
   const { toX, toY, fromX, marks } = chart(node, {
-    x: [0, Math.max(finite.length, 2)],
+    x: [0, Math.max(last, 2)],
     y,
     logY,
     xLabel: "epoch",
@@ -118,17 +118,14 @@ function buildLosses(node) {
   charts.epochAt = fromX;
   marks.append(
     path(
-      [...finite].map((loss, k) => [toX(k + 1), toY(loss)]),
+      [...LOSSES].map((loss, k) => [toX(EPOCHS[k + 1]), toY(loss)]),
       { stroke: "var(--positive)" },
     ),
   );
-  charts.lossAt = (epoch) => [toX(epoch), toY(finite[epoch - 1])];
+  charts.lossAt = (position) => [toX(EPOCHS[position]), toY(LOSSES[position - 1])];
   charts.lossPoint = svg("circle", { r: 5, fill: "var(--selected)" });
   marks.append(charts.lossPoint);
-  describe(
-    node,
-    `Loss of epochs 1 to ${finite.length}, from ${write(finite[0])} to ${write(finite[finite.length - 1])}`,
-  );
+  describe(node, `Loss of epochs 1 to ${last}, from ${write(LOSSES[0])} to ${write(LOSSES[LOSSES.length - 1])}`);
 }
 
 function drawPredictions({ shown, values }) {

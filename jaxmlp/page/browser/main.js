@@ -15,7 +15,7 @@ function drawControls({ values, shown }) {
   if (number !== document.activeElement) number.value = epoch;
   if (row !== document.activeElement) row.value = state.at.row;
   byId("play").textContent = state.playing ? "❚❚ Pause" : "▶ Play";
-  const loss = isDrawn ? get(shown.loss) : LOSSES[Math.max(epoch, 1) - 1];
+  const loss = isDrawn ? get(shown.loss) : LOSSES[Math.max(state.position, 1) - 1];
   byId("loss").textContent = loss === undefined ? "" : `Loss ${write(loss)}`;
   byId("epoch-meaning").textContent = epoch
     ? `Epoch ${epoch}: forward pass, backward pass and step ${epoch}, from the weights after ${epoch - 1} ${epoch === 2 ? "step" : "steps"}.`
@@ -137,7 +137,7 @@ function agreementText({ jax, python, loss, undecided, entries }) {
   return (
     `At the ${EPOCHS.length} epochs shown, relative to the largest entry of each array. This page against jax.grad, gradients of weights and biases: ` +
     `${roughly(jax)} (jax.grad's values are stored with 7 digits). Python by hand against jax.grad, all gradients, both in float64: ${roughly(python)}. ` +
-    `Loss, this page against Python: ${roughly(loss)}.${kink} Each number above is compared with central differences when it is shown.`
+    `Loss, this page against Python: ${roughly(loss)}.${kink} Each gradient is compared with central differences where it is explained.`
   );
 }
 

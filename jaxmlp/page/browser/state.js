@@ -2,7 +2,7 @@
 
 const EPOCHS = PAGE.epochs;
 const isDrawn = PAGE.steps.length > 0; // Without lines, the network is too large, and losses and predictions are all.
-const LOSSES = decode(PAGE.losses);
+const LOSSES = decode(PAGE.losses); // of EPOCHS without epoch 0, as the training logged them
 const PREDICTIONS = decode(PAGE.predictions);
 
 const state = {
