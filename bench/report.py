@@ -47,7 +47,8 @@ def main():
 def where(row: dict[str, Any]) -> str:
     """What the figures belong to, in one line."""
     cores = "1 core" if row["cores"] == 1 else f"{row['cores']} cores"
-    return f"{row['processor']}, {cores}, {row['device']}, jax {row['jax']}, Python {row['python']}, {row['commit']}"
+    device = " ".join(dict.fromkeys(row["device"].split()))  # The platform and the kind of device may be equal.
+    return f"{row['processor']}, {cores}, {device}, jax {row['jax']}, Python {row['python']}, {row['commit']}"
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -67,18 +68,25 @@ def cell(value: object) -> str:
 
 
 def draw(rows: list[dict[str, Any]], path: pathlib.Path) -> None:
-    """Median times as bars on a logarithmic axis, ours in colour."""
+    """Median times as dots on a logarithmic axis, which has no zero for bars to start at; ours in colour."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     rows = sorted(rows, key=lambda row: -row["median_us"])
     figure = Figure(figsize=(9, 0.45 * len(rows) + 1.2), layout="constrained")
     axes = figure.subplots()
-    colours = ["#1f4e79" if row["system"] == "jaxmlp.train" else "#b8c4d0" for row in rows]
-    bars = axes.barh([row["system"] for row in rows], [row["median_us"] for row in rows], color=colours)
-    axes.bar_label(bars, [f"{row['median_us'] / 1e3:.2f} ms" for row in rows], padding=4)
+    colours = ["#1f4e79" if row["system"] == "jaxmlp.train" else "#7d8b99" for row in rows]
+    times = [row["median_us"] / 1e3 for row in rows]
+    axes.scatter(times, [row["system"] for row in rows], color=colours, s=60, zorder=2)
+    for place, time in enumerate(times):
+        axes.annotate(f"{time:.3g} ms", (time, place), (8, 0), textcoords="offset points", va="center")
     axes.set_xscale("log")
-    axes.set_xlim(right=axes.get_xlim()[1] * 2)
-    axes.set(xlabel="microseconds for the tutorial's 200 epochs, median (logarithmic)", title=where(rows[0]))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
+    axes.set_xlim(min(times) / 1.3, max(times) * 1.8)
+    axes.grid(alpha=0.2)
+    axes.set(xlabel="milliseconds for the tutorial's 200 epochs, median (logarithmic)", title=where(rows[0]))
     axes.title.set_fontsize(9)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)

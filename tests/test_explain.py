@@ -16,6 +16,7 @@ from jaxmlp.cli import explain, main
 from jaxmlp.cli.tutorial import draw
 from jaxmlp.tutorial import Epoch, tutorial, tutorial_epoch
 
+SMALL = {"x": (3, 2), "y": (3, 1), "w1": (2, 2), "b1": (1, 2), "w2": (2, 1), "b2": (1, 1)}
 EPOCH, ROW, UNIT, SEED = 57, 17, 4, 3
 WORDS = ["--epoch", EPOCH, "--row", ROW, "--unit", UNIT, "--seed", SEED]
 GRADIENTS = [name for name in Epoch._fields if name.startswith("grad_")]
@@ -95,13 +96,86 @@ def test_the_text_shows_what_the_epoch_starts_from(table, expected):
 
 def test_the_text_fits_100_columns_and_has_a_tick_for_each_number_of_a_gradient(table):
     assert max(map(len, table)) <= 100
-    assert len(table) <= 45
+    assert len(table) <= 52
     assert sum(line.endswith("  ✓") for line in table) == len(GRADIENTS) + 2  # grad_w1 has three numbers
     assert "✗" not in "".join(table)
 
 
 def test_every_line_but_the_updates_has_a_meaning():
-    assert set(explain._MEANINGS) == set(Epoch._fields) - {"w1", "b1", "w2", "b2"}
+    names = {name for name in Epoch._fields if explain._meaning(name)}
+    assert names == set(Epoch._fields) - {"w1", "b1", "w2", "b2"}
+
+
+def test_sums_over_rows_show_their_five_largest_terms_and_the_sum_of_the_others(table, expected):
+    given, values = expected
+    h = values["h_relu"]
+    terms = {"loss": [(values["y_pred"] - given["y"])[:, 0] ** 2]}
+    terms |= {"grad_w2": [h[:, UNIT] * values["grad_y_pred"][:, 0]]}
+    terms |= {"grad_b2": [values["grad_y_pred"][:, 0]], "grad_b1": [values["grad_h"][:, UNIT]]}
+    terms["grad_w1"] = [given["x"][:, k] * values["grad_h"][:, UNIT] for k in range(3)]
+    lines = [line for line in table if " by row  " in line]
+    arrays = [array for name in Epoch._fields for array in terms.get(name, [])]
+    assert len(lines) == len(arrays) == 7
+    for line, array in zip(lines, arrays, strict=True):
+        *pairs, (more, others) = re.findall(r"(\d+)(?: more)?: ([-+]\S+?)(?=[ )]|$)", line)
+        largest = np.argsort(-np.abs(array))[:5]
+        assert [int(row) for row, _ in pairs] == largest.tolist()
+        np.testing.assert_allclose([float(term) for _, term in pairs], array[largest], rtol=1e-3)
+        assert more == "95"
+        np.testing.assert_allclose(float(others), array.sum() - array[largest].sum(), rtol=1e-3, atol=1e-3)
+
+
+def test_it_opens_on_a_large_error_and_a_unit_that_is_on(capsys):
+    code, out, _ = explained(capsys, "--json")
+    result = json.loads(out)
+    values = {line["name"]: line["values"][0] for line in result["lines"]}
+    assert (code, result["epoch"], result["seed"]) == (0, 1, 0)
+    assert values["h"] > 0
+    assert values["grad_h"] != 0
+    (loss,) = (line for line in result["lines"] if line["name"] == "loss")
+    assert loss["terms"][0][0][0] == result["row"]
+
+
+def test_a_unit_that_is_given_is_shown_at_a_row_where_it_is_on(capsys):
+    for unit in (7, 8, 31):
+        result = json.loads(explained(capsys, "--unit", unit, "--json")[1])
+        assert {line["name"]: line["values"][0] for line in result["lines"]}["h"] > 0
+
+
+def test_the_last_epoch_has_a_name(capsys):
+    last, number = (explained(capsys, "--epoch", word, "--row", 1, "--unit", 1)[1] for word in ("last", 200))
+    assert last == number
+    assert last.startswith("Epoch 200 ")
+
+
+def test_the_small_example_shows_every_product_and_its_numbers_are_exact(capsys):
+    code, out, err = explained(capsys, "--small")
+    assert (code, err) == (0, "")
+    before, _, lines = out.partition("\n\nh = ")
+    start = re.findall(r"(\w+)\[\d, \d\] = (-?\d+\.\d\d)(?=   |\n)", before)
+    given = {name: np.array([float(value) for other, value in start if other == name]) for name in SMALL}
+    x, y, w1, b1, w2, b2 = (given[name].reshape(shape) for name, shape in SMALL.items())
+    epoch = numpy_epoch(w1, b1, w2, b2, x, y, 0.02)
+    shown = {}
+    for name, index, products, value in re.findall(r"^  (\w+)(\[.*?\])? = (.*) = (-?\d+\.\d\d)$", lines, re.MULTILINE):
+        python = products.replace("·", "*").replace("²", "**2")
+        assert eval(python, {"where": np.where}) == pytest.approx(float(value), abs=1e-9)
+        shown[name, index] = float(value)
+    assert {name for name, _ in shown} == set(Epoch._fields)
+    for (name, index), value in shown.items():
+        expected = epoch[name][tuple(json.loads(index))] if index else epoch[name]
+        assert value == pytest.approx(float(expected), abs=1e-9), name
+    after = numpy_epoch(*(epoch[name] for name in ("w1", "b1", "w2", "b2")), x, y)["loss"]
+    assert out.splitlines()[-1] == f"loss after the step, rounded = {after:.2f}"
+
+
+def test_the_small_example_as_json_and_with_an_option_that_it_ignores(command):
+    code, (line,), _ = command("explain", "--small", "--json")
+    assert code == 0
+    assert [entry["code"] for entry in json.loads(line)["lines"]] == [code for code, _ in explain._page()]
+    code, out, (message,) = command("explain", "--small", "--row", 0, "--unit", 3)
+    assert (code, out) == (2, [])
+    assert message == "jaxmlp explain: --small has its own network and rows; leave out --row, --unit"
 
 
 def test_the_loss_has_the_digits_of_the_tutorial_at_the_same_epoch_and_seed(table, capsys):

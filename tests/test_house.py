@@ -17,7 +17,7 @@ measure = runpy.run_path(str(pathlib.Path(__file__).parent.parent / "bench" / "s
 CORE = ["_fork", "activations", "criteria", "_validation", "_dispatch", "_cpu_products"]
 CORE += ["dense", "network", "backprop", "training", "tutorial"]
 FOLDERS = ["storage", "ensembles", "fitting", "verification", "sharding", "export", "selection", "tables", "models"]
-FOLDERS += ["pipeline", "plots", "sklearn", "cli"]
+FOLDERS += ["pipeline", "sklearn", "plots", "page", "cli"]
 MAY_IMPORT = {name: set(CORE[:k]) for k, name in enumerate(CORE)}
 MAY_IMPORT |= {name: {*CORE, *FOLDERS[: k + 1]} for k, name in enumerate(FOLDERS)}
 MAY_IMPORT |= {"tutorial": set(), "__main__": {"cli"}, "__init__": {*CORE, *FOLDERS}}
@@ -28,7 +28,7 @@ STANDARD_LIBRARY = {"collections", "dataclasses", "functools", "importlib", "ite
 STANDARD_LIBRARY |= {"os", "sys"}
 
 # Where autodiff may be called: as the oracle of the gradients, and to tell JAX how to differentiate the CPU forms.
-AUTODIFF = {"cli/explain.py": {"grad"}, "_cpu_products.py": {"custom_jvp", "jvp"}}
+AUTODIFF = {"_cpu_products.py": {"custom_jvp", "jvp"}}
 
 MODULES = sorted(ROOT.rglob("*.py"))
 FILES = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

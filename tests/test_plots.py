@@ -1,5 +1,8 @@
 """Figures hold the data that they were given, and touch no global state."""
 
+import pathlib
+import re
+import runpy
 import sys
 
 import numpy as np
@@ -10,6 +13,7 @@ from jaxmlp.plots import report_figure, save_figure, training_figure
 LOSSES, TARGETS = np.geomspace(100, 1, 20), np.arange(5.0)
 POINTS = np.column_stack([TARGETS, TARGETS + 1])
 REPORT = {
+    "target": "price",
     "error": "RMSE",
     "candidates": [
         {"learning_rate": 1e-3, "weight_decay": 0.1, "score": 2.0, "standard_error": 0.1},
@@ -21,13 +25,59 @@ REPORT = {
 }
 
 
+def labels_of(axis):
+    """The labels of the major and minor ticks that are inside the axis."""
+    axis.figure.draw_without_rendering()
+    low, high = axis.get_view_interval()
+    ticks = zip([*axis.get_majorticklocs(), *axis.get_minorticklocs()], axis.get_ticklabels(which="both"), strict=True)
+    return [label.get_text() for place, label in ticks if low <= place <= high and label.get_text()]
+
+
+@pytest.mark.parametrize("losses", [(4500, 70), (300, 90), (95, 70), (1e6, 3), (0.02, 0.001)])
+def test_losses_have_plain_tick_labels(losses):
+    figure = training_figure(np.geomspace(*losses, 20), TARGETS, TARGETS, title="")
+    labels = labels_of(figure.axes[0].yaxis)
+    assert len(labels) >= 2
+    assert all(re.fullmatch(r"\d+(\.\d+)?", label) for label in labels), labels
+
+
+def test_large_targets_have_plain_tick_labels():
+    figure = training_figure(LOSSES, 1e5 * TARGETS, 1e5 * TARGETS, title="")
+    figure.draw_without_rendering()
+    assert figure.axes[1].xaxis.get_offset_text().get_text() == ""
+    assert "200000" in labels_of(figure.axes[1].xaxis)
+
+
+def test_a_few_bars_are_thin_and_fill_the_height():
+    report = REPORT | {"columns": REPORT["columns"][:2]}
+    importance = report_figure(report, TARGETS, TARGETS, title="").axes[2]
+    assert importance.get_ylim() == (1.5, -0.5)
+    assert all(bar.get_height() < 0.5 for bar in importance.patches)
+
+
+def test_benchmarks_are_dots_in_the_unit_of_their_labels(tmp_path, monkeypatch):
+    report = runpy.run_path(str(pathlib.Path(__file__).parent.parent / "bench" / "report.py"))
+    row = {"processor": "AMD EPYC", "cores": 1, "device": "cpu cpu", "jax": "0.10", "python": "3.11", "commit": "abc"}
+    rows = [row | {"system": name, "median_us": time} for name, time in (("jaxmlp.train", 1320.0), ("NumPy", 23400.0))]
+    drawn = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: drawn.append(figure.axes[0]))
+    report["draw"](rows, tmp_path / "peers.png")
+    (axes,) = drawn
+    assert axes.get_title() == "AMD EPYC, 1 core, cpu, jax 0.10, Python 3.11, abc"
+    assert (len(axes.patches), axes.get_xscale()) == (0, "log")
+    np.testing.assert_allclose(axes.collections[0].get_offsets()[:, 0], [23.4, 1.32])
+    assert [text.get_text() for text in axes.texts] == ["23.4 ms", "1.32 ms"]
+    assert axes.get_xlabel().startswith("milliseconds")
+
+
 def test_the_figure_of_a_run_holds_the_losses_and_the_predictions():
     figure = training_figure(LOSSES, TARGETS[:, None], TARGETS[:, None] + 1, title="a run")
     curve, scatter = figure.axes
     np.testing.assert_array_equal(curve.lines[0].get_ydata(), LOSSES)
     np.testing.assert_array_equal(scatter.collections[0].get_offsets(), POINTS)
     assert figure.get_suptitle() == "a run"
-    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "prediction"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss (sum of squared errors)", "y (prediction)"]
+    assert scatter.get_title() == "Predictions of the rows it was trained on"
     assert curve.get_yscale() == "log"
 
 
@@ -45,6 +95,7 @@ def test_many_networks_are_a_median_with_a_band_and_bars():
     band = curve.collections[0].get_paths()[0].vertices
     assert low <= band[band[:, 0] == 1][:, 1].min() * (1 + 1e-9)
     assert np.isclose(band[:, 1].max(), high)
+    assert scatter.get_legend().get_texts()[1].get_text() == "± 1 standard deviation over the networks"
     segments = scatter.collections[0].get_segments()
     np.testing.assert_allclose([segment[1, 1] - segment[0, 1] for segment in segments], 1)
 
@@ -66,14 +117,16 @@ def test_a_report_compares_the_candidates_with_the_baselines():
     assert [float(marker.get_xdata()[0]) for marker in markers] == [2.0, 1.5, 3.0, 40.0]
     assert [marker.get_markerfacecolor() == "white" for marker in markers] == [True, False, False, False]
     np.testing.assert_allclose(scores.containers[1].lines[2][0].get_segments()[0][:, 0], [1.3, 1.7])
-    assert (scores.get_xlabel(), scores.get_xscale()) == ("RMSE ± standard error", "log")
+    assert (scores.get_xlabel(), scores.get_xscale()) == ("RMSE of price ± standard error", "log")
+    assert labels_of(scores.xaxis) == ["2", "5", "10", "20"]
 
 
 def test_a_report_shows_the_held_out_rows_and_the_most_important_columns():
     figure = report_figure(REPORT, TARGETS, TARGETS + 1, title="a report")
     _, rows, importance = figure.axes
     np.testing.assert_array_equal(rows.collections[0].get_offsets(), POINTS)
-    assert (rows.get_xlabel(), rows.get_ylabel()) == ("target", "prediction")
+    assert (rows.get_xlabel(), rows.get_ylabel()) == ("price (target)", "price (prediction)")
+    assert importance.get_axisbelow() is True
     assert [bar.get_width() for bar in importance.patches] == [20.0 - k for k in range(15)]
     names = [text.get_text() for text in importance.get_yticklabels()]
     assert names[0] == "x0 "
@@ -87,7 +140,7 @@ def test_classes_are_a_confusion_matrix_with_a_line_for_each_target():
     np.testing.assert_allclose(matrix.images[0].get_array(), [[2 / 3, 1 / 3], [0, 1]])
     assert [text.get_text() for text in matrix.texts] == ["2", "1", "·", "1"]
     assert [text.get_text() for text in matrix.get_yticklabels()] == ["no", "yes"]
-    assert (matrix.get_xlabel(), matrix.get_ylabel()) == ("prediction", "target")
+    assert (matrix.get_xlabel(), matrix.get_ylabel()) == ("price (prediction)", "price (target)")
 
 
 @pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])

@@ -35,6 +35,8 @@ def shorten(line):
     words = shlex.split(line)[1:]
     if words[0] == "train" and not {"--plan", "--resume"} & {*words}:
         words += ["--fast", "--epochs", "2"]
+    if "--html" in words:
+        words.append("--no-open")
     return ["10" if word == "1000" else word for word in words]
 
 
@@ -85,6 +87,14 @@ def test_the_two_commands_are_there_for_ci_to_run():
         "python -m jaxmlp",
         "python -m pytest",
     ]
+
+
+def test_the_first_link_of_the_readme_is_the_page_and_its_picture_moves():
+    assert re.search(r"\]\(([^)]*)\)", README)[1] == "docs/see-it-learn.html"
+    (picture,) = re.findall(r"!\[[^]]*\]\((docs/pictures/see-it-learn[^)]*)\)", README)
+    content = (ROOT / picture).read_bytes()
+    assert content.count(b"ANMF") > 10  # frames of an animated WebP
+    assert len(content) < 1_000_000
 
 
 def test_the_readme_is_short():

@@ -10,15 +10,20 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxmlp.activations import relu
 from jaxmlp.cli.common import CommandError, Commands, compile_ahead, key_seed, positive, print_json
 from jaxmlp.cli.tutorial import draw
-from jaxmlp.tutorial import LEARNING_RATE, SIZES, Epoch, tutorial, tutorial_epoch
+from jaxmlp.network import Layer
+from jaxmlp.page.program import Values, list_steps, meaning_of, name_gradients, terms_over_rows
+from jaxmlp.page.small import small_example
+from jaxmlp.tutorial import EPOCHS, LEARNING_RATE, SIZES, Epoch, tutorial, tutorial_epoch
+from jaxmlp.verification import grad_every_value
 
 _ROWS, _UNITS = 100, SIZES[1]
+_STEPS = list_steps(SIZES)
 # Relative to the largest entry of an array. Rounding in float64 costs 1e-15, and more where a sum over rows nearly
 # cancels, as in the gradients after many epochs.
 _TOLERANCE = 1e-9
@@ -28,19 +33,7 @@ _HEADINGS = {
     "grad_y_pred": "Backward pass: the gradient of the loss with respect to ...",
     "w1": f"Gradient descent: a small step against each gradient, learning_rate = {LEARNING_RATE}",
 }
-_MEANINGS = {
-    "h": "hidden layer before activation",
-    "h_relu": "its activation: values below 0 set to 0",
-    "y_pred": "prediction for the row",
-    "loss": "sum of the squared errors of all rows",
-    "grad_y_pred": "... the prediction for the row",
-    "grad_w2": "... the unit's output weight, which acts on all rows",
-    "grad_h_relu": "... the unit's activation, which acts through w2",
-    "grad_h": "... its value before activation: 0 where h < 0",
-    "grad_b2": "... the output bias, which acts on all rows",
-    "grad_w1": "... the unit's weights, one for each feature",
-    "grad_b1": "... the unit's bias",
-}
+_SHOWN_TERMS = 5  # of a sum over rows, the largest
 
 
 class Line(NamedTuple):
@@ -53,6 +46,7 @@ class Line(NamedTuple):
     values: list[float]  # The value of each entry.
     jax_grad: list[float] | None  # The values by `jax.grad`; None where the line is not a gradient.
     worst: float | None  # Largest error of the whole array compared with `jax.grad`, relative to the largest entry.
+    terms: list[list[tuple[int, float]]] | None  # Row and value of the largest terms of each entry that sums over rows.
 
     @property
     def agrees(self) -> bool:
@@ -68,16 +62,26 @@ def add_parser(commands: Commands) -> None:
         "meaning, its shape, its numbers for one row and one hidden unit, and each gradient as jax.grad computes it.",
     )
     add = parser.add_argument
-    add("--epoch", type=positive, default=1, help="epoch to show, counted from 1 (default: 1)")
-    add("--row", type=_index(_ROWS), default=0, help=f"row of the data to show, 0 to {_ROWS - 1} (default: 0)")
-    add("--unit", type=_index(_UNITS), default=0, help=f"hidden unit to show, 0 to {_UNITS - 1} (default: 0)")
-    add("--seed", type=key_seed, default=0, help="random seed of data and weights, as in jaxmlp tutorial (default: 0)")
+    add("--epoch", type=_epoch, help=f"epoch to show, counted from 1, or last: {EPOCHS} (default: 1)")
+    add("--row", type=_index(_ROWS), help=f"row of the data, 0 to {_ROWS - 1} (default: one with a large error)")
+    add(
+        "--unit", type=_index(_UNITS), help=f"hidden unit, 0 to {_UNITS - 1} (default: one that is not off for the row)"
+    )
+    add("--seed", type=key_seed, help="random seed of data and weights, as in jaxmlp tutorial (default: 0)")
+    add(
+        "--small",
+        action="store_true",
+        help="show a small example for paper instead: 2 inputs, 2 units, 3 rows, one step",
+    )
     add("--json", action="store_true", help="print one JSON object instead of text")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train up to the epoch, compute it by hand and by autodiff, print."""
+    if args.small:
+        return _run_small(args)
+    args.epoch, args.seed = args.epoch or 1, args.seed or 0
     x, y, params = draw(args.seed)
     weights = (*params[0], *params[1])
     # The programs of the log: the weights before the epoch, and its loss with the rounding of `jaxmlp tutorial`.
@@ -91,21 +95,27 @@ def run(args: argparse.Namespace) -> int:
         x, y, *weights = (np.asarray(value, np.float64) for value in (x, y, *weights))
         epoch = jax.jit(tutorial_epoch)(tuple(weights), x, y)._replace(loss=np.asarray(loss))
         autodiff = jax.jit(_autodiff)(tuple(weights), x, y)
+    args.row, args.unit = _choose(epoch, y, args.row, args.unit)
 
     arrays = dict(zip(("x", "y", "w1", "b1", "w2", "b2"), (x, y, *weights), strict=True))
     given = {name: _numbers(name, value, args.row, args.unit) for name, value in arrays.items()}
-    lines = [_line(code, name, epoch, autodiff, args.row, args.unit) for code, name in _page()]
+    values = epoch._asdict() | arrays
+    lines = [_line(code, name, epoch, autodiff, values, args.row, args.unit) for code, name in _page()]
     wrong = [line.name for line in lines if line.jax_grad and not line.agrees]
     if args.json:
         result = {name: getattr(args, name) for name in ("seed", "epoch", "row", "unit")}
         result |= {"learning_rate": LEARNING_RATE, "given": {name: values for name, (_, values) in given.items()}}
-        result["lines"] = [line._asdict() | {"meaning": _MEANINGS.get(line.name)} for line in lines]
+        result["lines"] = [line._asdict() | {"meaning": _meaning(line.name)} for line in lines]
         print_json(result | {"wrong": wrong})
     else:
         _print(args, given, lines)
     if wrong:
         raise CommandError(f"not the gradient that jax.grad computes: {', '.join(wrong)}", code=1)
     return 0
+
+
+def _epoch(text: str) -> int:
+    return EPOCHS if text == "last" else positive(text)
 
 
 def _index(count: int) -> Callable[[str], int]:
@@ -126,32 +136,44 @@ def _page() -> Iterator[tuple[str, str]]:
             yield ast.unparse(node), ast.unparse(node.targets[0])
 
 
-def _autodiff(weights: tuple[Array, ...], x: Array, y: Array) -> dict[str, Array]:
-    """Return `jax.grad` of a loss that shares no code with the page, under the names of `Epoch`."""
+def _autodiff(weights: tuple[Array, ...], x: Array, y: Array) -> Values:
+    """Return `jax.grad` of every value under the names of `Epoch`."""
     w1, b1, w2, b2 = weights
-    # The gradient with respect to an intermediate value is that with respect to a zero added to it.
-    hidden = jnp.zeros((len(x), len(w2)), x.dtype)
-    zeros = {"h": hidden, "h_relu": hidden, "y_pred": jnp.zeros_like(y)}
-
-    def loss(at: dict[str, Array]) -> Array:
-        before = jnp.einsum("nf,fu->nu", x, at["w1"]) + at["b1"] + at["h"]
-        after = jnp.where(before >= 0, before, hidden) + at["h_relu"]
-        errors = y - jnp.einsum("nu,uo->no", after, at["w2"]) - at["b2"] - at["y_pred"]
-        return jnp.vdot(errors, errors)
-
-    grads = jax.grad(loss)({"w1": w1, "b1": b1, "w2": w2, "b2": b2, **zeros})
-    return {f"grad_{name}": grad for name, grad in grads.items()}
+    return name_gradients(_STEPS, *grad_every_value((Layer(w1, b1), Layer(w2, b2)), x, y, relu))
 
 
-def _line(code: str, name: str, epoch: Epoch, autodiff: dict[str, Array], row: int, unit: int) -> Line:
+def _choose(epoch: Epoch, y: np.ndarray, row: int | None, unit: int | None) -> tuple[int, int]:
+    """Return the row and the unit, or where they are None the largest error and the largest gradient."""
+    errors, h = np.abs(np.asarray(epoch.y_pred) - y)[:, 0], np.asarray(epoch.h)
+    if row is None:
+        row = int(np.argmax(errors if unit is None else np.where(h[:, unit] < 0, -1, errors)))
+    return row, int(np.argmax(np.abs(np.asarray(epoch.grad_h)[row]))) if unit is None else unit
+
+
+def _line(code: str, name: str, epoch: Epoch, autodiff: Values, arrays: Values, row: int, unit: int) -> Line:
     value = np.asarray(getattr(epoch, name))
     entries, values = _numbers(name, value, row, unit)
+    terms = [_largest_terms(terms) for entry in entries if (terms := _terms(name, arrays, entry)) is not None] or None
     if name not in autodiff:
-        return Line(code, name, value.shape, entries, values, None, None)
+        return Line(code, name, value.shape, entries, values, None, None, terms)
     expected = np.asarray(autodiff[name])
     difference, largest = np.max(np.abs(value - expected)), np.max(np.abs(expected))
     worst = 0.0 if difference == 0 else float(difference / largest) if largest > 0 else float("inf")
-    return Line(code, name, value.shape, entries, values, _numbers(name, expected, row, unit)[1], worst)
+    return Line(code, name, value.shape, entries, values, _numbers(name, expected, row, unit)[1], worst, terms)
+
+
+def _terms(name: str, arrays: Values, entry: tuple[int, ...]) -> np.ndarray | None:
+    step = next((step for step in _STEPS if step.name == name), None)
+    return None if step is None else terms_over_rows(step, arrays, entry)
+
+
+def _largest_terms(terms: np.ndarray) -> list[tuple[int, float]]:
+    return [(int(row), float(terms[row])) for row in np.argsort(-np.abs(terms), stable=True)[:_SHOWN_TERMS]]
+
+
+def _meaning(name: str) -> str | None:
+    """Return the meaning of a line; the heading says that of the updates, whose names are those of parameters."""
+    return None if name in ("w1", "b1", "w2", "b2") else meaning_of(name)
 
 
 def _numbers(name: str, value: np.ndarray, row: int, unit: int) -> tuple[list[tuple[int, ...]], list[float]]:
@@ -173,13 +195,15 @@ def _print(args: argparse.Namespace, given: dict[str, tuple], lines: list[Line])
         if line.name in _HEADINGS:
             print(_HEADINGS[line.name])
         words = [f"  {line.code:46}{line.shape!s:>9}"]
-        words += [f"      {_MEANINGS[line.name]}"] if line.name in _MEANINGS else []
+        words += [f"      {meaning}"] if (meaning := _meaning(line.name)) else []
         entries = [f"{list(entry) or ''!s:>9}" for entry in line.entries]
         style = "13.7g" if line.name == "loss" else "#13.6g"  # The loss has the digits of the log.
         values = [f"{value:{style}}" for value in line.values]
         autodiff = [f"{value:{style}}  {right if line.agrees else wrong}" for value in line.jax_grad or []]
         for cells in itertools.zip_longest(words, entries, values, autodiff, fillvalue=""):
             print(f"{cells[0]:57}{''.join(cells[1:])}".rstrip())
+        for entry, terms, value in zip(line.entries, line.terms or [], line.values, strict=False):
+            print(f"      {list(entry) or 'loss'} by row  {_write_terms(terms, value)}")
     worst = max(line.worst for line in lines if line.worst is not None)
     print(f"\n{right} the whole array agrees with jax.grad in float64 (largest relative error: {worst:.1g})")
 
@@ -188,6 +212,25 @@ def _assignment(name: str, entries: list[tuple[int, ...]], values: list[float]) 
     """Return Python's notation, `w1[:, 4] = …` for several entries."""
     index = ", ".join(":" if len(set(axis)) > 1 else str(axis[0]) for axis in zip(*entries, strict=True))
     return f"{name}[{index}] = {'  '.join(f'{value:#.6g}' for value in values)}"
+
+
+def _write_terms(terms: list[tuple[int, float]], value: float) -> str:
+    others = value - sum(term for _, term in terms)
+    shown = "  ".join(f"{row}: {term:+.4g}" for row, term in terms)
+    return f"{shown}  ({_ROWS - len(terms)} more: {others:+.4g})"
+
+
+def _run_small(args: argparse.Namespace) -> int:
+    """Print the small example."""
+    given = [f"--{name}" for name in ("epoch", "row", "unit", "seed") if getattr(args, name) is not None]
+    if given:
+        raise CommandError(f"--small has its own network and rows; leave out {', '.join(given)}")
+    example = small_example()
+    if args.json:
+        print_json(example.to_dict())
+    else:
+        print(example.to_text())
+    return 0
 
 
 def _marks() -> tuple[str, str]:

@@ -1,21 +1,27 @@
 """`jaxmlp tutorial`, and `jaxmlp` alone: train the tutorial's network and print its loss."""
 
 import argparse
+import os
 import secrets
+import sys
 import time
+import webbrowser
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+import jaxmlp
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.cli import common
-from jaxmlp.cli.common import compile_ahead, note
+from jaxmlp.cli.common import CommandError, compile_ahead, note
 from jaxmlp.ensembles import init_ensemble, train_ensemble
 from jaxmlp.network import Layer, Params, forward, init_params
+from jaxmlp.storage.files import write_bytes
 from jaxmlp.training import train
 from jaxmlp.tutorial import EPOCHS, LEARNING_RATE, SIZES, Scalar, Weights, init_weights, synthetic_regression, tutorial
 
@@ -40,6 +46,8 @@ def add_parser(commands: common.Commands) -> None:
     add("--every", type=common.positive, default=10, metavar="K", help="print the loss every K epochs (default: 10)")
     add("--json", action="store_true", help="print one JSON object instead of text")
     add("--plot", metavar="FILE", help="plot the loss and the predictions to FILE (.png, .svg or .pdf)")
+    add("--html", metavar="FILE", help="write a page that shows and explains every number to FILE, and open it")
+    add("--no-open", action="store_true", help="do not open the page in a browser")
     parser.set_defaults(run=run)
 
 
@@ -57,6 +65,7 @@ class _Trained(NamedTuple):
 def run(args: argparse.Namespace) -> int:
     """Train, print, plot."""
     common.validate_plot(args.plot)
+    _validate_page(args)
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     sizes = (3, *args.hidden, 1)
     trained = (_train_network if args.members is None else _train_members)(args, sizes, seed)
@@ -74,6 +83,9 @@ def run(args: argparse.Namespace) -> int:
         with common.writing(problems):
             figure = training_figure(losses, trained.y, predictions, prediction_spread, title=title)
             common.write_figure(figure, args.plot)
+    if args.html:
+        with common.writing(problems):
+            _write_page(args, sizes, seed)
     if args.json:
         result = {"seed": seed, "epochs": args.epochs, "learning_rate": args.learning_rate, "hidden": args.hidden}
         result |= {"activation": args.activation, "members": args.members, "losses": losses.tolist()}
@@ -95,6 +107,40 @@ def run(args: argparse.Namespace) -> int:
     common.raise_problems(problems)
     note("To train on a table: jaxmlp train FILE --target COLUMN")
     return 0
+
+
+def _validate_page(args: argparse.Namespace) -> None:
+    if args.html is None:
+        return
+    common.validate_output("--html", args.html, endings=(".html", ".htm"), inputs={})
+    if args.members is not None:
+        raise CommandError("--html shows one network; leave out --members")
+
+
+def _write_page(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> None:
+    """Write the page of the run, and open it in a browser unless there is no screen."""
+    from jaxmlp.page import build_page, record
+
+    recording = record(*draw(seed, sizes), args.activation, args.learning_rate, args.epochs)
+    path = Path(args.html).absolute()
+    write_bytes(path, build_page(recording, page_options(args, seed), sizes).encode("utf-8"))
+    note(f"Page: {args.html}")
+    # A browser in the terminal would take the terminal away.
+    has_screen = sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not args.no_open and not (has_screen and webbrowser.open(path.as_uri())):
+        note("No browser was found: open the page in one.")
+
+
+def page_options(args: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """Return what the page shows of the options, and the command that makes it again."""
+    words = ["jaxmlp tutorial", f"--seed {seed}"]
+    if args.hidden != _HIDDEN:
+        words.append(f"--hidden {','.join(map(str, args.hidden)) or 0}")
+    for name, default in (("activation", "relu"), ("learning_rate", LEARNING_RATE), ("epochs", EPOCHS)):
+        if getattr(args, name) != default:
+            words.append(f"--{name.replace('_', '-')} {getattr(args, name)}")
+    options = {"seed": seed, "activation": args.activation, "learning_rate": args.learning_rate}
+    return options | {"command": " ".join([*words, "--html run.html"]), "version": jaxmlp.__version__}
 
 
 def _train_network(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> _Trained:

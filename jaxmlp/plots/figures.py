@@ -1,9 +1,9 @@
 """Figures of training and of a report, drawn with matplotlib but without `pyplot` and its global state."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +13,7 @@ from jaxmlp.storage.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 _MOST_COLUMNS = 15
@@ -28,7 +29,7 @@ def training_figure(
         losses: (epochs,), or (members, epochs), of which the median and the central 90 % are drawn.
         targets: (n, 1) or (n,).
         predictions: (n, 1) or (n,), the mean over members.
-        spread: (n, 1) or (n,), the standard deviation over members, drawn as bars; or None.
+        spread: (n, 1) or (n,), the standard deviation over members, drawn as lines; or None.
         title: title of the figure.
 
     Returns:
@@ -47,10 +48,11 @@ def training_figure(
         curve.legend(frameon=False)
     if np.all(losses > 0):
         curve.set_yscale("log")
-    curve.set(xlabel="epoch", ylabel="loss", title="Training loss")
+        _plain_log_ticks(curve.yaxis, low.min(), high.max())
+    curve.set(xlabel="epoch", ylabel="loss (sum of squared errors)", title="Training loss")
     _plain(curve)
-    _scatter(scatter, targets, predictions, spread)
-    scatter.set_title("Predictions")
+    _scatter(scatter, "y", targets, predictions, spread)
+    scatter.set_title("Predictions of the rows it was trained on")
     return figure
 
 
@@ -65,8 +67,9 @@ def report_figure(
     """Plot the candidates and baselines, the predictions for held-out rows, and the importance of the columns.
 
     Arguments:
-        report: `error` (the name of the error), `candidates`, `linear` and `constant` (the baselines), each with
-            `score` and `standard_error`, and `columns`, each with `name`, `importance` and `spread`.
+        report: `target` (the name of the target), `error` (the name of the error), `candidates`, `linear` and
+            `constant` (the baselines), each with `score` and `standard_error`, and `columns`, each with `name`,
+            `importance` and `std`.
         targets: (n,) numbers, or indices of classes.
         predictions: (n,) predictions for the same rows, made by networks that were not trained on them.
         classes: names of the classes, for a confusion matrix; None for numbers.
@@ -81,21 +84,24 @@ def report_figure(
     figure, (scores, rows, importance) = _figure(title, 3)
     _scores(scores, report)
     if classes is None:
-        _scatter(rows, targets, predictions)
+        _scatter(rows, report["target"], targets, predictions)
     else:
-        _confusion(rows, targets, predictions, classes)
-    rows.set_title("Held-out rows")
+        _confusion(rows, report["target"], targets, predictions, classes)
+    rows.set_title("Predictions of held-out rows")
 
     columns = report["columns"][:_MOST_COLUMNS]
     importance.barh(
         [_cut(column["name"], 32) for column in columns], [column["importance"] for column in columns],
         xerr=[column["std"] for column in columns], color=_BLUE, ecolor=_GREY, capsize=3,
+        height=min(0.8, 0.16 * len(columns)),
     )  # fmt: skip
-    importance.set_ylim(max(len(columns), 5) - 0.5, -0.5)  # Top to bottom; a few bars do not fill the height.
+    importance.set_ylim(len(columns) - 0.5, -0.5)  # Top to bottom.
     importance.locator_params(axis="x", nbins=5)
-    meaning = f"permutation importance: increase of the\n{report['error']} when the column is shuffled"
+    meaning = (
+        f"permutation importance: increase of the {report['error']}\nwhen the column is shuffled, ± standard deviation"
+    )
     importance.set(xlabel=meaning, title="Columns that matter")
-    _plain(importance)
+    _plain(importance, grid="x")
     return figure
 
 
@@ -138,32 +144,33 @@ def _scores(axes: "Axes", report: Mapping[str, Any]) -> None:
     axes.invert_yaxis()
     scores = [entry["score"] for _, entry, *_ in entries]
     if min(scores) > 0 and max(scores) > 10 * min(scores):
-        from matplotlib.ticker import LogLocator
-
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("")
-    axes.set(xlabel=f"{report['error']} ± standard error", title="Candidates and baselines")
-    _plain(axes)
+        _plain_log_ticks(axes.xaxis, min(scores), max(scores))
+    error = f"{report['error']} of {_cut(report['target'], 32)} ± standard error"
+    axes.set(xlabel=error, title="Candidates and baselines")
+    _plain(axes, grid="x")
 
 
-def _scatter(axes: "Axes", targets: ArrayLike, predictions: ArrayLike, spread: ArrayLike | None = None) -> None:
+def _scatter(
+    axes: "Axes", name: str, targets: ArrayLike, predictions: ArrayLike, spread: ArrayLike | None = None
+) -> None:
     targets, predictions = (np.asarray(values, np.float64).ravel() for values in (targets, predictions))
     axes.axline((0, 0), slope=1, color=_GREY, linewidth=1, linestyle="--", label="prediction = target")
     if spread is not None:
         bars = np.asarray(spread, np.float64).ravel()
-        label = "spread of the networks (± std)"
+        label = "± 1 standard deviation over the networks"
         axes.errorbar(targets, predictions, bars, fmt="none", ecolor=_BLUE, alpha=0.35, linewidth=1, label=label)
     axes.scatter(targets, predictions, s=18, color=_BLUE, alpha=0.7, linewidths=0)
     axes.set_aspect("equal", adjustable="datalim")
     axes.locator_params(nbins=6)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:.10g}")
     axes.legend(frameon=False)
-    axes.set(xlabel="target", ylabel="prediction")
+    _name_target(axes.set_xlabel, axes.set_ylabel, name)
     _plain(axes)
 
 
-def _confusion(axes: "Axes", targets: ArrayLike, predictions: ArrayLike, classes: Sequence[str]) -> None:
+def _confusion(axes: "Axes", name: str, targets: ArrayLike, predictions: ArrayLike, classes: Sequence[str]) -> None:
     """Plot the number of rows of each target (line) and prediction (column), coloured by its share of the line."""
     size = len(classes)
     counts = np.zeros((size, size), int)
@@ -174,10 +181,24 @@ def _confusion(axes: "Axes", targets: ArrayLike, predictions: ArrayLike, classes
     fontsize = 7 if size > 12 else 9
     axes.set_xticks(range(size), names, rotation=90 if size > 4 else 0, fontsize=fontsize)
     axes.set_yticks(range(size), names, fontsize=fontsize)
-    axes.set(xlabel="prediction", ylabel="target")
+    _name_target(axes.set_ylabel, axes.set_xlabel, name)
     for line, column in np.ndindex(size, size) if size <= 20 else ():
         style = {"color": "white" if shares[line, column] > 0.5 else _BLUE, "fontsize": fontsize}
         axes.text(column, line, str(counts[line, column] or "·"), ha="center", va="center", **style)
+
+
+def _name_target(target: Callable[[str], object], prediction: Callable[[str], object], name: str) -> None:
+    target(f"{_cut(name, 32)} (target)")
+    prediction(f"{_cut(name, 32)} (prediction)")
+
+
+def _plain_log_ticks(axis: "Axis", low: float, high: float) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers, 300 and not 3×10², and have some on a short axis too."""
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 10 * low else MaxNLocator(5))
+    axis.set_major_formatter("{x:.10g}")
+    axis.set_minor_formatter("")
 
 
 def _cut(name: str, length: int) -> str:
@@ -186,6 +207,7 @@ def _cut(name: str, length: int) -> str:
     return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")
 
 
-def _plain(axes: "Axes") -> None:
+def _plain(axes: "Axes", grid: Literal["both", "x"] = "both") -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.2)
+    axes.set_axisbelow(True)  # No grid over bars.
+    axes.grid(axis=grid, alpha=0.2)

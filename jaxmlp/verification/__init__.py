@@ -20,3 +20,4 @@ from jaxmlp.verification.report import CENTRAL_BOUND as CENTRAL_BOUND
 from jaxmlp.verification.report import Finding as Finding
 from jaxmlp.verification.report import GradientError as GradientError
 from jaxmlp.verification.report import GradientReport as GradientReport
+from jaxmlp.verification.values import grad_every_value as grad_every_value

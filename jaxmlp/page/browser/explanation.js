@@ -1,0 +1,229 @@
+// Every number explained: its line of tutorial.py, the formula, the formula with numbers, and an independent method.
+
+const SHOWN_TERMS = 5;
+
+const GROUPS = [
+  ["Given", ["x", "y", ...PARAMETERS].map((name) => ({ name, code: name }))],
+  ["Forward pass", PAGE.steps.slice(0, LAST_FORWARD + 1)],
+  ["Backward pass: gradients of the loss", PAGE.steps.filter(({ name }) => name.startsWith("grad_"))],
+  ["Gradient descent", PAGE.steps.filter(({ kind }) => kind === "update")],
+];
+
+/** The program as a list of buttons, each with the entry that belongs to the selected row and units. */
+function buildLines() {
+  for (const [title, steps] of GROUPS) {
+    byId("lines").append(element("h3", {}, title));
+    for (const { name, code } of steps) {
+      const button = element("button", { type: "button", "data-name": name });
+      button.append(element("code", {}, code), element("span", { class: "code value" }));
+      button.addEventListener("click", () => update({ name }));
+      byId("lines").append(button);
+    }
+  }
+}
+
+function axisTitle(axis) {
+  if (axis === "row") return "Row";
+  if (axis === 0) return "Input";
+  return axis === LAST ? "Output" : LAST === 2 ? "Hidden unit" : `Unit of hidden layer ${axis}`;
+}
+
+const axisSize = (axis) => (axis === "row" ? ROWS : axis === "one" ? 1 : PAGE.sizes[axis]);
+
+/** The name of the explained entry, with an input for each index. */
+function buildEntry() {
+  const axes = axesOf(state.name),
+    entry = byId("entry");
+  const names = element("select", { "aria-label": "Name of the number", id: "name" });
+  for (const [title, steps] of GROUPS) {
+    const group = element("optgroup", { label: title });
+    group.append(...steps.map(({ name }) => element("option", { value: name }, baseName(name))));
+    names.append(group);
+  }
+  names.value = state.name;
+  names.addEventListener("change", () => update({ name: names.value }));
+  entry.replaceChildren(names, axes.length ? "[" : "");
+  axes.forEach((axis, k) => {
+    if (k) entry.append(", ");
+    if (axisSize(axis) === 1) return entry.append("0");
+    const input = element("input", {
+      type: "number",
+      min: 0,
+      max: axisSize(axis) - 1,
+      "aria-label": axisTitle(axis),
+      "data-axis": axis,
+      title: axisTitle(axis),
+    });
+    input.addEventListener("input", () => setIndex(input, axis));
+    input.addEventListener("blur", () => (input.value = state.at[axis]));
+    entry.append(input);
+  });
+  entry.append(axes.length ? "]" : "", element("span", { id: "value" }));
+}
+
+/** new_w1 is called w1 too, as in the program. */
+const baseName = (name) => name.replace(/^new_/, "new ");
+
+function setIndex(input, axis) {
+  const index = input.valueAsNumber;
+  if (Number.isInteger(index) && index >= 0 && index < axisSize(axis)) update({ at: { [axis]: index } });
+}
+
+function drawExplanation({ given, values }) {
+  const { name } = state,
+    index = indexOf(name),
+    value = get(values[name], ...index);
+  const entry = byId("entry");
+  if (entry.dataset.name !== name) {
+    entry.dataset.name = name;
+    const focused = document.activeElement.id === "name";
+    buildEntry();
+    if (focused) byId("name").focus();
+  }
+  for (const input of entry.querySelectorAll("input")) {
+    if (input !== document.activeElement) input.value = state.at[input.dataset.axis];
+  }
+  byId("value").textContent = ` = ${write(value)}`;
+  if (!state.playing) byId("announcement").textContent = `${entryName(baseName(name), index)} = ${write(value)}`;
+  for (const button of byId("lines").querySelectorAll("button")) {
+    const other = button.dataset.name,
+      at = indexOf(other);
+    button.setAttribute("aria-pressed", other === name);
+    button.lastChild.textContent = `${at.length ? `[${at.join(", ")}]` : ""} ${write(get(values[other], ...at))}`;
+  }
+  const step = STEPS[name];
+  byId("explained").replaceChildren(
+    ...(step ? explainStep(step, index, value, given, values) : explainGiven(name, index, given)),
+  );
+}
+
+function explainGiven(name, index) {
+  if (!PARAMETERS.includes(name)) {
+    return [
+      element("p", {}, name === "x" ? "An input: given by the data." : "The target of the row: given by the data."),
+    ];
+  }
+  const [from, to] = axesOf(name).map((axis, k) => (axis === "one" ? "" : unitTitle(axis, index[k])));
+  const what = from ? `The weight from ${from} to ${to}.` : `The bias of ${to}.`;
+  const epoch = EPOCHS[state.position];
+  const origin = epoch <= 1 ? "It is as drawn at the start." : `Its value after ${epoch - 1} steps.`;
+  const button = element("button", { type: "button" }, `Its gradient: ${entryName(`grad_${name}`, index)}`);
+  button.addEventListener("click", () => update({ name: `grad_${name}` }));
+  return [
+    element("p", {}, `${what} ${origin}`),
+    button,
+    element("p", { class: "muted" }, "Below, “Nudge a weight” shows how the loss depends on it."),
+  ];
+}
+
+function explainStep(step, index, value, given, values) {
+  const { name, kind, args, code, line, meaning } = step;
+  const parts = [element("p", { class: "muted" }, describeMeaning(name, meaning, index))];
+  const why = explainZero(name, index, value, values);
+  if (why) parts.push(element("p", { class: "why" }, why));
+  const list = element("dl"),
+    add = (term, ...content) => list.append(element("dt", {}, term), element("dd", {}, ...content));
+  add(
+    "line",
+    element("code", {}, code),
+    element("span", { class: "muted" }, line ? `  tutorial.py, line ${line}` : ""),
+  );
+  add("formula", element("span", { class: "code" }, KINDS[kind].formula(baseName(name).replace("new ", ""), ...args)));
+  add("numbers", writeTerms(step, index, values));
+  add("by hand", element("b", {}, write(value)));
+  for (const [method, content] of independent(step, index, value, given, values)) add(method, content);
+  return [...parts, list];
+}
+
+function describeMeaning(name, meaning, index) {
+  const [first, second] = axesOf(name);
+  const places = axesOf(baseOf(name)).map((axis, k) =>
+    typeof axis === "number" ? unitTitle(axis, index[k]) : axis === "row" ? `row ${index[k]}` : "",
+  );
+  const where = places.filter(Boolean).length
+    ? ` (${typeof first === "number" && typeof second === "number" ? `from ${places[0]} to ${places[1]}` : places.filter(Boolean).join(", ")})`
+    : "";
+  if (meaning.startsWith("... ")) return `Gradient of the loss with respect to ${meaning.slice(4)}${where}`;
+  return meaning[0].toUpperCase() + meaning.slice(1) + where;
+}
+
+/** Why a number is 0 where a unit is off. */
+function explainZero(name, index, value, values) {
+  if (!isRelu || value !== 0) return null;
+  const [row, unit] = index,
+    layer = LAYERS.findIndex(({ before, after }) => [before, after].includes(baseOf(name)));
+  if (layer > 0 && layer < LAST && axesOf(name)[0] === "row") {
+    const h = LAYERS[layer].before,
+      at = get(values[h], row, unit);
+    if (at >= 0) return null;
+    const off = `${entryName(h, index)} = ${write(at)} is below 0: the unit is off for this row`;
+    return name === `grad_${h}`
+      ? `Zero, because ${off}. A small change of ${h} changes neither its activation nor the loss.`
+      : `Zero, because ${off}.`;
+  }
+  const h = LAYERS[axesOf(name)[1]]?.before;
+  if (name.startsWith("grad_") && STEPS[h] && h !== "y_pred" && deadUnits(values[h])[unit]) {
+    return "Zero, because the unit is dead: it is below 0 for all rows, so no row gives it a gradient.";
+  }
+  return null;
+}
+
+/** The terms of an entry, largest first; of many, the first five and the sum of the others. */
+function writeTerms({ kind, args }, index, values) {
+  const terms = KINDS[kind].terms(index, ...args.map((arg) => values[arg]));
+  if (terms.length === 1 && !terms[0][0]) return element("span", { class: "code" }, terms[0][1]);
+  if (terms.length > SHOWN_TERMS + 1) terms.sort((a, b) => Math.abs(b[2]) - Math.abs(a[2]));
+  const shown = state.allTerms || terms.length <= SHOWN_TERMS + 1 ? terms : terms.slice(0, SHOWN_TERMS);
+  const table = element("table");
+  shown.forEach(([label, factors, value], k) =>
+    table.append(
+      element("tr", {}, cell(label), cell(factors, "code"), cell(k ? "+" : ""), cell(write(value), "code number")),
+    ),
+  );
+  if (shown.length < terms.length) {
+    const others = terms.slice(shown.length).reduce((total, term) => total + term[2], 0);
+    const button = element("button", { type: "button" }, `… ${terms.length - shown.length} more`);
+    button.addEventListener("click", () => update({ allTerms: true }));
+    table.append(
+      element("tr", {}, element("td", { colspan: 2 }, button), cell("+"), cell(write(others), "code number")),
+    );
+  }
+  return state.allTerms ? element("div", { class: "scroll", tabindex: 0 }, table) : table;
+}
+
+const cell = (text, type = "") => element("td", { class: type }, text);
+
+/** The value of the entry by other methods, with the difference: [method, text] for each. */
+function independent({ name, kind }, index, value, given, values) {
+  const against = (other, note = "") => `${write(other)}, difference ${roughly(other - value)}${note}`;
+  const methods = [],
+    base = baseOf(name),
+    { position } = state;
+  if (name in JAX_GRAD) {
+    const expected = matrix(values[name].rows, values[name].columns, slice(JAX_GRAD[name], position));
+    methods.push(["jax.grad", against(get(expected, ...index), " (stored with 7 digits)")]);
+  }
+  if (name.startsWith("grad_")) {
+    methods.push([
+      "central difference",
+      isUndecided(values, base, index)
+        ? `undecided: ${base} is within ${STEP_NAME} of 0, where relu has a kink`
+        : against(centralDifference(values, given, base, index)),
+    ]);
+    if (!(name in JAX_GRAD)) {
+      const difference = roughly(WORST[name][position]);
+      methods.push([
+        "jax.grad",
+        `whole array, in Python: largest difference ${difference}, relative to the largest entry`,
+      ]);
+    }
+  } else if (name === "loss") {
+    methods.push(["Python", against(LOSS64[position])]);
+  } else if (kind === "update" && EPOCHS[position + 1] === EPOCHS[position] + 1 && EPOCHS[position] > 0) {
+    methods.push([
+      "Python",
+      against(get(givenAt(position + 1)[base], ...index), " (float32, the weights of the next epoch)"),
+    ]);
+  }
+  return methods;
+}
