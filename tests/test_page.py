@@ -200,7 +200,7 @@ def test_the_command_opens_the_page_unless_told_not_to(command, tmp_path, monkey
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--html", "run.txt"], "--html run.txt: the name must end in .html"),
+        (["--html", "run.txt"], "--html run.txt: the name must end in .html or .htm"),
         (["--html", "no/such/run.html"], "--html no/such/run.html: no such directory"),
         (["--html", "run.html", "--members", "3"], "--html shows one network; leave out --members"),
     ],

@@ -157,8 +157,7 @@ def fit(
         state, history, _ = run_chunks(
             run, state, history, epochs=epochs, patience=patience, checkpoint=saver, on_chunk=on_chunk
         )
-    best_epoch = np.asarray(state.best_epoch)
-    best_epoch = best_epoch if best_epoch.ndim else int(best_epoch)
+    best_epoch = np.asarray(state.best_epoch) if state.epoch.ndim else int(state.best_epoch)
     return FitResult(state.best_params, history, best_epoch, find_stop_reason(state, epochs, patience), state)
 
 
