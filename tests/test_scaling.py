@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxmlp
-from jaxmlp.fitting.scaling import absorb, identity_scaling, learn_scaling
+from jaxmlp.fitting.scaling import absorb, finest_scaling, identity_scaling, learn_scaling
 
 pytestmark = pytest.mark.portable
 RNG = np.random.default_rng(0)
@@ -34,6 +34,18 @@ def test_a_scaling_relative_to_another_is_the_same_after_it():
     rows = np.column_stack([50 + 3 * RNG.normal(size=(20, 2)), np.full(20, 7.0), np.r_[np.zeros(10), np.arange(10)]])
     reference, scaling = learn_scaling(rows), learn_scaling(rows[:10])  # of which the last column is constant
     np.testing.assert_allclose(scaling.relative_to(reference).apply(reference.apply(rows)), scaling.apply(rows))
+
+
+def test_the_finest_scaling_loses_nothing_for_the_others_when_it_is_rounded():
+    rows = RNG.normal(size=(50, 2))
+    rows[7, 0], rows[:10, 1] = 1e9, 3  # a far row; a column that is constant in some rows
+    scalings = [learn_scaling(rows), learn_scaling(rows[:10]), learn_scaling(rows[10:])]
+    finest = finest_scaling(scalings)
+    assert (finest.factor == [scalings[2].factor[0], max(s.factor[1] for s in scalings)]).all()
+    rounded = finest.apply(rows).astype(np.float32)
+    for scaling in scalings:
+        expected = scaling.apply(rows)
+        np.testing.assert_allclose(scaling.relative_to(finest).apply(rounded), expected, rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("sizes", [(4, 5, 2), (4, 2)])

@@ -103,6 +103,18 @@ def test_the_same_key_gives_the_same_bits(result_of_curve):
     assert_equal(search(x, y).params, result.params)
 
 
+def test_a_far_row_costs_no_digits_of_the_fold_that_holds_it_out(result_of_curve):
+    x, y, result = result_of_curve
+    x, y, fold = x.copy(), y.copy(), result.fold[0]
+    x[0, 1] = y[0] = 1e10
+    far = search(x, y)
+    params = jax.tree.map(lambda leaf: leaf[fold * SEEDS : (fold + 1) * SEEDS], far.group.params)
+    group = replace(far.group, params=params, weights=np.full(SEEDS, 1 / SEEDS))
+    rows = np.flatnonzero(far.fold == fold)[1:]
+    predictions = jaxmlp.predict(jaxmlp.Model((group,), target=far.target), x[rows])
+    np.testing.assert_allclose(predictions, far.network.predictions[rows], rtol=1e-4)
+
+
 def test_the_linear_baseline_is_solved_exactly():
     x, y = table(0, lambda z: 30 + z @ [[1.0], [0.0], [-2.0], [0.5]], noise=0.0)
     result = search(x, y)

@@ -1,5 +1,6 @@
 """Scaling of columns, in float64: learn it, apply it, invert it, and absorb it into a network's weights."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -81,6 +82,17 @@ def require_precision(names: list[str], center: np.ndarray, unit: np.ndarray, dt
 def identity_scaling(columns: int) -> Scaling:
     """Return the scaling that changes nothing."""
     return Scaling(np.zeros(columns), np.ones(columns))
+
+
+def finest_scaling(scalings: Sequence[Scaling]) -> Scaling:
+    """Return the scaling that has the smallest unit in each column.
+
+    Values that it has scaled can be rounded to float32 and still be scaled like any of the others, `relative_to` it: a
+    larger unit needs fewer digits. The reverse is false: one far row makes a unit so large that other rows look equal.
+    """
+    centers, factors = (np.stack(values) for values in zip(*scalings, strict=True))
+    finest, columns = factors.argmax(axis=0), np.arange(factors.shape[1])
+    return Scaling(centers[finest, columns], factors[finest, columns])
 
 
 def absorb(params: Params, inputs: list[Scaling], targets: list[Scaling]) -> Params:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmlp.fitting.scaling import Scaling, identity_scaling, learn_scaling
+from jaxmlp.fitting.scaling import Scaling, finest_scaling, identity_scaling, learn_scaling
 from jaxmlp.fitting.splitting import Folds
 from jaxmlp.fitting.state import FitData
 from jaxmlp.fitting.tasks import Task
@@ -18,8 +18,8 @@ class Prepared(NamedTuple):
     folds: Folds
     inputs: tuple[Scaling, ...]  # The scaling of the inputs in each fold.
     targets: tuple[Scaling, ...]  # The scaling of the targets in each fold.
-    encoding: Scaling  # The scaling of the inputs by all rows, which a model applies.
-    target: Scaling  # The scaling of the targets by all rows, which a model inverts.
+    encoding: Scaling  # The finest scaling of the inputs, which a model applies.
+    target: Scaling  # The finest scaling of the targets, which a model inverts.
     constant: np.ndarray  # (folds, outputs) predictions of the constant baseline
     task: Task
 
@@ -61,7 +61,8 @@ def prepare(x: np.ndarray, y: np.ndarray, folds: Folds, task: Task) -> Prepared:
     )
     constant = np.stack([task.constant(y[rows].mean(axis=0), len(y)) for rows in used])
     x_test = _scale(x, folds.test, inputs)
-    return Prepared(data, x_test, folds, inputs, targets, learn_scaling(x), scale_target(y), constant, task)
+    encoding, target = finest_scaling(inputs), finest_scaling(targets)
+    return Prepared(data, x_test, folds, inputs, targets, encoding, target, constant, task)
 
 
 def _scale(values: np.ndarray, rows: np.ndarray, scalings: tuple[Scaling, ...]) -> np.ndarray:

@@ -159,7 +159,7 @@ def train_linear(search: Search, on_chunk: Callable[[FitState, History], None] |
 
 
 def scale_members(search: Search, params: Params) -> Params:
-    """Return networks for inputs and targets that are scaled by all rows, given those of their own folds."""
+    """Return networks that share the scaling of a model, given those for the scalings of their folds."""
     prepared = search.prepared
     inputs = [prepared.inputs[fold].relative_to(prepared.encoding) for fold in search.fold]
     targets = [prepared.targets[fold].relative_to(prepared.target) for fold in search.fold]
