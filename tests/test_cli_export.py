@@ -108,6 +108,22 @@ def test_only_an_exported_model_is_overwritten(saved, command):
         assert pathlib.Path("program").read_bytes() == content
 
 
+def test_a_column_that_float32_cannot_hold_is_named_in_one_line(command):
+    # Unix times of a minute, which the networks see in float64.
+    frame = polars.DataFrame({"kind": ["a", "b", "b", "a"], "time": 1.7e9 + np.array([1.0, 20, 30, 60])})
+    recipe = learn_recipe(frame.with_columns(price=polars.Series(TARGETS["price"])), "price")
+    params = jaxmlp.init_ensemble(jax.random.key(0), (3, 1), 2)
+    group = Group(params, np.full(2, 0.5), (), learn_scaling(recipe.inputs(frame)[0]))
+    jaxmlp.save_model(jaxmlp.Model((group,), recipe=recipe), "model")
+    code, out, (line,) = command("export", "model", "-o", "program")
+    assert (code, out) == (2, [])
+    assert (
+        "column 'time' has values near 1.7e+09 that differ by about 21.3, and float32 rounds them by up to 1e+02"
+        in line
+    )
+    assert not pathlib.Path("program").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

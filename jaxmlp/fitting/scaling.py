@@ -56,8 +56,8 @@ def validate_scaling(name: str, scaling: Scaling, columns: int) -> None:
 def require_precision(names: list[str], center: np.ndarray, unit: np.ndarray, dtype: np.dtype, remedy: str) -> None:
     """Raise ValueError for columns whose values a dtype cannot tell apart, such as Unix times in float32.
 
-    A value near the center is rounded by up to `center * eps / 2`. That must be at most 1e-4 of the unit; in bfloat16,
-    16 times its `eps`, because a scaled value itself is rounded by about one.
+    A value near the center is rounded by up to `center * eps / 2`. That must be at most 0.001 of the unit; in
+    bfloat16, 16 times its `eps`, because a scaled value itself is rounded by about one.
 
     Arguments:
         names: of the columns, for the message.
@@ -68,7 +68,7 @@ def require_precision(names: list[str], center: np.ndarray, unit: np.ndarray, dt
     """
     eps = float(jnp.finfo(dtype).eps)
     rounding = np.abs(center) * eps / 2
-    wrong = np.flatnonzero((unit != 0) & (rounding > max(1e-4, 16 * eps) * np.abs(unit))).tolist()
+    wrong = np.flatnonzero((unit != 0) & (rounding > max(1e-3, 16 * eps) * np.abs(unit))).tolist()
     if wrong:
         k, *others = wrong
         more = f", and so for {', '.join([names[other] for other in others[:5]])}" if others else ""
