@@ -72,7 +72,7 @@ def explained(page):
     return (
         page.input_value("#name"),
         index,
-        float(page.inner_text("#value").removeprefix(" =").removeprefix("=").strip()),
+        float(page.inner_text("#value").removeprefix("= ")),
     )
 
 
@@ -197,6 +197,19 @@ def test_an_entry_is_found_by_its_name_and_indices(page, expected):
     assert explained(page)[2] == pytest.approx(expected["grad_w1"][2, 7], rel=1e-5)
 
 
+def test_an_entry_is_found_with_the_keyboard_alone(page, expected):
+    page.get_by_label("Name of the number").focus()
+    for key in ("grad_w1", "Tab", "2", "Tab", "7"):
+        if key == "Tab":
+            page.keyboard.press("Tab")
+            page.keyboard.press("Control+A")
+        else:
+            page.keyboard.type(key)
+        settle(page)
+    assert explained(page) == ("grad_w1", [2, 7], pytest.approx(expected["grad_w1"][2, 7], rel=1e-5))
+    assert page.inner_text("#announcement").startswith("grad_w1[2, 7] = ")
+
+
 def test_slider_number_loss_chart_and_arrow_keys_choose_the_epoch(page):
     epoch = page.get_by_label("Epoch", exact=True)
     page.get_by_label("Epoch, slider").fill("0")
@@ -308,7 +321,7 @@ def test_a_dead_unit_is_marked_and_named(page):
     assert "dead: below 0 for all rows" in dead[1]
     assert "× marks 1 dead unit" in dead[2]
     assert "the unit is dead: it is below 0 for all rows" in dead[3]
-    assert dead[4] == " = 0"
+    assert dead[4] == "= 0"
 
 
 def test_an_entry_near_the_kink_is_undecided(page):

@@ -27,7 +27,7 @@ GRADIENTS = [name for name in tutorial.Epoch._fields if name.startswith("grad_")
 def make(sizes=tutorial.SIZES, activation="relu", learning_rate=1e-4, epochs=200):
     """The page of seed 0."""
     recording = record(*draw(0, sizes), activation, learning_rate, epochs)
-    words = ["--seed", 0, "--hidden", ",".join(map(str, sizes[1:-1])), "--activation", activation]
+    words = ["--seed", 0, "--hidden", ",".join(map(str, sizes[1:-1])) or 0, "--activation", activation]
     words += ["--learning-rate", learning_rate, "--epochs", epochs]
     return build_page(recording, page_options(arguments(*words), 0), sizes)
 

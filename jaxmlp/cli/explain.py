@@ -18,6 +18,7 @@ from jaxmlp.cli.common import CommandError, Commands, compile_ahead, key_seed, p
 from jaxmlp.cli.tutorial import draw
 from jaxmlp.network import Layer
 from jaxmlp.page.program import Values, list_steps, meaning_of, name_gradients, terms_over_rows
+from jaxmlp.page.recording import worst_error
 from jaxmlp.page.small import small_example
 from jaxmlp.tutorial import EPOCHS, LEARNING_RATE, SIZES, Epoch, tutorial, tutorial_epoch
 from jaxmlp.verification import grad_every_value
@@ -64,15 +65,9 @@ def add_parser(commands: Commands) -> None:
     add = parser.add_argument
     add("--epoch", type=_epoch, help=f"epoch to show, counted from 1, or last: {EPOCHS} (default: 1)")
     add("--row", type=_index(_ROWS), help=f"row of the data, 0 to {_ROWS - 1} (default: one with a large error)")
-    add(
-        "--unit", type=_index(_UNITS), help=f"hidden unit, 0 to {_UNITS - 1} (default: one that is not off for the row)"
-    )
+    add("--unit", type=_index(_UNITS), help=f"hidden unit, 0 to {_UNITS - 1} (default: one that is on for the row)")
     add("--seed", type=key_seed, help="random seed of data and weights, as in jaxmlp tutorial (default: 0)")
-    add(
-        "--small",
-        action="store_true",
-        help="show a small example for paper instead: 2 inputs, 2 units, 3 rows, one step",
-    )
+    add("--small", action="store_true", help="show a small example for paper instead: 2 inputs, 2 units, 3 rows")
     add("--json", action="store_true", help="print one JSON object instead of text")
     parser.set_defaults(run=run)
 
@@ -157,8 +152,7 @@ def _line(code: str, name: str, epoch: Epoch, autodiff: Values, arrays: Values, 
     if name not in autodiff:
         return Line(code, name, value.shape, entries, values, None, None, terms)
     expected = np.asarray(autodiff[name])
-    difference, largest = np.max(np.abs(value - expected)), np.max(np.abs(expected))
-    worst = 0.0 if difference == 0 else float(difference / largest) if largest > 0 else float("inf")
+    worst = float(worst_error(value, expected))
     return Line(code, name, value.shape, entries, values, _numbers(name, expected, row, unit)[1], worst, terms)
 
 

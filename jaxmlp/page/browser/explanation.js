@@ -30,35 +30,40 @@ function axisTitle(axis) {
 
 const axisSize = (axis) => (axis === "row" ? ROWS : axis === "one" ? 1 : PAGE.sizes[axis]);
 
-/** The name of the explained entry, with an input for each index. */
-function buildEntry() {
-  const axes = axesOf(state.name),
-    entry = byId("entry");
-  const names = element("select", { "aria-label": "Name of the number", id: "name" });
+/** The list of all names; it stays, so that it can be used with the keyboard. */
+function buildNames() {
+  const names = byId("name");
   for (const [title, steps] of GROUPS) {
     const group = element("optgroup", { label: title });
     group.append(...steps.map(({ name }) => element("option", { value: name }, baseName(name))));
     names.append(group);
   }
-  names.value = state.name;
   names.addEventListener("change", () => update({ name: names.value }));
-  entry.replaceChildren(names, axes.length ? "[" : "");
+}
+
+/** An input for each index of the explained entry. */
+function buildIndices() {
+  const axes = axesOf(state.name),
+    indices = byId("indices");
+  indices.replaceChildren(axes.length ? "[" : "");
   axes.forEach((axis, k) => {
-    if (k) entry.append(", ");
-    if (axisSize(axis) === 1) return entry.append("0");
+    if (k) indices.append(", ");
+    if (axisSize(axis) === 1) return indices.append("0");
+    const title = axisTitle(axis),
+      most = axisSize(axis) - 1;
     const input = element("input", {
       type: "number",
       min: 0,
-      max: axisSize(axis) - 1,
-      "aria-label": axisTitle(axis),
+      max: most,
+      "aria-label": title,
+      title,
       "data-axis": axis,
-      title: axisTitle(axis),
     });
     input.addEventListener("input", () => setIndex(input, axis));
     input.addEventListener("blur", () => (input.value = state.at[axis]));
-    entry.append(input);
+    indices.append(input);
   });
-  entry.append(axes.length ? "]" : "", element("span", { id: "value" }));
+  indices.append(axes.length ? "]" : "");
 }
 
 /** new_w1 is called w1 too, as in the program. */
@@ -73,17 +78,14 @@ function drawExplanation({ given, values }) {
   const { name } = state,
     index = indexOf(name),
     value = get(values[name], ...index);
-  const entry = byId("entry");
-  if (entry.dataset.name !== name) {
-    entry.dataset.name = name;
-    const focused = document.activeElement.id === "name";
-    buildEntry();
-    if (focused) byId("name").focus();
-  }
-  for (const input of entry.querySelectorAll("input")) {
+  const indices = byId("indices");
+  if (indices.dataset.name !== name) buildIndices();
+  indices.dataset.name = name;
+  byId("name").value = name;
+  for (const input of indices.querySelectorAll("input")) {
     if (input !== document.activeElement) input.value = state.at[input.dataset.axis];
   }
-  byId("value").textContent = ` = ${write(value)}`;
+  byId("value").textContent = `= ${write(value)}`;
   if (!state.playing) byId("announcement").textContent = `${entryName(baseName(name), index)} = ${write(value)}`;
   for (const button of byId("lines").querySelectorAll("button")) {
     const other = button.dataset.name,

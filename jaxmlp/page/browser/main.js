@@ -119,6 +119,7 @@ function start() {
     startNetwork();
     startNudge();
     buildLines();
+    buildNames();
     checkAllEpochs((worst) => (byId("agreement").textContent = agreementText(worst)));
   }
   selectFirst();

@@ -7,7 +7,7 @@ function drawNudge({ given, values, shown }) {
   const start = get(given[parameter], ...index),
     reach = Math.max(1, Math.abs(start));
   // While playing, fewer points: each costs a forward pass, and so does each frame.
-  const pieces = state.playing ? 16 : 80,
+  const pieces = state.playing ? (drawing.edges.length > 400 ? 6 : 16) : 80,
     key = [state.position, name, pieces].join();
   if (charts.nudgeKey !== key) {
     charts.nudgeKey = key;
