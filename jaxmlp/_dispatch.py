@@ -62,7 +62,7 @@ def params_dtype(params: Any) -> np.dtype:
 
 
 def as_array(name: str, value: Any, dtype: np.dtype) -> Array:
-    """Return a JAX array unchanged, to be cast while tracing; cast other values now: jit would wrap large integers."""
+    """Return a JAX array as it is, because it is cast while tracing; cast others now, as jit wraps large integers."""
     if hasattr(value, "aval"):  # a faster isinstance(value, jax.Array)
         return value
     return cast(name, value, dtype)
@@ -72,7 +72,7 @@ _scalars: dict[tuple[float, np.dtype], Array] = {}
 
 
 def _scalar(value: Any, dtype: np.dtype) -> Array:
-    """Return the learning rate as an array on the device, reused by later calls: a transfer costs five epochs."""
+    """Return the learning rate as an array on the device. Later calls reuse it: a copy takes as long as 5 epochs."""
     if type(value) is not float:
         return validate_scalar("learning_rate", value, dtype)
     scalar = _scalars.get((value, dtype))

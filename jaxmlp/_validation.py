@@ -226,7 +226,7 @@ def validate_inputs(params: Any, x: Any) -> Array:
 
 
 def validate_rows(x: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows as NumPy arrays of floats, before there is a network; an array keeps its dtype where JAX has it."""
+    """Return rows as NumPy arrays of floats, before there is a network. Without x64 mode, float64 becomes float32."""
     validate_process()
     x, y = _floats("x", x), _floats("y", y)
     c = np.ones(x.shape[:1], x.dtype) if sample_weight is None else _floats("sample_weight", sample_weight)
@@ -335,7 +335,7 @@ def validate_result(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -
 
 
 def cast(name: str, value: Any, dtype: Any) -> Array:
-    """Return `value` as an array of `dtype`; numbers of Python and NumPy do not pass through float32."""
+    """Return `value` as an array of `dtype`; float64 numbers are rounded once, directly to `dtype`."""
     if isinstance(value, jax.Array):
         if value.dtype == dtype and not value.weak_type:
             return value
@@ -347,7 +347,7 @@ def cast(name: str, value: Any, dtype: Any) -> Array:
     else:
         array = to_numpy(name, value)
         if array.dtype.kind in "biuf" or array.dtype in _DTYPES:
-            # Under jit a NumPy array serves as well, and does not wait for a device.
+            # Stay in NumPy: jit takes such an array too, and no device has to copy it first.
             return np.asarray(array, dtype)  # type: ignore[return-value]
         found = array.dtype
     hint = f"; pass {name}.astype(float)" if found == np.dtype(object) and hasattr(value, "astype") else ""

@@ -1,7 +1,7 @@
 """The products of a dense layer `z = x w + b`, as a textbook writes them.
 
-Each product is one line and carries the number of its equation in `backprop.py`, which compiled programs and profilers
-show. On a CPU, `_cpu_products.py` may compute the same function in a form that compiles to faster code for its shapes.
+Each product is one line, named by its equation in `backprop.py`; compiled programs and profilers show that name. On a
+CPU, `_cpu_products.py` may compute the same function in a form that compiles to faster code for its shapes.
 """
 
 import jax

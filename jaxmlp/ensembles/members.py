@@ -118,7 +118,7 @@ def _devices_to_split_over(by_member: Any, shared: Any, members: int) -> list[An
 
 
 def _is_split_along(axes: int, tree: Any) -> bool:
-    """Return whether the arrays of a tree are split over devices along their first `axes` axes at most."""
+    """Return whether no array of a tree is split over devices along an axis after the first `axes` ones."""
     shardings = [leaf.sharding for leaf in jax.tree.leaves(tree) if isinstance(leaf, Array)]
     return all(
         sharding.is_fully_replicated or (isinstance(sharding, NamedSharding) and not any(sharding.spec[axes:]))

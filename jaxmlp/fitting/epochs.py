@@ -58,9 +58,9 @@ def fit_epochs(
     """Run epochs of mini-batches; each epoch uses every row once, in a new order.
 
     The loss of a batch is the weighted mean over its rows. Rows of weight 0 do not train: they come after all others,
-    and a batch of such rows changes nothing, not even the state of the optimizer, so padding with them changes no
-    batch. A run stops, and its state stays as it is, once the validation loss has not improved for `patience` epochs,
-    or before an epoch whose loss or parameters are not finite.
+    and a batch that holds nothing else is left out. Tables can therefore be padded with such rows. A run stops, and its
+    state stays as it is, once the validation loss has not improved for `patience` epochs, or before an epoch whose loss
+    or parameters are not finite.
 
     Arguments:
         state: of `init_fit`, or of earlier epochs; of an ensemble, each member trains on all rows.
@@ -126,8 +126,9 @@ def run_epochs(
 ) -> tuple[FitState, History]:
     """Run `fit_epochs` for one network or an ensemble; the history has at least `CAPACITY` entries.
 
-    One program serves all numbers of epochs up to that, and another all up to the next power of two; a traced number
-    must not exceed it. `epochs`, `patience`, `tolerance` and `l2` are traced: other values do not recompile.
+    One program runs any number of epochs up to `CAPACITY`; for more, there is one for each power of two. A traced
+    number of epochs must not exceed `CAPACITY`. `epochs`, `patience`, `tolerance` and `l2` are traced: other values do
+    not recompile.
 
     Arguments:
         state: of a network or, with a leading member axis, an ensemble.
@@ -136,7 +137,7 @@ def run_epochs(
         fold: (members,) int32: member k uses `data` at `fold[k]`; None for data without an axis of folds.
         optimizer: as in `fit_epochs`.
         batch_size: as in `fit_epochs`.
-        patience: waits for the validation loss, or without validation for the training loss.
+        patience: as in `fit_epochs`; without validation rows, it watches the training loss.
         activation: as in `fit_epochs`.
         criterion: as in `fit_epochs`.
         metric: None for none.
@@ -204,7 +205,7 @@ def _run_member(state, data, numbers, statics):
         return after._replace(key=state.key), history
 
     history = jax.tree.map(jnp.asarray, empty_history(state, data, metric, statics.capacity))
-    # Not a scan: the compiler does not know the length of a while loop, so one epoch is rounded as many are. Under
+    # Not a scan, which for one epoch compiles to other code: epochs run one by one would be rounded differently. Under
     # vmap it ends with the last member that runs, while those that stopped stay as they are.
     last = first + epochs
     return lax.while_loop(lambda carry: is_running(carry[0], last, patience), epoch, (state, history))

@@ -30,7 +30,7 @@ class Run(Protocol):
 
 
 def prepare_run(state: FitState, data: FitData, *, fold: ArrayLike | None = None, **options: Any) -> Run:
-    """Put the data on the devices once, and return the `run` of `run_chunks`.
+    """Put the data on the devices once, and return the function `run` that `run_chunks` takes.
 
     Members of an ensemble are split over the CPU devices; the states that go in and come out have no padding.
 
@@ -46,7 +46,7 @@ def prepare_run(state: FitState, data: FitData, *, fold: ArrayLike | None = None
     if state.epoch.ndim == 0:
         return partial(run_epochs, data=jax.device_put(data), **options)
     members = state.epoch.shape[0]
-    # Not jnp.asarray, which holds one more copy on the way.
+    # Not jnp.asarray, which would make one more copy.
     data = jax.device_put(split_members((state, fold), data, members)[1])
 
     def run(state: FitState, *, epochs: int) -> tuple[FitState, History]:

@@ -66,7 +66,7 @@ class _Descent:
         return {f.name: getattr(self, f.name) for f in fields(self) if not f.compare}
 
     def init(self, params: Params) -> OptimizerState:
-        """Return the state before the first step: moments of zeros; of a bfloat16 network in float32, as 0.999 is 1."""
+        """Return the first state. Its moments are zero, and float32 for a bfloat16 network: in bfloat16, 0.999 is 1."""
         dtype = np.dtype(np.float32) if params[0].w.dtype == jnp.bfloat16 else params[0].w.dtype
         # Views of a single zero: nothing is compiled, and a trace stores one number.
         zeros: Any = jax.tree.map(lambda leaf: np.broadcast_to(dtype.type(0), leaf.shape), params)

@@ -29,7 +29,7 @@ class Scaling(NamedTuple):
         return np.asarray(values, np.float64) * self.unit + self.center
 
     def relative_to(self, reference: "Scaling") -> "Scaling":
-        """Return the same scaling for values that `reference` has scaled already."""
+        """Return the scaling that does the same to values which `reference` has already scaled."""
         return Scaling((self.center - reference.center) * reference.factor, self.factor * reference.unit)
 
 

@@ -24,7 +24,7 @@ class FitState(NamedTuple):
     epoch: Array  # Number of epochs run, an int32 scalar.
     best_params: Params  # The network of the lowest validation loss; without validation, the last.
     best_epoch: Array  # The epoch of `best_params`, an int32 scalar.
-    best_loss: Array  # The lowest loss so far of those that patience waits for; at the start, the largest number.
+    best_loss: Array  # The lowest value so far of the loss that `patience` watches; at first the largest number.
     waited: Array  # Number of epochs since that loss last improved, an int32 scalar.
     diverged: Array  # True once an epoch produced a non-finite loss or parameter; that epoch is discarded.
 

@@ -70,7 +70,7 @@ def task_of(criterion: Criterion, task: Task | None = None) -> Task:
     return CRITERION_TASKS[criterion] if task is None else task
 
 
-# Constant baselines. A class or count that no training row has is half as likely as that of one row: never exactly 0,
+# Constant baselines. A class or count without training rows counts as half a row: its probability is never exactly 0,
 # for which the log loss would be infinite.
 
 

@@ -1,7 +1,8 @@
 """A model on disk: one safetensors file, format 2.
 
 Its arrays are named `groups.0.layers.0.w`, `groups.0.layers.0.b`, …; everything else is one JSON object in its
-metadata, `About`. (One object, because safetensors writes several in an undefined order: equal models are equal files.)
+metadata, `About`. (One object, because safetensors would write several in any order, and equal models are to be equal
+files.)
 Reading a model runs nothing that the file holds.
 """
 

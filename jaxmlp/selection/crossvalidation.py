@@ -148,8 +148,8 @@ def cross_validate(
     """Choose among candidates by cross-validation, and measure the best one on rows that it was not trained on.
 
     The folds and seeds of a candidate are trained as one compiled program on all devices. Inputs, and targets of
-    regression, are scaled by the rows that a fold does not hold out; a tenth of these does not train but is for early
-    stopping. Held-out rows take no part in their fold.
+    regression, are scaled by the rows that a fold does not hold out; a tenth of these is for early stopping. Held-out
+    rows take no part in their fold.
 
     Arguments:
         x: (n, fan_in) inputs.

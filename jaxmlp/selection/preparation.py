@@ -37,7 +37,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(x: np.ndarray, y: np.ndarray, folds: Folds, task: Task) -> Prepared:
-    """Scale the rows of each fold by its own training and validation rows.
+    """Scale the rows of each fold by the rows that it does not hold out.
 
     Arguments:
         x: (n, fan_in), float64.

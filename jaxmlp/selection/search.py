@@ -131,7 +131,8 @@ def train_candidate(
         state, history = saver.start(state, history, resume=resume)
     limits = {"epochs": settings.epochs, "patience": settings.patience}
     state, _, interrupted = run_chunks(run, state, history, **limits, checkpoint=saver, on_chunk=on_chunk)
-    state = jax.device_get(state)  # a checkpoint is read there too, and predictions are the same bits
+    # On the host, as a resumed run has it: predictions of arrays on devices may differ in the last bit.
+    state = jax.device_get(state)
     predictions, is_usable = _predict_held_out(search, state), bool(np.all(state.best_epoch > 0))
     return Trained(state.best_params, predictions, interrupted, is_usable)
 
@@ -182,7 +183,7 @@ def _start(search: Search, candidate: Candidate) -> tuple[FitState, Run]:
 
 
 def _draw(search: Search, key: Array) -> Params:
-    """Draw the initial weights; the outputs of a network start near the constant baseline, a linear model's at it."""
+    """Draw the initial weights. Outputs start near the constant baseline; those of a linear model are equal to it."""
     prepared, settings, _ = search
     sizes = (prepared.data.x.shape[2], *settings.hidden, prepared.data.y.shape[2])
     params = jax.tree.map(np.array, init_ensemble(key, sizes, search.members))
