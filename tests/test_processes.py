@@ -122,7 +122,7 @@ def test_ctrl_c_during_training_keeps_the_model(directory):
     assert jaxmlp.load_model(directory / "interrupted").report["interrupted"]
 
 
-@pytest.mark.parametrize(("streams", "code"), [("2>&-", 0), ("<&- >&-", 1)])
+@pytest.mark.parametrize(("streams", "code"), [("2>&-", 0), pytest.param("<&- >&-", 1, marks=pytest.mark.slow)])
 def test_closed_streams_and_full_disks_cost_what_they_would_show_and_nothing_else(directory, streams, code):
     for name in ("closed", "closed.csv", "closed.svg"):
         (directory / name).unlink(missing_ok=True)

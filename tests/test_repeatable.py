@@ -97,9 +97,9 @@ def test_resume_follows_the_stored_plan_whatever_time_there_is(monkeypatch):
     """Neither the speed of the machine nor the budget changes a plan that has started."""
     monkeypatch.setattr(pipeline, "measure_epoch", lambda search, candidate: 1.0)
     free = {name: value for name, value in SEARCH.items() if name not in ("epochs", "patience")}
-    expected = fit(free, budget=6.0)
+    expected = fit(free, budget=6.8)
     assert (expected.plan.epochs, len(expected.plan.candidates)) == (5, 1)
-    fit(free, budget=6.0, checkpoint="kept", progress=interrupt_after(2))
+    fit(free, budget=6.8, checkpoint="kept", progress=interrupt_after(2))
     monkeypatch.setattr(pipeline, "measure_epoch", None)
     resumed = fit({}, budget=1e6, checkpoint="kept", resume=True)
     assert_same(resumed, expected)

@@ -76,6 +76,8 @@ def export_predict(
     y_mean, y_scale = _row("y_mean", y_mean, outputs, dtype), _row("y_scale", y_scale, outputs, dtype)
     for name, (mean, scale, size) in scalings.items():
         center, unit = (np.broadcast_to(np.asarray(value, np.float64), size) for value in (mean, scale))
+        if not (np.isfinite([center, unit]).all() and unit.all()):
+            raise ValueError(f"{name}_mean and {name}_scale must be finite, and {name}_scale not 0")
         names = [f"column {k} of {name}" for k in range(size)]
         require_precision(names, center, unit, dtype, f"subtract a constant from {name} before training")
 
