@@ -37,7 +37,7 @@ def test_a_column_that_the_dtype_cannot_hold_is_refused():
     with pytest.raises(ValueError, match=r"^column 0 of y .*, and so for column 1 of y; subtract a constant from y "):
         export_predict(params, y_mean=1e6, y_scale=0.1)
     for wrong in ({"x_scale": 0.0}, {"x_mean": np.inf}, {"x_scale": [1.0, np.nan, 1.0]}):
-        with pytest.raises(ValueError, match="^x_mean and x_scale must be finite, and x_scale not 0$"):
+        with pytest.raises(ValueError, match=r"^x_mean and x_scale must be finite, and x_scale not 0$"):
             export_predict(params, **wrong)
     export_predict(params, x_mean=2000.0, x_scale=1.0, y_mean=-1.7e9, y_scale=1e7, platforms=["cpu"])  # years
 
