@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxmlp.fitting.grouping import join_groups
 from jaxmlp.fitting.splitting import hold_out, make_folds, rng_of
 
 pytestmark = pytest.mark.portable
@@ -82,3 +83,44 @@ def test_three_rows_are_enough():
     assert [part.shape for part in make_folds(3, 1, draw())[1::2]] == [(1, 1), (1, 1), (1, 1)]
     with pytest.raises(ValueError, match="at least 3 rows each; got 5 folds of 9 rows"):
         make_folds(9, 5, draw())
+
+
+@pytest.mark.parametrize("folds", [1, 2, 5])
+@pytest.mark.parametrize("classes", [None, np.arange(200) % 3])
+def test_groups_stay_in_one_fold_and_folds_are_about_equal(folds, classes):
+    groups = np.concatenate([np.repeat(np.arange(20), 4), 100 + np.arange(120)])
+    parts = make_folds(200, folds, draw(), classes=classes, groups=groups)
+    assert all(len(set(parts.number[groups == group])) == 1 for group in range(20))
+    held_out = np.bincount(parts.number[parts.number >= 0])
+    assert len(held_out) == folds
+    assert held_out.max() - held_out.min() <= 4
+    assert abs(held_out.mean() - 200 / max(folds, 5 if folds == 1 else folds)) <= 4
+    for fold in range(folds):
+        test = np.flatnonzero(parts.number == fold)
+        rows = [parts.train[fold], np.unique(parts.valid[fold]), test]
+        np.testing.assert_array_equal(np.sort(np.concatenate(rows)), np.arange(200))
+        if classes is not None:
+            assert np.bincount(classes[test]).min() >= len(test) / 3 - 4
+
+
+def test_too_few_groups_are_an_error():
+    with pytest.raises(ValueError, match="groups must be at least 6, for training, validation and 5 folds; got 3"):
+        make_folds(60, 5, draw(), groups=np.arange(60) % 3)
+
+
+def test_the_latest_rows_are_held_out_and_rows_of_one_time_stay_together():
+    times = np.repeat(np.arange(40), 3)[draw().permutation(120)]
+    parts = make_folds(120, 1, draw(), times=times)
+    test, valid, train = times[parts.test[0]], times[parts.valid[0]], times[parts.train[0]]
+    assert train.max() < valid.min() <= valid.max() < test.min()
+    assert (len(train), len(valid), len(test)) == (84, 12, 24)
+    np.testing.assert_array_equal(parts.number, np.where(times >= 32, 0, -1))
+    with pytest.raises(ValueError, match="folds must be 1 if times are given"):
+        make_folds(120, 5, draw(), times=times)
+    with pytest.raises(ValueError, match="times must differ"):
+        make_folds(120, 1, draw(), times=np.zeros(120))
+
+
+def test_rows_that_agree_in_any_key_are_one_group():
+    groups = join_groups(np.array([0, 0, 1, 2, 3]), np.array([5, 6, 6, 7, 7]))
+    assert [list(groups).index(group) for group in groups] == [0, 0, 0, 3, 3]

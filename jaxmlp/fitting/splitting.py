@@ -1,4 +1,4 @@
-"""Splitting rows at random: a hold-out, and the folds of a cross-validation."""
+"""Splitting rows: a hold-out, and the folds of a cross-validation; at random, by groups or by time."""
 
 from typing import NamedTuple
 
@@ -7,6 +7,7 @@ import numpy as np
 from jax import Array
 
 from jaxmlp._validation import validate_key
+from jaxmlp.fitting.grouping import assign_parts, split_latest
 
 
 class Folds(NamedTuple):
@@ -29,6 +30,8 @@ def make_folds(
     rng: np.random.Generator,
     *,
     classes: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    times: np.ndarray | None = None,
     validation: float = 0.1,
     held_out: float = 0.2,
 ) -> Folds:
@@ -39,6 +42,8 @@ def make_folds(
         folds: number of folds.
         rng: draws them.
         classes: (n,) integers; each fold and its validation rows get their share of each class.
+        groups: (n,) integers; the rows of a group are held out together.
+        times: (n,) numbers, for one fold: the latest rows are held out; of the others, the latest are validation rows.
         validation: fraction of the remaining rows that is for early stopping and not for training.
         held_out: fraction of the rows that a single fold holds out; at least two rows, as a standard error needs.
 
@@ -50,6 +55,8 @@ def make_folds(
     """
     if folds < 1 or n < 3 * folds:
         raise ValueError(f"folds must be at least 1 and have at least 3 rows each; got {folds} folds of {n} rows")
+    if times is not None or groups is not None:
+        return _make_whole_folds(n, folds, rng, classes, groups, times, validation, held_out)
     if folds == 1:
         try:
             rest, test = hold_out(n, max(held_out, 2 / n) if n > 3 else held_out, rng, classes)
@@ -68,6 +75,47 @@ def make_folds(
     train, valid = zip(*(_take_evenly(rows, len(rows) - n_train, rng) for rows in rests), strict=True)
     test = [np.flatnonzero(number == fold) for fold in range(folds)]
     return Folds(number, np.stack(train), *_pad(list(valid)), *_pad(test))
+
+
+def _make_whole_folds(
+    n: int,
+    folds: int,
+    rng: np.random.Generator,
+    classes: np.ndarray | None,
+    groups: np.ndarray | None,
+    times: np.ndarray | None,
+    validation: float,
+    held_out: float,
+) -> Folds:
+    """Draw folds of whole groups, or one fold of the latest rows; arguments are those of `make_folds`."""
+    number = np.full(n, -1)
+    if times is not None:
+        if folds != 1:
+            raise ValueError(f"folds must be 1 if times are given: the latest rows are held out; got {folds}")
+        rest, test = split_latest(times, held_out, least=2)
+        number[test] = 0
+        train, valid = split_latest(times[rest], validation, least=1)
+        return Folds(number, rest[train][None], *_pad([rest[valid]]), *_pad([test]))
+    assert groups is not None
+    least = 3 if folds == 1 else folds + 1
+    if (given := len(np.unique(groups))) < least:
+        raise ValueError(f"groups must be at least {least}, for training, validation and {folds} folds; got {given}")
+    if folds == 1:
+        number[assign_parts(groups, min(given, round(1 / held_out)), rng, classes) == 0] = 0
+    else:
+        number = assign_parts(groups, folds, rng, classes)
+    train, valid = [], []
+    for fold in range(folds):
+        rest = rng.permutation(np.flatnonzero(number != fold))
+        parts = min(round(1 / validation), len(np.unique(groups[rest])))
+        part = assign_parts(groups[rest], parts, rng, None if classes is None else classes[rest])
+        train.append(rest[part > 0])
+        valid.append(rest[part == 0])
+    n_train = min(map(len, train))
+    # Folds train on equally many rows: the rows that are too many are validation rows.
+    valid = [np.sort(np.concatenate([some, rows[n_train:]])) for some, rows in zip(valid, train, strict=True)]
+    test = [np.flatnonzero(number == fold) for fold in range(folds)]
+    return Folds(number, np.stack([np.sort(rows[:n_train]) for rows in train]), *_pad(valid), *_pad(test))
 
 
 def hold_out(

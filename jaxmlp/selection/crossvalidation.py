@@ -202,8 +202,16 @@ def cross_validate(
     return run_search(search, y, candidates, checkpoint=directory, about=about, resume=resume, progress=progress)
 
 
-def prepare_search(x: ArrayLike, y: ArrayLike, settings: Settings, key: Array, task: Task | None = None) -> Search:
-    """Validate, draw the folds and scale the rows; arguments and errors are those of `cross_validate`."""
+def prepare_search(
+    x: ArrayLike,
+    y: ArrayLike,
+    settings: Settings,
+    key: Array,
+    task: Task | None = None,
+    groups: np.ndarray | None = None,
+    times: np.ndarray | None = None,
+) -> Search:
+    """Validate, draw the folds and scale the rows; arguments are those of `cross_validate` and of `make_folds`."""
     refuse_tracing("cross_validate", x, y, key)
     x, y = _validate_finite("x", x), _validate_finite("y", y)
     validate_criterion(settings.criterion, y.shape[1])
@@ -211,7 +219,8 @@ def prepare_search(x: ArrayLike, y: ArrayLike, settings: Settings, key: Array, t
     if x.shape[0] != y.shape[0]:
         raise ValueError(f"y must have a row for each of x; got {y.shape} and {x.shape}")
     validate_targets(y, settings.criterion)
-    folds = make_folds(len(x), settings.folds, rng_of(key), classes=y.argmax(axis=1) if task.stratifies else None)
+    classes = y.argmax(axis=1) if task.stratifies else None
+    folds = make_folds(len(x), settings.folds, rng_of(key), classes=classes, groups=groups, times=times)
     batch_size = settings.batch_size or defaults.default_batch_size(folds.train.shape[1])
     epochs = settings.epochs or defaults.default_epochs(folds.train.shape[1], batch_size)
     patience = settings.patience or defaults.default_patience(epochs)
