@@ -1,5 +1,7 @@
 """Corrupted tables and model files, drawn from a seed, so that a failure can be repeated."""
 
+import datetime
+import gzip
 import io
 import json
 
@@ -20,7 +22,10 @@ def draw_table(seed: int) -> tuple[bytes, str]:
     frame = _make_table(rng)
     for mutate in rng.choice(_FRAME_MUTATIONS, size=rng.integers(0, 3)):
         frame = mutate(rng, frame)
-    if rng.random() < 0.2:
+    if rng.random() < 0.35:
+        content, suffix = _write_dialect(rng, frame)
+        mutations = [_flip_bytes, _truncate, _insert_strange_line, _keep, _keep, _keep]
+    elif rng.random() < 0.2:
         frame = _add_odd_type(rng, frame) if rng.random() < 0.3 else frame
         content, suffix = _write_parquet(frame), rng.choice([".parquet", ".csv"])
         mutations = [_flip_bytes, _truncate, _keep, _keep]
@@ -131,6 +136,57 @@ def _write_parquet(frame):
     file = io.BytesIO()
     frame.write_parquet(file)
     return file.getvalue()
+
+
+def _write_dialect(rng, frame):
+    """Write a table in another dialect or format, with numbers and dates as people write them."""
+    for write in rng.choice(_WRITERS, size=rng.integers(0, 3)):
+        frame = _set_column(rng, frame, write(rng))
+    separator = str(rng.choice([",", ";", "\t", "|"]))
+    file, kind = io.BytesIO(), str(rng.choice(["csv", "csv", "cp1252", "utf-16", "gzip", "jsonl", "arrow", "stream"]))
+    if kind == "arrow":
+        frame.write_ipc(file)
+    elif kind == "stream":
+        frame.write_ipc_stream(file)
+    elif kind == "jsonl":
+        frame.write_ndjson(file)
+    else:
+        text = frame.write_csv(separator=separator)
+        file.write((text.replace(".", ",") if separator != "," and rng.random() < 0.5 else text).encode())
+    content = file.getvalue()
+    if kind == "gzip":
+        content = gzip.compress(content)
+    elif kind in ("cp1252", "utf-16"):
+        content = content.decode().encode(kind, errors="replace")
+    elif kind == "csv" and rng.random() < 0.2:
+        content = f"sep={separator}\r\n".encode() + content
+    return content, str(rng.choice([".csv", ".txt", ""]))
+
+
+def _styled(text):
+    return lambda rng: lambda n: [text(value) for value in rng.normal(0, 10_000, size=n)]
+
+
+def _dated(pattern):
+    return lambda rng: (
+        lambda n: [f"{_START + datetime.timedelta(hours=int(h)):{pattern}}" for h in rng.integers(0, 9999, n)]
+    )
+
+
+def _european(value):
+    return f"{value:,.2f}".translate(str.maketrans(",.", ".,"))
+
+
+_START = datetime.datetime(2023, 1, 5)
+_WRITERS = [
+    _styled(lambda value: f"{value:,.2f}"), _styled(lambda value: f"${value:,.0f}"), _styled(_european),
+    _styled(lambda value: f"€{_european(value)}"), _styled(lambda value: f"{value:.1f}%"),
+    _styled(lambda value: f"({-value:,.2f})" if value < 0 else f"{value:,.2f}"),
+    _styled(lambda value: f"{value:.0f} kg"), _styled(lambda value: f"{abs(value):.0f}-"),
+    _styled(lambda value: f"{value:,.1f}".replace(",", "'")),
+    _styled(lambda value: ["yes", "No", "Y", "-", "ja"][int(abs(value)) % 5]),
+    *map(_dated, ["%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d-%b-%y", "%Y-%m-%dT%H:%M:%SZ", "%H:%M"]),
+]  # fmt: skip
 
 
 def _keep(rng, content):

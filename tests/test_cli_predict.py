@@ -47,7 +47,7 @@ def test_each_row_is_a_line_in_order_and_columns_are_found_by_name(command):
     model = saved()
     code, out, err = command("predict", "model", "houses.csv")
     assert (code, out[0], err) == (0, "prediction", [])
-    np.testing.assert_array_equal(np.array(out[1:], float), jaxmlp.predict(model, HOUSES)[:, 0])
+    np.testing.assert_array_equal(np.array(out[1:], float), jaxmlp.predict(model, HOUSES)[:, 0].round())
     HOUSES.select("city", "rooms", polars.lit("ignored").alias("more")).write_csv("new.csv")
     assert command("predict", "model", "new.csv")[1] == out
 
@@ -69,7 +69,7 @@ def test_the_standard_deviation_of_a_number_is_in_its_unit(command):
     assert out[0] == "std,prediction"
     table = np.array([line.split(",") for line in out[1:]], float)
     mean, std = jaxmlp.predict_with_std(model, HOUSES)
-    np.testing.assert_allclose(table, np.column_stack([std, mean]), rtol=1e-6)
+    np.testing.assert_array_equal(table, np.column_stack([std, mean]).round())
 
 
 def test_unknown_levels_are_noted(command):
@@ -109,7 +109,7 @@ def test_a_model_of_float64_predicts_in_float64(command):
     model = saved(dtype="float64")
     _, out, _ = command("predict", "model", "houses.csv")
     with jax.enable_x64(True):
-        np.testing.assert_array_equal(np.array(out[1:], float), jaxmlp.predict(model, HOUSES)[:, 0])
+        np.testing.assert_array_equal(np.array(out[1:], float), jaxmlp.predict(model, HOUSES)[:, 0].round())
 
 
 @pytest.mark.parametrize(
@@ -159,3 +159,33 @@ def test_show_as_json_holds_the_whole_recipe(command):
 
 def test_show_refuses_other_files(command):
     assert command("show", "houses.csv")[0] == 2
+
+
+def test_columns_are_copied_as_they_are_and_values_outside_the_training_range_are_counted_and_marked(command):
+    saved()
+    pathlib.Path("new.csv").write_text("no;rooms;city\n 007;9;Rome\nNA;2;Oslo\n10000000000000000001;0.5;Rome\n")
+    code, out, err = command("predict", "model", "new.csv", "--id", "no")
+    assert code == 0
+    assert out[0] == "no,outside,prediction"
+    ids = [[" 007", "rooms"], ["NA", ""], ["10000000000000000001", "rooms"]]
+    assert [line.split(",")[:2] for line in out[1:]] == ids
+    assert err == [
+        "Read as text: separator ';'",
+        "rooms: 1 row above the training maximum of 4.5",
+        "rooms: 1 row below the training minimum of 1",
+        "rooms: 1 value, the first 9 in row 1, far from those in training, 1 to 4.5",
+    ]
+    assert "no column 'id'" in command("predict", "model", "new.csv", "--id", "id")[2][-1]
+
+
+def test_an_error_in_a_later_block_names_the_row_of_the_table(command, monkeypatch):
+    saved()
+    monkeypatch.setattr("jaxmlp.tables.reading._BLOCK", 100)
+    pathlib.Path("new.csv").write_text("rooms,city\n" + "3,Rome\n" * 99 + "x,Rome\n")
+    code, out, err = command("predict", "model", "new.csv")
+    assert (code, out) == (2, [])
+    assert "column 'rooms', row 100: 'x' is not a number" in err[-1]
+    pathlib.Path("new.csv").write_text("rooms,city\n" + "3,Rome\n" * 99 + "9,Rome\n")
+    _, out, err = command("predict", "model", "new.csv")
+    assert (len(out), out[1], out[-1].split(",")[0]) == (101, out[2], "rooms")
+    assert "rooms: 1 value, the first 9 in row 100, far from those in training, 1 to 4.5" in err

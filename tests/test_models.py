@@ -21,6 +21,7 @@ from jaxmlp.models import Interval, files
 from jaxmlp.models.tables import predict_table
 from jaxmlp.storage.files import StorageError
 from jaxmlp.tables import TableError, TableWarning, as_frame, learn_recipe
+from jaxmlp.tables.findings import Notes
 
 SIZES = (3, 5, 2)
 PARAMS, X, _, _ = problem(SIZES)
@@ -146,7 +147,11 @@ def test_values_that_training_did_not_see_are_warned_about_at_the_line_of_the_ca
     line = inspect.getsourcelines(test_values_that_training_did_not_see_are_warned_about_at_the_line_of_the_caller)
     line = line[1] + next(k for k, text in enumerate(line[0]) if "function(model, STRANGE)" in text)
     assert {(warning.filename, warning.lineno) for warning in caught} == {(__file__, line)}
-    assert list(predict_table(model, as_frame(STRANGE))[1]) == [str(warning.message) for warning in caught]
+    table, findings = predict_table(model, as_frame(STRANGE))
+    warned = [str(warning.message) for warning in caught]
+    told = ["rooms: 1 row above the training maximum of 4.5", "rooms: 1 row below the training minimum of 1"]
+    assert sorted(Notes().add(findings).lines()) == sorted(warned + told)
+    assert table["outside"].to_list() == ["rooms", None, None, None, "rooms"]
 
 
 def row_of_arrays():

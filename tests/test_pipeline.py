@@ -282,7 +282,7 @@ def test_columns_are_dropped_by_one_name_or_several():
 
 def test_duplicate_rows_are_noted():
     notes = jaxmlp.fit_table(polars.concat([houses().head(60), houses().head(20)]), "price", **FAST).notes
-    assert "20 of 80 rows are duplicates; in different folds they make the score optimistic" in notes
+    assert "20 of 80 rows equal an earlier one; they stay in one fold" in notes
 
 
 def test_notes_are_told_as_soon_as_they_are_known_and_kept():
@@ -307,10 +307,10 @@ def test_training_that_diverges_is_an_error():
 def test_classes_with_a_single_row_cannot_be_judged_and_are_named():
     notes = []
     kinds = polars.Series("kind", ["castle", "igloo", *["hut", "house"] * (N // 2 - 1)])
-    _, _, y, _ = read_rows(houses().with_columns(kinds), "kind", None, ("price",), notes.append)
+    y = read_rows(houses().with_columns(kinds), "kind", notes.append, drop=("price",)).y
     assert sorted(y.sum(axis=0)) == [1, 1, N / 2 - 1, N / 2 - 1]
     assert notes[-1] == "Classes with a single row, which cannot be judged: 'castle', 'igloo'"
-    read_rows(houses(), "price", None, (), notes.append)
+    read_rows(houses(), "price", notes.append)
     assert sum("single row" in note for note in notes) == 1
 
 
@@ -338,3 +338,38 @@ def test_numbers_of_numpy_are_options_too(tmp_path):
     result = jaxmlp.fit_table(houses(), "price", **FAST | options)
     jaxmlp.save_model(result.model, tmp_path / "model")
     assert jaxmlp.load_model(tmp_path / "model").plan == result.plan.to_json()
+
+
+def held_out(result):
+    """The rows of a result by fold."""
+    return result.predictions.select("row", "fold").rows()
+
+
+@pytest.mark.parametrize("options", [FAST, SHORT], ids=["fast", "full"])
+def test_equal_rows_and_groups_stay_in_one_fold(options):
+    frame = polars.concat([houses().head(60), houses().head(20)]).with_columns(
+        owner=polars.Series([f"owner {k % 15}" if k < 60 else None for k in range(80)])
+    )
+    result = jaxmlp.fit_table(frame, "price", group="owner", **options)
+    folds = dict(held_out(result))
+    for k in range(60):
+        twin = 60 + k if k < 20 else k
+        assert folds.get(k + 1) == folds.get(twin + 1)
+        assert folds.get(k + 1) == folds.get(k % 15 + 1)
+    assert ("owner", "dropped") in result.model.recipe.left_out
+    assert "Groups: 35 values of owner; each stays in one fold" in result.notes
+
+
+def test_the_latest_rows_are_held_out_on_demand():
+    days = polars.date_range(polars.date(2024, 1, 1), polars.date(2024, 3, 20), eager=True).shuffle(seed=0)
+    frame = houses().with_columns(sold=days.dt.strftime("%d.%m.%Y"))
+    note = "Rows are split at random; --time sold tests on the latest rows"
+    assert note in jaxmlp.fit_table(frame, "price", **FAST).notes
+    result = jaxmlp.fit_table(frame, "price", time="sold", **SHORT)
+    rows = [row - 1 for row, _ in held_out(result)]
+    assert sorted(rows) == sorted(np.argsort(days.to_numpy())[-16:].tolist())
+    assert result.plan.folds == 1
+    with pytest.raises(TableError, match="column 'city' holds no dates or numbers"):
+        jaxmlp.fit_table(frame, "price", time="city", **FAST)
+    with pytest.raises(ValueError, match="group and time cannot be given both"):
+        jaxmlp.fit_table(frame, "price", time="sold", group="city", **FAST)

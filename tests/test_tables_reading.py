@@ -33,7 +33,7 @@ def write(tmp_path):
         (b"rooms,price,price\n1,2,3\n", "two columns have the name 'price'"),
         (b"rooms, price ,price\n1,2,3\n", "two columns have the name 'price'"),
         (b"rooms,,\n1,2,3\n", "two columns have no name"),
-        (b"rooms;price\n1;2\n", "one column only; columns must be separated by commas"),
+        (b"rooms:price\n1:2\n", "one column only, 'rooms:price'; name the character between columns: --separator"),
         (b"rooms,price\n1,2\n\n3,4,5\n", "row 2 has 3 fields, the header 2"),
         (b"rooms,price\n1,2\n3,4\n5", "row 3 has 1 field, the header 2"),
         (b'rooms,price\n"1,5",2\n"3"\n', "row 2 has 1 field, the header 2"),
@@ -42,12 +42,16 @@ def write(tmp_path):
             b'rooms,"price\n' + b"1,2\n" * 300,
             "the first line names a column in 1205 characters; is a closing quote missing?",
         ),
-        (b"rooms,price\n1,2\n3,\xe9\n", "line 3 is not UTF-8 (byte 0xe9); save it as UTF-8"),
+        (b"rooms,price\n1,2\n3,\x81\n", "line 3 is neither UTF-8 nor Windows-1252 (byte 0x81); save it as UTF-8"),
         (b"\xff\xfer", "has the mark of UTF-16, but is not UTF-16; save it as UTF-8"),
         (b"rooms,price\n1,\0\n", "a binary file, not a table"),
-        (b"PK\x03\x04rest", "a spreadsheet or zip archive; save it as CSV"),
-        (b"\x1f\x8brest", "compressed; unpack it first"),
-        (b"PAR1 and no more", "cannot be read as a table: "),
+        (b"PK\x03\x04rest", "a damaged spreadsheet or zip archive"),
+        (b"\x1f\x8brest", "cannot be read as a table: the file is damaged"),
+        (b"(\xb5/\xfdrest", "cannot be read as a table: the file is damaged"),
+        (b"PAR1 and no more", "cannot be read as a table: the file is damaged"),
+        (b"ARROW1\0\0rest", "cannot be read as a table: the file is damaged"),
+        (b'{"a": 1}\n{"a": ', "cannot be read as a table: the file is damaged"),
+        (b"%PDF-1.7\n", "a PDF; save the table as CSV"),
         (b"x" * 2**21, "the first line is over a million bytes long"),
         (b",".join(b"c%d" % k for k in range(10_001)) + b"\n", "10001 columns; at most 10000 can be used"),
     ],
@@ -94,9 +98,9 @@ def test_encodings_line_ends_and_spaces_do_not_change_a_table(write, content):
 
 
 def test_missing_values_in_many_spellings(write):
-    spellings = ["", " ", "NA", "N/A", "n/a", "NaN", "nan", "null", "None", " ? "]
-    frame = load_table(write("a,b\n" + "".join(f"{text},x\n" for text in spellings) + "-,x\n"))
-    assert frame["a"].to_list() == [None] * len(spellings) + ["-"]
+    spellings = ["", " ", "NA", "N/A", "n/a", "NaN", "nan", "null", "N.A.", "#DIV/0!", " ? "]
+    frame = load_table(write("a,b\n" + "".join(f"{text},x\n" for text in spellings) + "-,x\nnone,x\n"))
+    assert frame["a"].to_list() == [None] * len(spellings) + ["-", "none"]  # which may be levels
 
 
 def test_a_row_of_missing_values_counts_and_a_blank_line_does_not(write):

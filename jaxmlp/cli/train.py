@@ -38,6 +38,7 @@ from jaxmlp.storage.files import StorageError
 from jaxmlp.tables.messages import quote_word
 
 BUDGET = 60.0
+LARGE_FILE = 10**8  # Bytes of a file whose reading shows a progress bar.
 TABLE_ENDINGS = (".csv", ".parquet")
 
 
@@ -49,9 +50,10 @@ def add_parser(commands: Commands) -> None:
         "settings by cross-validation, compare them with a constant and a linear baseline, and save them as a model. "
         "A hyperparameter that is given is fixed in the search.",
     )
-    parser.add_argument("file", metavar="FILE", help="a CSV file with a header line, a Parquet file, or - for stdin")
+    formats = "a text file with a header line (CSV), JSON lines, Parquet, Arrow or Feather, Excel, or - for stdin"
+    parser.add_argument("file", metavar="FILE", help=formats)
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
-    tasks = "what the target is (default: regression for numbers, classification for text and booleans)"
+    tasks = "what the target is (default: classification of text and of two values, regression of other numbers)"
     parser.add_argument("--task", choices=("regression", "classification", "counts"), help=tasks)
     parser.add_argument("--drop", type=columns, action="extend", default=[], metavar="A,B", help="columns not to use")
     parser.add_argument("--out", metavar="MODEL", help="model to write (default: the table's name with .safetensors)")
@@ -59,6 +61,18 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--plot", metavar="FILE", help="write a figure of the report (.png, .svg, .pdf)")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
     parser.add_argument("--seed", type=key_seed, default=0, help="random seed (default: 0)")
+    add_reading_options(parser)
+    add = parser.add_argument_group("columns and rows").add_argument
+    add("--keep", type=columns, action="extend", default=[], metavar="A,B", help="columns to use like all others")
+    words = "more words or numbers that are missing values"
+    add("--missing", type=columns, action="extend", default=[], metavar="X,Y", help=words)
+    add("--decimal", choices=(".", ","), metavar="MARK", help="decimal mark, . or , (default: decided for each column)")
+    orders = "order of day, month and year in dates (default: decided for each column)"
+    add("--date-order", choices=("dmy", "mdy", "ymd"), help=orders)
+    levels = "largest number of levels of a column with an input each (default: 50)"
+    add("--max-levels", type=positive, default=50, metavar="N", help=levels)
+    add("--group", metavar="COLUMN", help="rows with the same value stay in one fold")
+    add("--time", metavar="COLUMN", help="test on the fifth of the rows that are the latest")
     add = parser.add_argument_group("search").add_argument
     limit = f"time limit in seconds, start-up included (default: {BUDGET:g})"
     add("--budget", type=rate, default=BUDGET, metavar="SECONDS", help=limit)
@@ -80,6 +94,13 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how a file is read."""
+    add = parser.add_argument_group("file").add_argument
+    add("--separator", metavar="CHARACTER", help="character between two fields, or tab (default: the one that fits)")
+    add("--sheet", metavar="NAME", help="sheet of a spreadsheet (default: the first)")
+
+
 def columns(text: str) -> list[str]:
     """Return names of columns that are separated by commas; a name with a comma is in double quotes."""
     try:
@@ -95,7 +116,8 @@ def run(args: argparse.Namespace) -> int:
     from jaxmlp.pipeline import fit_table
 
     names = ("task", "drop", "seed", "fast", "hidden", "activation", "optimizer", "learning_rate", "weight_decay")
-    names += ("epochs", "batch_size", "patience", "members", "checkpoint", "resume")
+    names += ("epochs", "batch_size", "patience", "members", "checkpoint", "resume", "separator", "sheet", "keep")
+    names += ("missing", "decimal", "date_order", "max_levels", "group", "time")
     options = {name: getattr(args, name) for name in names}
     with report_errors(args.file), note_warnings(), _progress() as progress:
         with jax.enable_x64(True):  # a model of float64 needs it
@@ -219,6 +241,18 @@ def _figure(result: Any) -> Any:
         columns = [[recipe.classes.index(value) for value in column] for column in columns]
     title = f"{recipe.target}: {result.report['verdict']}"
     return report_figure(result.report, *columns, classes=recipe.class_names() or None, title=title)
+
+
+@contextmanager
+def reading_progress(file: str) -> Iterator[Callable[[float], None]]:
+    """A progress bar on stderr for a large file, if that is a terminal."""
+    size = os.path.getsize(file) if os.path.isfile(file) else 0
+    if size < LARGE_FILE:
+        yield lambda share: None
+        return
+    hidden = None if sys.stderr else True
+    with require("tqdm", extra="tables").tqdm(total=100, unit="%", disable=hidden, desc=f"Reading {file}") as bar:
+        yield lambda share: bar.update(round(100 * share) - bar.n)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jax import Array
@@ -18,8 +18,14 @@ from jaxmlp.fitting.scaling import Scaling, validate_scaling
 from jaxmlp.fitting.tasks import TASKS
 from jaxmlp.models.interval import Interval
 from jaxmlp.network import Params
-from jaxmlp.tables import Recipe, TableError, TableWarning, as_frame, is_table
-from jaxmlp.tables.messages import join, quote
+from jaxmlp.tables import Recipe, TableWarning, as_frame, is_table
+from jaxmlp.tables.findings import Finding, Notes, merge_findings
+from jaxmlp.tables.messages import CellError, join, quote
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+_ROWS = 2**14  # Rows of a table that are encoded at a time: the inputs of all rows need more memory than the table.
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +143,17 @@ def predict_with_std(model: Model, data: Any) -> tuple[Array | np.ndarray, Array
     return _predict(model, data)
 
 
-def predict_frame(model: Model, data: Any) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return the mean and the standard deviation of a table's predictions, and notes on its values for the user."""
+def predict_frame(
+    model: Model, data: Any, *, offset: int = 0, only_warnings: bool = False
+) -> tuple[np.ndarray, np.ndarray, list[Finding]]:
+    """Return the mean and the standard deviation of a table's predictions, and what was found about its values.
+
+    Arguments:
+        model: a model with a recipe.
+        data: a table.
+        offset: rows of the whole table that come before; errors count from there.
+        only_warnings: whether to return only what Python warns about.
+    """
     validate_process()
     if model.recipe is None:
         raise TypeError("data must be an array (n, fan_in): the model has no recipe for tables")
@@ -148,14 +163,30 @@ def predict_frame(model: Model, data: Any) -> tuple[np.ndarray, np.ndarray, list
             f"data must be a table with the columns {names}: a dict of columns, or a DataFrame of polars or pandas; "
             f"got {type(data).__name__}"
         )
-    x, notes = model.recipe.inputs(as_frame(data))
+    frame = as_frame(data)
+    mean, std = np.empty((2, frame.height, model.recipe.n_outputs))
+    findings: list[Finding] = []
+    for start in range(0, max(1, frame.height), _ROWS):
+        rows = slice(start, min(start + _ROWS, frame.height))
+        try:
+            mean[rows], std[rows], found = _predict_rows(model, model.recipe, frame[rows])
+        except CellError as error:
+            raise error.shift(offset + start) from None
+        found = [finding for finding in found if finding.is_warning or not only_warnings]
+        findings = merge_findings(findings, found, start, frame.height)
+    return mean, std, findings
+
+
+def _predict_rows(model: Model, recipe: Recipe, frame: "DataFrame") -> tuple[np.ndarray, np.ndarray, list[Finding]]:
+    """Return the same as `predict_frame`, for rows that are predicted at once."""
+    x, findings = recipe.encode(frame)
     with np.errstate(over="ignore", invalid="ignore"):  # What is not finite is refused.
         inputs = [group.encode(x) for group in model.groups]
-        _require_finite(model.recipe, inputs)
+        _require_finite(recipe, inputs)
         mean, std = (np.asarray(values, np.float64) for values in _predict_inputs(model, inputs))
     for row in np.flatnonzero(~np.isfinite(mean).all(axis=1))[:1]:
-        raise TableError(f"row {row + 1}: the prediction is not finite; numbers are too far from those in training")
-    return mean, std, notes
+        raise CellError("", int(row), "the prediction is not finite; numbers are too far from those in training")
+    return mean, std, findings
 
 
 def _predict(model: Model, data: Any) -> tuple[Array | np.ndarray, Array | np.ndarray]:
@@ -165,8 +196,8 @@ def _predict(model: Model, data: Any) -> tuple[Array | np.ndarray, Array | np.nd
     validate_process()
     if model.recipe is None and not is_table(data):
         return _predict_inputs(model, [group.encode(data) for group in model.groups])
-    mean, std, notes = predict_frame(model, data)
-    for note in notes:
+    mean, std, findings = predict_frame(model, data, only_warnings=True)
+    for note in Notes().add(findings).lines():
         warnings.warn(note, TableWarning, stacklevel=3)
     return mean, std
 
@@ -184,4 +215,4 @@ def _require_finite(recipe: Recipe, inputs: list[Any]) -> None:
     for rows in map(np.asarray, inputs):
         for row, column in np.argwhere(~np.isfinite(rows))[:1]:
             name = recipe.input_names()[column]
-            raise TableError(f"column {name!r}, row {row + 1}: the number is too far from those of the training rows")
+            raise CellError(f"column {name!r}, ", int(row), "the number is too far from those of the training rows")

@@ -68,7 +68,7 @@ def full_plan(n: int, options: Mapping[str, Any]) -> Plan:
 
     Arguments:
         n: rows with a target.
-        options: what the user has fixed: fields of the plan, "learning_rate" and "weight_decay" of all candidates, and
+        options: what is fixed: fields of the plan, "learning_rate" and "weight_decay" of all candidates, and
             "fast" for one candidate and a single hold-out.
     """
     fields = dict(options)
@@ -76,7 +76,7 @@ def full_plan(n: int, options: Mapping[str, Any]) -> Plan:
     learning_rate, weight_decay = fields.pop("learning_rate", None), fields.pop("weight_decay", None)
     _require_known("optimizer", optimizer, OPTIMIZERS)
     candidates = default_candidates(optimizer, single=fast, learning_rate=learning_rate, weight_decay=weight_decay)
-    folds = 1 if fast else min(SEARCH_FOLDS, n // 3)
+    folds = fields.get("folds") or (1 if fast else min(SEARCH_FOLDS, n // 3))
     n_train = n * (folds - 1) // folds if folds > 1 else n * 4 // 5
     batch_size = fields.get("batch_size") or default_batch_size(n_train)
     epochs = fields.get("epochs") or default_epochs(n_train, batch_size)

@@ -1,20 +1,24 @@
 """The rows of a table as arrays, and predictions of rows as a table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxmlp.fitting.grouping import join_groups
 from jaxmlp.models import Interval
 from jaxmlp.models.tables import arrange_predictions
 from jaxmlp.selection import CrossValidation
 from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table, polars
-from jaxmlp.tables.messages import join, quote
+from jaxmlp.tables.columns import Number
+from jaxmlp.tables.messages import join, quote, quote_if_odd, require_columns
+from jaxmlp.tables.temporal import Date, to_dates
+from jaxmlp.tables.values import is_missing, prepare, to_numbers
 
 MIN_ROWS = 6
-MAX_ROWS_COMPARED = 10**5  # Duplicates are counted up to this number of rows.
+LEAST_GROUPS = 50  # With fewer different rows, equal ones say nothing: whole folds would lack the values of others.
 Note = Callable[[str], None]
 
 
@@ -25,12 +29,48 @@ class Rows(NamedTuple):
     x: np.ndarray  # (n, inputs), float64
     y: np.ndarray  # (n, outputs), float64
     number: np.ndarray  # (n,) row numbers in the table, from 1
+    groups: np.ndarray | None = None  # (n,) rows of a group stay in one fold
+    times: np.ndarray | None = None  # (n,) the latest rows are held out
 
 
-def read_rows(table: Any, target: str, task: str | None, drop: tuple[str, ...], note: Note) -> Rows:
-    """Read a table, learn its recipe, and note what was decided about its columns and rows."""
-    frame = load_table(Path(table)) if isinstance(table, str | PathLike) else as_frame(table)
-    recipe = learn_recipe(frame, target, task=task, drop=drop)
+def read_frame(table: Any, separator: str | None, sheet: str | None, note: Note) -> "polars.DataFrame":
+    """Return a table from a file or from memory."""
+    if isinstance(table, str | PathLike):
+        return load_table(Path(table), separator=separator, sheet=sheet, on_note=note)
+    return as_frame(table)
+
+
+def read_rows(
+    frame: "polars.DataFrame",
+    target: str,
+    note: Note,
+    *,
+    group: str | None = None,
+    time: str | None = None,
+    drop: Iterable[str] = (),
+    keep: Iterable[str] = (),
+    **options: Any,
+) -> Rows:
+    """Learn the recipe of a table, and note what was decided about its columns and rows.
+
+    Arguments:
+        frame: the table.
+        target: the column to predict.
+        note: called with each decision, a sentence.
+        group: a column whose equal values stay in one fold.
+        time: a column of which the latest rows are held out.
+        drop: columns not to use.
+        keep: columns to use, even if they look like identifiers.
+        options: other arguments of `learn_recipe`.
+    """
+    drop, keep = ((names,) if isinstance(names, str) else tuple(names) for names in (drop, keep))
+    require_columns(frame, [name for name in (group, time) if name is not None])
+    if group is not None and time is not None:
+        raise ValueError("group and time cannot be given both: the latest rows are held out, whatever their group is")
+    if target in (group, time):
+        raise TableError(f"{quote(target)} is the target; it is neither a group nor a time")
+    left = drop if group is None or group in (*keep, *drop) else (*drop, group)
+    recipe = learn_recipe(frame, target, drop=left, keep=keep, **options)
     x, remarks = recipe.inputs(frame)
     y, has_target = recipe.targets(frame)
     for line in [*recipe.describe(), *remarks]:
@@ -46,11 +86,67 @@ def read_rows(table: Any, target: str, task: str | None, drop: tuple[str, ...], 
     single = [quote(str(name)) for name, number in zip(recipe.classes, y.sum(axis=0), strict=False) if number == 1]
     if single:
         note(f"Classes with a single row, which cannot be judged: {join(single)}")
-    if n <= MAX_ROWS_COMPARED:
-        duplicates = n - len(np.unique(np.concatenate([x, y], axis=1), axis=0))
-        if duplicates > n / 20:
-            note(f"{duplicates} of {n} rows are duplicates; in different folds they make the score optimistic")
-    return Rows(recipe, x, y, rows + 1)
+    if time is not None:
+        return Rows(recipe, x, y, rows + 1, times=_learn_times(frame, target, time, rows, note, options))
+    dates = [column.name for column in recipe.columns if isinstance(column, Date)]
+    if dates:
+        note(f"Rows are split at random; --time {quote_if_odd(dates[0])} tests on the latest rows")
+    return Rows(recipe, x, y, rows + 1, groups=_find_groups(frame, group, x, y, rows, note))
+
+
+def _find_groups(
+    frame: "polars.DataFrame", group: str | None, x: np.ndarray, y: np.ndarray, rows: np.ndarray, note: Note
+) -> np.ndarray | None:
+    """Return the rows that must stay in one fold: those of a group, and equal rows; None if each is on its own."""
+    equal = _hash_rows(x)
+    equal_targets = _hash_rows(np.concatenate([x, y], axis=1))
+    repeated = len(rows) - len(np.unique(equal_targets))
+    different = len(np.unique(equal))
+    largest = np.unique(equal, return_counts=True)[1].max()
+    stay = different < len(rows) and different >= LEAST_GROUPS and largest <= len(rows) / 10
+    if repeated:
+        where = "they stay in one fold" if stay else f"there are only {different} different ones, so folds share them"
+        note(f"{repeated} of {len(rows)} rows equal an earlier one; {where}")
+    keys = [equal] if stay else []
+    if group is not None:
+        column = prepare(frame, [group])[group][rows]
+        names = column.cast(str).fill_null("").to_numpy()
+        own = np.unique(names, return_inverse=True)[1]
+        missing = is_missing(column)
+        keys.append(np.where(missing, len(rows) + np.arange(len(rows)), own))  # Each missing value is a group.
+        note(f"Groups: {len(np.unique(keys[-1]))} values of {quote_if_odd(group)}; each stays in one fold")
+    if not keys:
+        return None
+    groups = join_groups(*keys)
+    if len(np.unique(groups)) < 6:
+        raise TableError(f"column {quote(str(group))} has too few groups; at least 6 are needed for 5 folds")
+    return groups
+
+
+def _hash_rows(values: np.ndarray) -> np.ndarray:
+    """Return a number for each row (n,), the same for equal rows."""
+    return polars.DataFrame(values + 0.0).hash_rows().to_numpy()  # -0.0 is 0.0
+
+
+def _learn_times(
+    frame: "polars.DataFrame", target: str, time: str, rows: np.ndarray, note: Note, options: dict[str, Any]
+) -> np.ndarray:
+    """Return the times of the rows as numbers."""
+    column = learn_recipe(frame[[time, target]], target, keep=(time,), **options).columns[0]
+    values = prepare(frame, [time], tuple(options.get("missing", ())))[time]
+    if isinstance(column, Date):
+        values = to_dates(values, column.order).cast(polars.Int64)
+    elif isinstance(column, Number):
+        values = polars.Series(to_numbers(values, column.style)).fill_nan(None)
+    else:
+        raise TableError(f"column {quote(time)} holds no dates or numbers, so it cannot be the time")
+    values = values[rows]
+    if values.null_count():
+        raise TableError(
+            f"column {quote(time)}: {values.null_count()} rows have no time; drop them, or do not use --time"
+        )
+    note(f"The latest fifth of the rows by {quote_if_odd(time)} is held out; the networks train on earlier rows only")
+    return values.cast(float).to_numpy()
 
 
 def arrange_held_out(rows: Rows, result: CrossValidation, interval: Interval | None) -> "polars.DataFrame":

@@ -1,10 +1,10 @@
 """`fit_table`: the whole path from a table to a model and its report."""
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -18,12 +18,13 @@ from jaxmlp.fitting.tasks import TASKS
 from jaxmlp.models import Model, measure_interval
 from jaxmlp.pipeline.plan import Plan, find_conflicts, fit_to_budget, full_plan, read_plan, require_agreement
 from jaxmlp.pipeline.report import describe_report, make_report
-from jaxmlp.pipeline.rows import Note, Rows, arrange_held_out, read_rows
+from jaxmlp.pipeline.rows import Note, Rows, arrange_held_out, read_frame, read_rows
 from jaxmlp.selection import CrossValidation, permutation_importance
 from jaxmlp.selection.crossvalidation import Progress, prepare_search, run_search
 from jaxmlp.selection.search import Search, Settings, checkpoint_of, measure_epoch, validate_checkpoint
 from jaxmlp.storage.files import StorageError
 from jaxmlp.tables import Recipe
+from jaxmlp.tables.learning import MOST_LEVELS
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -53,6 +54,15 @@ def fit_table(
     *,
     task: str | None = None,
     drop: Iterable[str] = (),
+    keep: Iterable[str] = (),
+    missing: Iterable[str] = (),
+    separator: str | None = None,
+    sheet: str | None = None,
+    decimal: str | None = None,
+    date_order: str | None = None,
+    max_levels: int = MOST_LEVELS,
+    group: str | None = None,
+    time: str | None = None,
     budget: float = 60.0,
     seed: int = 0,
     fast: bool = False,
@@ -78,11 +88,20 @@ def fit_table(
     in the result, and repeats it.
 
     Arguments:
-        table: a path to a CSV or Parquet file, a DataFrame of polars or pandas, or a dict of columns.
+        table: a path to a file that `load_table` reads, a DataFrame of polars or pandas, or a dict of columns.
         target: the column to predict.
-        task: "regression", "classification" or "counts"; None for regression of numbers, and classification of text and
-            booleans.
+        task: "regression", "classification" or "counts"; None for classification of text, booleans and two values, and
+            regression of other numbers.
         drop: columns not to use.
+        keep: columns to use, even if they look like identifiers.
+        missing: more words, or numbers, that are missing values.
+        separator: the character between two fields of a text file; None for the one that fits.
+        sheet: the sheet of a spreadsheet; None for the first.
+        decimal: the decimal mark, "." or ","; None to decide for each column.
+        date_order: the order of day, month and year in dates, "dmy", "mdy" or "ymd"; None to decide for each column.
+        max_levels: the largest number of levels of a column that have an input each; the rest share one.
+        group: a column, such as a customer, whose equal values stay in one fold; it is no input unless it is kept.
+        time: a column of dates or numbers; the model is tested on the fifth of the rows that are the latest.
         budget: time limit in seconds.
         seed: of folds, initial weights and the order of rows, from 0 to 2**32 - 1.
         fast: train one candidate, and measure it on a single hold-out of a fifth of the rows.
@@ -114,7 +133,7 @@ def fit_table(
         KeyboardInterrupt: Ctrl-C before there is a model.
         MissingDependencyError: polars or safetensors is not installed.
     """
-    start = time.perf_counter()
+    start = perf_counter()
     validate_process()
     directory = None if checkpoint is None else Path(checkpoint)
     validate_checkpoint(directory, resume=resume)
@@ -127,38 +146,46 @@ def fit_table(
     options = {"hidden": None if hidden is None else tuple(hidden), "activation": activation, "optimizer": optimizer}
     options |= {"epochs": epochs, "batch_size": batch_size, "patience": patience, "members": members}
     options |= {"learning_rate": learning_rate, "weight_decay": weight_decay, "fast": fast or None}
+    options |= {"folds": None if time is None else 1}
     options = {name: value for name, value in options.items() if value is not None}
-    rows = read_rows(table, target, task, (drop,) if isinstance(drop, str) else tuple(drop), note)
+    rows = read_rows(
+        read_frame(table, separator, sheet, note), target, note, group=group, time=time, task=task, drop=drop,
+        keep=keep, missing=missing, decimal=decimal, date_order=date_order, max_levels=max_levels,
+    )  # fmt: skip
     fixed = read_plan(plan) if isinstance(plan, Mapping) else plan
     if directory is not None and resume:
         fixed = _read_stored_plan(directory, fixed, note)
+    used, search = _choose_plan(rows, options, fixed, seed, start + budget, note)
+    about = {"plan": used.to_json(), "seed": int(seed), "target": target, "task": rows.recipe.task}
+    result = run_search(
+        search, rows.y, used.candidates, checkpoint=directory, about=about, resume=resume, progress=progress
+    )
+    return _conclude(rows, result, used, seed, tuple(notes), start)
+
+
+def _choose_plan(
+    rows: Rows, options: Mapping[str, Any], fixed: Plan | None, seed: int, end: float, note: Note
+) -> tuple[Plan, Search]:
+    """Return the plan that is fixed, or else the one that ends in time; and the search of its candidates."""
     if fixed is None:
         full = full_plan(len(rows.x), options)
         search = _prepare(rows, full, seed)
-        left = budget - (time.perf_counter() - start)
-        used = _reduce(full, search, left, note, options)
+        used = _reduce(full, search, end - perf_counter(), note, options)
         search = search._replace(settings=search.settings._replace(epochs=used.epochs, patience=used.patience))
     else:
         used = require_agreement(fixed, options)
         search = _prepare(rows, used, seed)
     note(_describe_plan(used, rows.recipe))
-    about = {"plan": used.to_json(), "seed": int(seed), "target": target, "task": rows.recipe.task}
-    result = run_search(
-        search, rows.y, used.candidates, checkpoint=directory, about=about, resume=resume, progress=progress
-    )
-    if not np.isfinite(result.network.score):
-        cause = "weight decay" if all(decay >= 1 > rate for rate, decay in used.candidates) else "learning rate"
-        raise FloatingPointError(f"training diverged: try a smaller {cause}")
-    return _conclude(rows, result, used, seed, tuple(notes), start)
+    return used, search
 
 
 def _reduce(plan: Plan, search: Search, seconds: float, note: Note, options: Mapping[str, Any]) -> Plan:
     """Return the plan that fits into the time, by the measured time of an epoch."""
     if len(plan.candidates) == 1 and "epochs" in options:
         return plan
-    start = time.perf_counter()
+    start = perf_counter()
     seconds_per_epoch = measure_epoch(search, plan.candidates[0])
-    left = TRAINING_SHARE * (seconds - (time.perf_counter() - start))
+    left = TRAINING_SHARE * (seconds - (perf_counter() - start))
     reduced = fit_to_budget(plan, seconds_per_epoch, left, options)
     if reduced != plan:
         tried = f"{len(reduced.candidates)} of {len(plan.candidates)} settings, at most {reduced.epochs} epochs"
@@ -191,7 +218,7 @@ def _prepare(rows: Rows, plan: Plan, seed: int) -> Search:
         plan.hidden, plan.folds, plan.members, plan.epochs, plan.batch_size, plan.patience, plan.optimizer,
         ACTIVATIONS[plan.activation], TASKS[rows.recipe.task],
     )  # fmt: skip
-    return prepare_search(rows.x, rows.y, settings, jax.random.key(seed))
+    return prepare_search(rows.x, rows.y, settings, jax.random.key(seed), None, rows.groups, rows.times)
 
 
 def _describe_plan(plan: Plan, recipe: Recipe) -> str:
@@ -208,6 +235,9 @@ def _conclude(
     rows: Rows, result: CrossValidation, plan: Plan, seed: int, notes: tuple[str, ...], start: float
 ) -> TableResult:
     """Measure what the report tells, and put model, report and predictions together."""
+    if not np.isfinite(result.network.score):
+        cause = "weight decay" if all(decay >= 1 > rate for rate, decay in plan.candidates) else "learning rate"
+        raise FloatingPointError(f"training diverged: try a smaller {cause}")
     recipe, x, y, *_ = rows
     importance = permutation_importance(result, x, y, recipe.groups(), key=jax.random.key(seed))
     interval = None
@@ -220,6 +250,4 @@ def _conclude(
         target=result.target if result.task.standardizes_target else None,
         report=report, plan=plan.to_json(),
     )  # fmt: skip
-    return TableResult(
-        model, report, arrange_held_out(rows, result, interval), plan, notes, time.perf_counter() - start
-    )
+    return TableResult(model, report, arrange_held_out(rows, result, interval), plan, notes, perf_counter() - start)

@@ -1,6 +1,6 @@
 """The kinds of columns: what is learned about a column from the training rows, and how it becomes inputs.
 
-To add a kind, write a dataclass with these fields and methods and add it to `Column`; `learning.py` decides when to use
+To add a kind, write a dataclass with these fields and methods and add it to `Column`; `choosing.py` decides when to use
 it.
 """
 
@@ -11,8 +11,19 @@ import numpy as np
 
 from jaxmlp._validation import count
 from jaxmlp.tables import polars
-from jaxmlp.tables.messages import quote, quote_if_odd
-from jaxmlp.tables.values import is_missing, is_text_or_numbers, to_codes, to_floats, to_numbers
+from jaxmlp.tables.findings import Finding, find, format_value
+from jaxmlp.tables.numbers import PLAIN, NumberStyle
+from jaxmlp.tables.temporal import Clock, Date
+from jaxmlp.tables.values import (
+    is_missing,
+    is_text,
+    is_text_or_numbers,
+    to_boolean_text,
+    to_codes,
+    to_floats,
+    to_numbers,
+)
+from jaxmlp.tables.words import BOOLEANS, remove_placeholders
 
 
 @dataclass(frozen=True)
@@ -25,12 +36,20 @@ class Number:
     missing: int  # number of missing values in the training rows
     low: float  # lowest value of the training rows
     high: float  # highest value of the training rows
+    style: NumberStyle = PLAIN  # how texts are read as numbers
+    bounds: tuple[float, float] | None = None  # values outside are outliers, which count as missing
 
     def __post_init__(self) -> None:
         if self.missing < 0:
             raise ValueError(f"missing must be 0 or more; got {self.missing}")
+        if self.bounds is not None and self.bounds[0] > self.bounds[1]:
+            raise ValueError(f"bounds must be in order; got {self.bounds}")
         if self.low > self.high:
             raise ValueError(f"low must not be above high; got {self.low} and {self.high}")
+
+    def _is_outlier(self, values: np.ndarray) -> np.ndarray:
+        low, high = self.bounds or (-np.inf, np.inf)
+        return (values < low) | (values > high)
 
     def input_names(self) -> list[str]:
         """Return a name for each input that the column becomes."""
@@ -38,37 +57,34 @@ class Number:
 
     def describe(self) -> str:
         """Return what was learned about the column, in a few words."""
+        style = f", {self.style.describe()}" if self.style.describe() else ""
         missing = f", {count(self.missing, 'missing value')}" if self.missing else ""
-        return f"number, mean {self.fill:.4g}{missing}"
+        return f"number, mean {self.fill:.4g}{style}{missing}"
 
-    def encode(self, column: "polars.Series", out: np.ndarray) -> list[str]:
-        """Write a column (n,) into `out` (n, inputs), which holds zeros; return notes for the user."""
-        values = to_numbers(column)
-        missing = np.isnan(values)
+    def encode(self, column: "polars.Series", out: np.ndarray) -> list[Finding]:
+        """Write a column (n,) into `out` (n, inputs), which holds zeros; return what to tell the user."""
+        values = to_numbers(column, self.style)
+        missing = np.isnan(values) | self._is_outlier(values)
         out[:, 0] = np.where(missing, self.fill, values)
         out[:, 1:] = missing[:, None]  # the indicator, if there is one
-        notes = []
-        if missing.any() and not self.missing:
-            number = count(int(missing.sum()), "missing value")
-            notes = [f"{quote_if_odd(self.name)}: {number}, none in training; filled with the mean, {self.fill:.4g}"]
+        filled = f", none in training; filled with the mean, {self.fill:.4g}"
+        findings = [] if self.missing else find(self.name, "missing value", filled, missing)
+        for noun, outside, end in (
+            ("row", values > self.high, f" above the training maximum of {self.high:.6g}"),
+            ("row", values < self.low, f" below the training minimum of {self.low:.6g}"),
+        ):
+            findings += find(self.name, noun, end, outside, is_outside=True, is_warning=False)
         width = self.high - self.low
         far = (values <= self.low - width) | (values >= self.high + width)
-        trained = f"far from those in training, {self.low:.4g} to {self.high:.4g}"
-        return notes + _note_values(self.name, values, far, trained)
+        trained = f", far from those in training, {self.low:.4g} to {self.high:.4g}"
+        return findings + _find_values(self.name, values, far, trained)
 
 
-@dataclass(frozen=True)
-class OneHot:
-    """A column of text or booleans: a 0/1 column for each level."""
+class _Levels:
+    """What columns with levels have in common: a 0/1 input for each level."""
 
-    kind: ClassVar[str] = "one-hot"
     name: str
-    levels: tuple[str | None, ...]  # in order; None, for missing values, comes last
-
-    def __post_init__(self) -> None:
-        text = sorted({level for level in self.levels if level is not None})
-        if not text or self.levels not in ((*text,), (*text, None)):
-            raise ValueError(f"levels must be different texts in order, null last; got {list(self.levels)!r:.80}")
+    levels: tuple[str | None, ...]
 
     def input_names(self) -> list[str]:
         """Return a name for each input that the column becomes."""
@@ -78,15 +94,76 @@ class OneHot:
         """Return what was learned about the column, in a few words."""
         return "one of " + ", ".join("(missing)" if level is None else repr(level) for level in self.levels)
 
-    def encode(self, column: "polars.Series", out: np.ndarray) -> list[str]:
-        """Write a column (n,) into `out` (n, inputs), which holds zeros; return notes for the user."""
-        codes = to_codes(column, self.levels)
+    def _encode(self, text: "polars.Series", missing: np.ndarray, out: np.ndarray) -> list[Finding]:
+        codes = to_codes(text, self.levels)
         known = np.flatnonzero(codes >= 0)
         out[known, codes[known]] = 1
-        missing = int((is_missing(column) & (codes < 0)).sum())
-        numbers = {"unknown value": len(codes) - len(known) - missing, "missing value": missing}
-        counts = [count(number, noun) for noun, number in numbers.items() if number]
-        return [f"{quote_if_odd(self.name)}: {text}, none in training; encoded as zeros" for text in counts]
+        zeros = ", none in training; encoded as zeros"
+        findings = find(self.name, "unknown value", zeros, (codes < 0) & ~missing)
+        return findings + find(self.name, "missing value", zeros, (codes < 0) & missing)
+
+
+@dataclass(frozen=True)
+class Boolean(_Levels):
+    """A column of yes and no, in any spelling, or 1 and 0: a 0/1 column for each of the two."""
+
+    kind: ClassVar[str] = "boolean"
+    name: str
+    levels: tuple[str | None, ...]  # "false", "true"; and None for missing values, if training rows had some
+
+    def __post_init__(self) -> None:
+        if self.levels not in (BOOLEANS, (*BOOLEANS, None)):
+            raise ValueError(f"levels must be false and true, and null or not; got {list(self.levels)!r:.80}")
+
+    def encode(self, column: "polars.Series", out: np.ndarray) -> list[Finding]:
+        """Write a column (n,) into `out` (n, inputs), which holds zeros; return what to tell the user."""
+        if is_text(column):
+            column = remove_placeholders(column.cast(str))
+        text, missing = to_boolean_text(column), is_missing(column)
+        unknown = text.is_null().to_numpy() & ~missing
+        if unknown.any():  # It must not become the level of missing values.
+            text = text.set(polars.Series(unknown), "unknown")
+        return self._encode(text, missing, out)
+
+
+@dataclass(frozen=True)
+class Levels(_Levels):
+    """A column of text: a 0/1 column for each level, and one that all rare levels share, if there are any."""
+
+    kind: ClassVar[str] = "levels"
+    name: str
+    levels: tuple[str | None, ...]  # in order; None, for missing values, comes last
+    rare: tuple[str, ...] = ()  # levels of the training rows that share one input, which unknown ones get too
+
+    def __post_init__(self) -> None:
+        text = sorted({level for level in self.levels if level is not None})
+        if not text or self.levels not in ((*text,), (*text, None)):
+            raise ValueError(f"levels must be different texts in order, null last; got {list(self.levels)!r:.80}")
+
+    def input_names(self) -> list[str]:
+        """Return a name for each input that the column becomes."""
+        return super().input_names() + ([f"{self.name} is another"] if self.rare else [])
+
+    def describe(self) -> str:
+        """Return what was learned about the column, in a few words."""
+        return super().describe() + (f", or one of {count(len(self.rare), 'rare level')}" if self.rare else "")
+
+    def encode(self, column: "polars.Series", out: np.ndarray) -> list[Finding]:
+        """Write a column (n,) into `out` (n, inputs), which holds zeros; return what to tell the user."""
+        if is_text(column):
+            column = remove_placeholders(column.cast(str), {*self.levels, *self.rare})
+        missing = is_missing(column)
+        if not self.rare:
+            return self._encode(column, missing, out)
+        codes = to_codes(column, self.levels)
+        other = (codes < 0) & ~missing
+        out[np.arange(len(codes)), np.where(other, len(self.levels), codes)] = 1
+        nameless = (codes < 0) & missing
+        out[nameless] = 0
+        unknown = other & ~column.cast(str).is_in(list(self.rare)).fill_null(False).to_numpy()
+        shared = ", none in training; encoded as a rare level"
+        zeros = ", none in training; encoded as zeros"
+        return find(self.name, "unknown value", shared, unknown) + find(self.name, "missing value", zeros, nameless)
 
 
 @dataclass(frozen=True)
@@ -96,6 +173,7 @@ class MissingIndicator:
     kind: ClassVar[str] = "missing-indicator"
     name: str
     value: float | None = None  # the only value of the training rows, if there is only one
+    style: NumberStyle = PLAIN  # how texts are read as numbers
 
     def input_names(self) -> list[str]:
         """Return a name for each input that the column becomes."""
@@ -105,10 +183,12 @@ class MissingIndicator:
         """Return what was learned about the column, in a few words."""
         return "whether the value is missing"
 
-    def encode(self, column: "polars.Series", out: np.ndarray) -> list[str]:
-        """Write a column (n,) into `out` (n, inputs), which holds zeros; return notes for the user."""
+    def encode(self, column: "polars.Series", out: np.ndarray) -> list[Finding]:
+        """Write a column (n,) into `out` (n, inputs), which holds zeros; return what to tell the user."""
+        if is_text(column):
+            column = remove_placeholders(column.cast(str))
         out[:, 0] = is_missing(column)
-        return [] if self.value is None else Constant(self.name, self.value).notes(column)
+        return [] if self.value is None else Constant(self.name, self.value, self.style).encode(column)
 
 
 @dataclass(frozen=True)
@@ -117,29 +197,25 @@ class Constant:
 
     name: str
     value: str | float | None  # None: all values are missing
+    style: NumberStyle = PLAIN  # how texts are read as numbers
 
-    def notes(self, column: "polars.Series") -> list[str]:
-        """Return a note for the user if a column (n,) holds other values, which have no effect."""
+    def encode(self, column: "polars.Series") -> list[Finding]:
+        """Return what to tell the user if a column (n,) holds other values, which have no effect."""
         equal = np.zeros(len(column), bool)
         if isinstance(self.value, str) and is_text_or_numbers(column):
-            equal = to_codes(column, (self.value,)) == 0
+            text = to_boolean_text(column) if self.value in BOOLEANS else column
+            equal = to_codes(text, (self.value,)) == 0
         elif self.value is not None and is_text_or_numbers(column):
-            equal = np.isclose(to_floats(column), self.value, rtol=1e-6, atol=0)
-        trained = "none in training" if self.value is None else f"in training always {_format(self.value)}"
-        return _note_values(self.name, column, ~equal & ~is_missing(column), f"{trained}; the column has no effect")
+            equal = np.isclose(to_floats(column, self.style), self.value, rtol=1e-6, atol=0)
+        trained = "none in training" if self.value is None else f"in training always {format_value(self.value)}"
+        noted = ~equal & ~is_missing(column)
+        return _find_values(self.name, column, noted, f", {trained}; the column has no effect")
 
 
-def _note_values(name: str, values: "np.ndarray | polars.Series", noted: np.ndarray, problem: str) -> list[str]:
-    """Return a note on the values (n,) that `noted` (n,) marks, with the first; none if no value is marked."""
-    if not noted.any():
-        return []
-    number, first = count(int(noted.sum()), "value"), int(noted.argmax())
-    return [f"{quote_if_odd(name)}: {number}, the first {_format(values[first])} in row {first + 1}, {problem}"]
+def _find_values(name: str, values: "np.ndarray | polars.Series", rows: np.ndarray, text: str) -> list[Finding]:
+    """Return what to tell about the values (n,) in the rows (n,), with the first."""
+    first = format_value(values[int(rows.argmax())]) if rows.any() else ""
+    return find(name, "value", text, rows, first=first)
 
 
-def _format(value: object) -> str:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:.4g}" if is_number else quote(str(value))
-
-
-Column = Number | OneHot | MissingIndicator
+Column = Number | Boolean | Levels | Date | Clock | MissingIndicator

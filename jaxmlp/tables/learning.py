@@ -1,38 +1,22 @@
-"""Learn a recipe: decide what each column of a table is used as.
+"""Learn a recipe: decide from the training rows what each column of a table is used as."""
 
-A column holds numbers if its type is numeric, or if at least 9 of 10 of its texts are numbers. The others are then
-typing errors: reading them fails with the row, so that they do not become levels. A column of text with at most 50
-levels is one-hot. With more levels:
-
-* If over half the rows are missing (a cabin on a ship), whether the value is missing predicts better than the value.
-  Only that is used.
-* If a level occurs fewer than twice on average (a name, a ticket number), the column is like an identifier: one-hot
-  inputs that are 1 in a single row do not help to predict other rows. It is left out, above 10 levels already.
-* Otherwise (a city, a product) the levels repeat, and leaving the column out would lose information. The user decides:
-  the error shows the `--drop` option to add.
-
-A column of different whole numbers with the name of an index (empty, `id`, `PassengerId`, `Unnamed: 0`) is left out: in
-a table that is sorted by the target, the row number would give the target away. With another name it is used, with a
-remark. Columns of dates, constant columns and empty ones are left out.
-"""
-
-import csv
-import io
-import re
 from collections.abc import Iterable
 
 import numpy as np
 
-from jaxmlp._validation import count
+from jaxmlp._validation import validate_count
 from jaxmlp.tables import polars
-from jaxmlp.tables.columns import Column, Constant, MissingIndicator, Number, OneHot
-from jaxmlp.tables.messages import TableError, join, quote, quote_if_odd, quote_word, require_columns
-from jaxmlp.tables.recipe import TASKS, Recipe, TableTask
-from jaxmlp.tables.values import BOOLEANS, Class, infer_type, is_missing, to_numbers, to_text
+from jaxmlp.tables.choosing import IDENTIFIER, Context, gather_evidence, learn_column
+from jaxmlp.tables.columns import Constant
+from jaxmlp.tables.dates import DATE_ORDERS, DateOrder
+from jaxmlp.tables.messages import TableError, format_option, join, quote, quote_if_odd, require_columns
+from jaxmlp.tables.numbers import DECIMALS, Decimal
+from jaxmlp.tables.ranks import rank
+from jaxmlp.tables.recipe import Recipe
+from jaxmlp.tables.targets import encode_target, learn_target
+from jaxmlp.tables.values import is_missing, prepare
 
 MOST_LEVELS = 50
-_CONSTANT = "is the same in all training rows; there is nothing to learn"
-_INDEX_NAME = re.compile(r"|index|unnamed: ?\d+|row_?(id|number)?|.*[ _.-]id|id|.*[a-z]I[Dd]")
 
 
 def learn_recipe(
@@ -41,6 +25,11 @@ def learn_recipe(
     *,
     task: str | None = None,
     drop: Iterable[str] = (),
+    keep: Iterable[str] = (),
+    missing: Iterable[str] = (),
+    decimal: Decimal | None = None,
+    date_order: DateOrder | None = None,
+    max_levels: int = MOST_LEVELS,
     rows: np.ndarray | None = None,
 ) -> Recipe:
     """Decide from the training rows how a table becomes numbers.
@@ -48,9 +37,14 @@ def learn_recipe(
     Arguments:
         frame: n rows, as `load_table` returns, or any other polars DataFrame.
         target: the column to predict. Rows without a target are ignored.
-        task: "regression", "classification" or "counts". None: regression for numbers, classification for text and
-            booleans.
+        task: "regression", "classification" or "counts". None: classification of text, booleans and two values, else
+            regression.
         drop: columns not to use.
+        keep: columns to use, even if they look like identifiers.
+        missing: more words, or numbers, that are missing values.
+        decimal: the decimal mark, "." or ","; None to decide for each column.
+        date_order: the order of day, month and year in dates, "dmy", "mdy" or "ymd"; None to decide for each column.
+        max_levels: the largest number of levels of a column that have an input each.
         rows: (n,) bool, the training rows, from which means and levels are learned; None for all rows.
 
     Returns:
@@ -58,134 +52,61 @@ def learn_recipe(
 
     Raises:
         TableError: a column cannot be used as it is; the message says what to do.
-        ValueError: an unknown `task`, or `rows` of another shape.
+        ValueError: an unknown `task`, `decimal` or `date_order`, or `rows` of another shape.
     """
-    drop = tuple(drop)
-    require_columns(frame, [target, *drop])
+    drop, keep, missing = _names(drop), _names(keep), _names(missing)
+    require_columns(frame, [target, *drop, *keep])
     if target in drop:
-        raise TableError(f"{_format_drop(target)}: {quote(target)} is the target")
+        raise TableError(f"{format_option('--drop', target)}: {quote(target)} is the target")
+    _require_known("decimal", decimal, DECIMALS)
+    _require_known("date_order", date_order, DATE_ORDERS)
     rows = np.ones(frame.height, bool) if rows is None else np.asarray(rows)
     if rows.dtype != bool or rows.shape != (frame.height,):
         raise ValueError(f"rows must be bool of shape (n,) = {(frame.height,)}; got {rows.dtype} of {rows.shape}")
+    others = [name for name in frame.columns if name not in (target, *drop)]
+    original, frame = frame, prepare(frame, [target, *others], missing)
     goal = frame[target]
     rows = rows & ~is_missing(goal)
-    task, classes = _learn_target(goal, task, rows)
+    evidence = gather_evidence(frame, rows)
+    about = learn_target(goal, task, rows, decimal, evidence)
+    y, has_target = encode_target(goal, about.task, about.classes, about.style)
+    rows = rows & has_target
+    ranks = y[rows].argmax(axis=1) if about.classes else rank(polars.Series(y[rows, 0]))
+    max_levels = validate_count("max_levels", max_levels, at_least=1)
+    context = Context(rows, ranks, bool(about.classes), frozenset(keep), decimal, date_order, max_levels, evidence)
     columns, constants, left_out, remarks = [], [], [(name, "dropped") for name in drop], []
-    for values in frame:
-        if values.name in (target, *drop):
-            continue
-        if values.dtype == goal.dtype and values.eq_missing(goal).all():
-            option = _format_drop(values.name)
-            remarks.append(f"{quote(values.name)} equals the target; if it would not be known in advance: {option}")
-        column, note = _learn_column(values, rows)
+    if about.is_default:
+        remarks.append(f"{quote(target)} has two values, so it is classified; to predict a number: --task regression")
+    for name in others:
+        values = frame[name]
+        if original[name].dtype == original[target].dtype and values.eq_missing(goal).all():
+            option = format_option("--drop", name)
+            remarks.append(f"{quote(name)} equals the target; if it would not be known in advance: {option}")
+        column, note = learn_column(values, context)
         if isinstance(column, Constant):
             constants.append(column)
         if column is None or isinstance(column, Constant):
-            left_out.append((values.name, note))
+            left_out.append((name, note))
         else:
             columns.append(column)
             remarks += [note] if note else []
-    _require_usable(columns, left_out, target, drop)
-    return Recipe(task, target, tuple(columns), classes, tuple(left_out), tuple(remarks), tuple(constants))
-
-
-def _require_usable(columns: list[Column], left_out: list[tuple[str, str]], target: str, drop: tuple[str, ...]) -> None:
-    """Raise TableError if a column has too many levels, or no column is left."""
-    one_hot = [column for column in columns if isinstance(column, OneHot)]
-    texts = {column.name: [level for level in column.levels if level is not None] for column in one_hot}
-    many = [name for name, levels in texts.items() if len(levels) > MOST_LEVELS]
-    if many:
-        example = f"{len(texts[many[0]])} texts such as {quote(texts[many[0]][0])}"
-        others = f", and {count(len(many) - 1, 'other')} too" if len(many) > 1 else ""
-        raise TableError(
-            f"column {quote(many[0])} holds {example}{others}; at most {MOST_LEVELS} become inputs: "
-            f"{_format_drop(*drop, *many)}"
-        )
     if not columns:
         reasons = join(f"{quote_if_odd(name)} ({reason})" for name, reason in left_out)
         because = f"left out: {reasons}" if left_out else "it is the only column"
         raise TableError(f"no column is left to predict {quote(target)} from; {because}")
+    identifiers = [name for name, reason in left_out if reason.endswith(IDENTIFIER)]
+    if identifiers:
+        remarks.append(f"To use a column that is left out: {format_option('--keep', identifiers[0])}")
+    return Recipe(
+        about.task, target, tuple(columns), about.classes, tuple(left_out), tuple(remarks), tuple(constants),
+        about.style, about.digits, missing,
+    )  # fmt: skip
 
 
-def _learn_target(column: "polars.Series", task: str | None, rows: np.ndarray) -> tuple[TableTask, tuple[Class, ...]]:
-    """Return the task and the classes, by the training rows that have a target."""
-    if task not in (None, *TASKS):
-        raise ValueError(f"task must be one of {', '.join(TASKS)}, or None; got {task!r}")
-    name, type_name = f"the target {quote(column.name)}", infer_type(column)
-    if not rows.any():
-        raise TableError(f"{name} is empty: no training row has a value")
-    if type_name not in ("numbers", "text"):
-        raise TableError(f"{name} holds {type_name}; only numbers, text and booleans can be predicted")
-    if type_name == "text":
-        text = to_text(column.filter(rows))
-        if task in ("regression", "counts"):
-            raise TableError(f"{name} holds text such as {quote(text[0])}; --task {task} needs numbers")
-        return "classification", _learn_classes(name, text.unique().sort().to_list())
-    numbers = to_numbers(column)[rows]
-    if task == "classification":
-        return "classification", _learn_classes(name, np.unique(numbers).tolist())
-    if task == "counts" and numbers.min() < 0:
-        raise TableError(f"{name} holds {numbers.min():.4g}; counts are 0 or more")
-    if np.ptp(numbers) == 0 or numbers.std() == 0:
-        raise TableError(f"{name} {_CONSTANT}")
-    return "counts" if task == "counts" else "regression", ()
+def _require_known(name: str, value: str | None, known: tuple[str, ...]) -> None:
+    if value not in (None, *known):
+        raise ValueError(f"{name} must be one of {', '.join(known)}, or None; got {value!r}")
 
 
-def _learn_classes(name: str, values: list[str] | list[float]) -> tuple[Class, ...]:
-    """Return the classes, given the different values of a target in order."""
-    if len(values) > MOST_LEVELS:
-        what = "texts" if isinstance(values[0], str) else "numbers, which --task regression predicts"
-        raise TableError(f"{name} holds {len(values)} different {what}; at most {MOST_LEVELS} can be classes")
-    if len(values) < 2:
-        raise TableError(f"{name} {_CONSTANT}")
-    if tuple(values) == BOOLEANS:
-        return (False, True)
-    is_whole = all(isinstance(value, float) and value.is_integer() and abs(value) < 2**53 for value in values)
-    return tuple(int(value) if is_whole else value for value in values)
-
-
-def _learn_column(column: "polars.Series", rows: np.ndarray) -> tuple[Column | Constant | None, str]:
-    """Return what a column is used as and a remark; or a Constant or None, and the reason why it is left out."""
-    if is_missing(column)[rows].all():
-        return Constant(column.name, None), "empty"
-    type_name = infer_type(column)
-    if type_name == "numbers":
-        return _learn_number(column, rows)
-    if type_name != "text":
-        return None, f"{type_name}; to use it, convert it to numbers"
-    text = to_text(column.filter(rows))
-    present = len(text) - text.null_count()
-    levels = text.drop_nulls().unique().sort().to_list()
-    if len(levels) > MOST_LEVELS and present < len(text) / 2:
-        return MissingIndicator(column.name), ""
-    if len(levels) > 10 and len(levels) > present / 2:
-        return None, f"{len(levels)} texts in {present} rows, like an identifier"
-    if len(levels) == 1 and present == len(text):
-        return Constant(column.name, levels[0]), "constant"
-    return OneHot(column.name, (*levels, None) if present < len(text) else tuple(levels)), ""
-
-
-def _learn_number(column: "polars.Series", rows: np.ndarray) -> tuple[Column | Constant | None, str]:
-    """Return the same as `_learn_column`, for a column of numbers."""
-    name, values = column.name, to_numbers(column)
-    missing = np.isnan(values)
-    training = values[rows & ~missing]
-    n_missing = int((rows & missing).sum())
-    low, high = float(training.min()), float(training.max())
-    if low == high or training.std() == 0:
-        return (MissingIndicator(name, low), "") if n_missing else (Constant(name, low), "constant")
-    remark = ""
-    if len(values) > 10 and (values == np.floor(values)).all() and len(np.unique(values)) == len(values):
-        if _INDEX_NAME.fullmatch(name.lower()) or _INDEX_NAME.fullmatch(name):
-            return None, "whole numbers, all different, like an identifier"
-        if values.min() in (0, 1) and np.ptp(values) == len(values) - 1:
-            remark = f"{quote(name)} counts the rows, like an identifier; if it is one: {_format_drop(name)}"
-    return Number(name, float(training.mean()), n_missing, low, high), remark
-
-
-def _format_drop(*names: str) -> str:
-    """Return the command's option that drops columns, quoted for a shell."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow(names)  # With these line ends, it quotes names that hold them.
-    text = line.getvalue().removesuffix("\r\n")
-    return ("--drop=" if text.startswith("-") else "--drop ") + quote_word(text)
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)

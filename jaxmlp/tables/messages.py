@@ -1,5 +1,7 @@
 """Messages about tables: the error, and how names, values and numbers appear in it."""
 
+import csv
+import io
 import os
 import shlex
 from collections.abc import Iterable
@@ -21,9 +23,21 @@ class TableWarning(UserWarning):
     """
 
 
-def cell_error(column: "polars.Series", row: int, problem: str) -> TableError:
+class CellError(TableError):
+    """An error about one row of a table; `row` counts from 0."""
+
+    def __init__(self, where: str, row: int, problem: str):
+        super().__init__(f"{where}row {row + 1}: {problem}")
+        self.where, self.row, self.problem = where, row, problem
+
+    def shift(self, rows: int) -> "CellError":
+        """Return the same error in a table that has more rows before."""
+        return CellError(self.where, self.row + rows, self.problem)
+
+
+def cell_error(column: "polars.Series", row: int, problem: str) -> CellError:
     """Return the error for one value of a column: where it is, the value, and what is wrong with it."""
-    return TableError(f"column {quote(column.name)}, row {row + 1}: {quote(column.cast(str)[row])} {problem}")
+    return CellError(f"column {quote(column.name)}, ", row, f"{quote(column.cast(str)[row])} {problem}")
 
 
 def require_columns(frame: "polars.DataFrame", names: Iterable[str]) -> None:
@@ -60,3 +74,11 @@ def join(items: Iterable[str]) -> str:
     """Return the first 12 items, separated by commas, and the number of further ones."""
     items = list(items)
     return ", ".join(items[:12]) + (f" and {len(items) - 12} more" if len(items) > 12 else "")
+
+
+def format_option(option: str, *names: str) -> str:
+    """Return an option of the command with a list of names, quoted for a shell."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(names)  # With these line ends, it quotes names that hold them.
+    text = line.getvalue().removesuffix("\r\n")
+    return option + ("=" if text.startswith("-") else " ") + quote_word(text)

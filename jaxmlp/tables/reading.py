@@ -1,172 +1,213 @@
-"""Read a table: a CSV or Parquet file, or standard input, to a polars DataFrame."""
+"""Read a table from a file or standard input, as one polars DataFrame or in blocks of rows."""
 
-import contextlib
-import io
 import os
-import re
 import sys
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-import numpy as np
-
-from jaxmlp._validation import count
 from jaxmlp.tables import polars
-from jaxmlp.tables.messages import TableError, quote
-from jaxmlp.tables.quotes import check_multiline, check_quotes, put_back, take_out, unquote
-from jaxmlp.tables.values import to_floats
+from jaxmlp.tables.csvs import Dialect, parse_csv, parse_rows
+from jaxmlp.tables.dialects import (
+    Note,
+    decode,
+    describe_encoding,
+    describe_separator,
+    find_encoding,
+    find_separator,
+    take_separator_line,
+    to_separator,
+)
+from jaxmlp.tables.formats import find_format, open_file, read_excel, read_frames, read_json, unpack
+from jaxmlp.tables.messages import TableError
+from jaxmlp.tables.packing import pack
+from jaxmlp.tables.quotes import find_last_line
+from jaxmlp.tables.values import is_text
+from jaxmlp.tables.words import as_text
 
-_MISSING = ["", "?", "NA", "na", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN"]
-_MISSING += ["NULL", "Null", "null", "None", "none", "NONE"]
-_HEADER = 2**20  # the first line must end within this number of bytes
-_MOST_COLUMNS = 10_000
-_LONGEST_NAME = 1000
-_BLANK = re.compile(rb"\n[ \t\r]*+(?=\n)")
-_FOREIGN = {
-    b"PK\x03\x04": "a spreadsheet or zip archive; save it as CSV",
-    b"\xd0\xcf\x11\xe0": "a spreadsheet; save it as CSV",
-    b"\x1f\x8b": "compressed; unpack it first",
-    b"(\xb5/\xfd": "compressed; unpack it first",
-}
+_HEAD = 2**16
+_FAILURES = (EOFError, RuntimeError, ValueError, zlib.error)  # of readers, besides those of polars
+_DAMAGED = "cannot be read as a table: the file is damaged; write it again, or save the table as CSV"
+_BLOCK = 2**22  # Bytes of a text file that are read at a time.
+_LONGEST_LINE = 2**26
 
 
-def load_table(path: str | Path) -> "polars.DataFrame":
+def load_table(
+    path: str | Path, *, separator: str | None = None, sheet: str | None = None, on_note: Note = lambda text: None
+) -> "polars.DataFrame":
     """Read a table from a file.
 
     Arguments:
-        path: a Parquet file; or a CSV file with a header line, separated by commas, in UTF-8 (or UTF-16 with a byte
-            order mark); or `-` to read either from standard input.
+        path: a text file with a header line (CSV), JSON lines, Parquet, Arrow or Feather, or a spreadsheet; text may be
+            compressed by gzip or zstd; or `-` to read any of them from standard input. The content decides the format.
+        separator: the character between two fields of a text file; None for the one of `, ; |` and tab that fits.
+        sheet: the sheet of a spreadsheet; None for the first.
+        on_note: called with each decision about the file, a sentence.
 
     Returns:
         The rows in order. A blank line is no row, but in a table of one column it is a missing value. All columns of a
-        CSV file are text, stripped of white space at both ends; text in quotes may have several lines. Empty fields,
-        NA, N/A, NaN, null, None and ? become null. `learn_recipe` decides which columns are numbers.
+        text file are text, stripped of white space at both ends; text in quotes may have several lines. Empty fields,
+        NA, N/A, NaN, null, ?, #DIV/0! and the like become null. `learn_recipe` decides which columns are numbers, dates
+        or levels. In large text files, columns of plain numbers are numbers already, which saves memory.
 
     Raises:
         TableError: the file cannot be read or is not a table, or a stray quote joins rows. The message names the file,
             and the row or the line if there is one.
-        MissingDependencyError: polars is not installed.
+        MissingDependencyError: polars is not installed; or fastexcel, for a spreadsheet.
+    """
+    text: set[str] = set()
+    while True:
+        blocks: list[polars.DataFrame] = []
+        is_text_file = False
+        for block in read_blocks(path, separator=separator, sheet=sheet, on_note=on_note):
+            if len(blocks) == 1 and set(blocks[0].dtypes) == {polars.String}:
+                is_text_file, blocks = True, [pack(blocks[0], None, text)[0]]
+            if is_text_file:
+                block, odd = pack(block, blocks[0].schema, text)
+                if odd:  # A column of numbers so far: read it as text from the start.
+                    text |= odd
+                    on_note = lambda text: None  # noqa: E731
+                    break
+            blocks.append(block)
+        else:
+            return polars.concat(blocks, how="diagonal_relaxed") if len(blocks) > 1 else blocks[0]
+
+
+def read_blocks(
+    path: str | Path,
+    *,
+    separator: str | None = None,
+    sheet: str | None = None,
+    exact: Iterable[str] = (),
+    on_note: Note = lambda text: None,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> "Iterator[polars.DataFrame]":
+    """Yield the rows of a table in blocks, in order; a small table is one block.
+
+    Arguments, results and errors are those of `load_table`. The text of the columns `exact` stays as it is in the file,
+    and `on_progress` is called with the share of the file that is read.
     """
     source = "standard input" if str(path) == "-" else str(path)
     if str(path) == "-" and sys.stdin is None:
         raise TableError("standard input: it is closed")
+    mark, rows = to_separator(separator), 0
     try:
-        content = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
-        if content.startswith(b"PAR1") or Path(path).suffix == ".parquet":
-            with _silence_stderr():
-                frame = polars.read_parquet(io.BytesIO(content))
-        else:
-            frame = _read_csv(content)
+        with open_file(path) as file:
+            size = max(1, file.seek(0, os.SEEK_END))
+            file.seek(0)
+            for block in _read(file, path, mark, sheet, on_note):
+                rows += block.height
+                texts = [column.name for column in block if is_text(column) and column.name not in exact]
+                yield as_text(block, texts)
+                on_progress(min(1.0, file.tell() / size))
     except FileNotFoundError:
         raise TableError(f"{source}: no such file") from None
     except IsADirectoryError:
         raise TableError(f"{source}: a directory, not a table") from None
     except TableError as error:
         raise TableError(f"{source}: {error}") from None
-    except polars.exceptions.PanicException:
-        raise TableError(f"{source}: cannot be read as a table: the file is damaged") from None
-    except (polars.exceptions.PolarsError, OSError, ValueError) as error:
-        raise TableError(f"{source}: cannot be read as a table: {_shorten(error)}") from None
-    if not frame.height:
-        raise TableError(f"{source}: no rows below the header")
-    return frame
-
-
-@contextlib.contextmanager
-def _silence_stderr() -> Iterator[None]:
-    """Discard what is written to stderr: for a damaged Parquet file, polars prints a trace before it raises."""
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # the process has no stderr
-            saved = os.dup(2)
-            stack.callback(os.close, saved)
-            stack.callback(os.dup2, saved, 2)
-            os.dup2(stack.enter_context(open(os.devnull, "wb")).fileno(), 2)
-        yield
-
-
-def _read_csv(content: bytes) -> "polars.DataFrame":
-    content = _decode(content)
-    lines, fields = take_out(content)
-    head, rows = _split_header(lines)
-    header = _read_header(head, fields)
-    check_quotes(content, lines, fields)
-    # A blank line is no row; but in a table of one column it is a missing value, as polars writes it.
-    rows = _BLANK.sub(b"\nNA" if rows and len(header) == 1 else b"", b"\n" + rows.removesuffix(b"\n") + b"\n")[1:-1]
-    schema = dict.fromkeys(header, polars.String)
+    except OSError as error:
+        if error.strerror is not None:  # Otherwise it is polars or gzip that cannot read the content.
+            raise TableError(f"{source}: cannot be read as a table: {error.strerror}") from None
+        raise TableError(f"{source}: {_DAMAGED}") from None
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException, *_FAILURES):
+        if "\0" in source:
+            raise TableError(f"{source!r}: cannot be read: a path has no NUL character") from None
+        raise TableError(f"{source}: {_DAMAGED}") from None
     if not rows:
-        return polars.DataFrame(schema=schema)
-    _check_row_lengths(rows, len(header))
-    text = put_back(rows, fields[head.count(b"\0") :])
-    frame = polars.read_csv(io.BytesIO(text), has_header=False, schema=schema)
-    n = rows.count(b"\n") + 1
-    if frame.height != n:
-        raise TableError(f"cannot be read as a table: {count(n, 'row')} became {frame.height}")
-    if fields:
-        check_multiline(frame, content, head + b"\n" + rows, fields)
-    return frame.select(polars.all().str.strip_chars().replace(_MISSING, None))
+        raise TableError(f"{source}: no rows below the header")
 
 
-def _decode(content: bytes) -> bytes:
-    """Return the content of a CSV file as UTF-8 without a byte order mark."""
-    for start, problem in _FOREIGN.items():
-        if content.startswith(start):
-            raise TableError(problem)
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        try:
-            content = content.decode("utf-16").encode()
-        except UnicodeDecodeError:
-            raise TableError("has the mark of UTF-16, but is not UTF-16; save it as UTF-8") from None
-    content = content.removeprefix(b"\xef\xbb\xbf")
-    if b"\0" in content:
-        raise TableError("a binary file, not a table")
+def _read(
+    file: BinaryIO, path: str | Path, separator: bytes | None, sheet: str | None, on_note: Note
+) -> "Iterator[polars.DataFrame]":
+    """Yield the blocks of a file of any format."""
+    kind = find_format(_peek(file), path)
+    if kind in ("gzip", "zstd"):
+        file = unpack(file, kind)
+        kind = find_format(_peek(file), "")
+        if kind in ("gzip", "zstd", "excel"):
+            raise TableError("a compressed file in a compressed file; unpack it first")
+    if sheet is not None and kind != "excel":
+        raise TableError("a sheet can be chosen in a spreadsheet only")
+    if kind in ("parquet", "arrow", "arrow-stream"):
+        yield from read_frames(file, path, kind)
+    elif kind == "excel":
+        yield read_excel(file.read(), sheet, on_note)
+    elif kind == "json":
+        yield read_json(file.read(), kind)
+    elif kind == "json-lines":
+        for part in _read_parts(file, lambda content: content.rfind(b"\n") + 1):
+            yield read_json(part, kind)
+    else:
+        yield from _read_csv(file, separator, on_note)
+
+
+def _peek(file: BinaryIO) -> bytes:
+    head = file.read(_HEAD)
+    file.seek(0)
+    return head
+
+
+def _read_parts(file: BinaryIO, find_end: Callable[[bytes], int]) -> Iterator[bytes]:
+    """Yield the content of a file in parts that end where `find_end` says; an empty file is one empty part."""
+    left, is_first = b"", True
+    while True:
+        more = file.read(_BLOCK)
+        content = left + more
+        if len(more) < _BLOCK:  # the end of the file, or of what a pipe holds now
+            rest = file.read()
+            if content or rest or is_first:
+                yield content + rest
+            return
+        end = find_end(content)
+        if end:
+            yield content[:end]
+            is_first = False
+        elif len(content) > _LONGEST_LINE:
+            raise TableError("a line is over 64 million bytes long; is a closing quote missing?")
+        left = content[end:]
+
+
+def _read_csv(file: BinaryIO, separator: bytes | None, on_note: Note) -> "Iterator[polars.DataFrame]":
+    """Yield the blocks of a text file."""
+    encoding = find_encoding(_peek(file))
+    wide = {"utf-16": 2, "utf-16-le": 2, "utf-16-be": 2, "utf-32": 4}
+    dialect, rows, is_ascii = None, 0, True
+    mark = separator or b","
+
+    def find_end(content: bytes) -> int:
+        return find_last_line(content, mark)
+
+    parts = iter([file.read()]) if encoding in wide else _read_parts(file, lambda content: find_end(content))
+    for part in parts:
+        content, used = decode(part, encoding)
+        if used == "cp1252" and not is_ascii:
+            raise TableError(f"below row {rows}: not UTF-8, as the rows before are; save the file as UTF-8")
+        is_ascii = is_ascii and part.isascii()
+        if dialect is None:
+            content, named = take_separator_line(content)
+            if not content or content.isspace():
+                raise TableError("the file is empty")
+            mark = separator or named or find_separator(content[:_HEAD].rpartition(b"\n")[0] or content[:_HEAD])
+            dialect, frame = parse_csv(content, mark)
+            told = [describe_encoding(used), None if mark == b"," else f"separator {describe_separator(mark)}"]
+            if told := [text for text in told if text is not None]:
+                on_note(f"Read as text: {', '.join(told)}")
+        else:
+            frame = _parse_below(content, dialect, rows)
+            if used == "cp1252":
+                on_note("Read as text: Windows-1252")
+        if used == "cp1252":
+            encoding, is_ascii = "utf-8", True
+        rows += frame.height
+        yield frame
+
+
+def _parse_below(content: bytes, dialect: Dialect, rows: int) -> "polars.DataFrame":
+    """Return the rows of a later part of a text file, below its first `rows` rows."""
     try:
-        _ = content.isascii() or content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise TableError(f"line {line} is not UTF-8 (byte 0x{content[error.start]:02x}); save it as UTF-8") from None
-    if not content or content.isspace():
-        raise TableError("the file is empty")
-    return content
-
-
-def _split_header(lines: bytes) -> tuple[bytes, bytes]:
-    r"""Return the first line that is not blank, and the lines below it, with "\n" at the end of lines."""
-    lines = lines.replace(b"\r\n", b"\n")
-    if b"\n" not in lines:  # Otherwise, writers do not quote a text that holds this character.
-        lines = lines.replace(b"\r", b"\n")
-    head, _, rows = re.sub(rb"\A(?:[ \t\r]*+\n)+", b"", lines, count=1).partition(b"\n")
-    return head, rows
-
-
-def _read_header(head: bytes, fields: list[bytes]) -> list[str]:
-    """Return the names of the columns, given the first line and the quoted fields."""
-    if len(put_back(head, fields[: head.count(b"\0")])) > _HEADER:
-        raise TableError("the first line is over a million bytes long and cannot be a header")
-    quoted = map(unquote, fields)
-    header = [next(quoted) if name[:1] == b"\0" else name.decode() for name in head.split(b",")]
-    header = [name.strip() for name in header]
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        raise TableError("one column only; columns must be separated by commas")
-    if len(header) > _MOST_COLUMNS:
-        raise TableError(f"{len(header)} columns; at most {_MOST_COLUMNS} can be used")
-    if (longest := max(map(len, header))) > _LONGEST_NAME:
-        raise TableError(f"the first line names a column in {longest} characters; is a closing quote missing?")
-    if len(set(header)) < len(header):
-        name = next(name for k, name in enumerate(header) if name in header[:k])
-        raise TableError(f"two columns have {f'the name {quote(name)}' if name else 'no name'}")
-    if not np.isnan(to_floats(polars.Series(header))).any():
-        raise TableError("no header; the first line must name the columns, but it holds only numbers")
-    return header
-
-
-def _check_row_lengths(rows: bytes, columns: int) -> None:
-    """Raise TableError for the first row that is longer or shorter than the header."""
-    for row, line in enumerate(rows.split(b"\n"), start=1):
-        if line.count(b",") != columns - 1:
-            raise TableError(f"row {row} has {count(line.count(b',') + 1, 'field')}, the header {columns}")
-
-
-def _shorten(error: BaseException) -> str:
-    """Return the first paragraph of an error message, on one line, cut to 200 characters."""
-    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-    return " ".join(text.split("\n\n")[0].split())[:200]
+        return parse_rows(content, dialect)
+    except TableError as error:
+        raise TableError(f"below row {rows}, {error}") from None

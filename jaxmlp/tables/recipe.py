@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,12 +9,14 @@ from numpy.typing import ArrayLike
 from jaxmlp._validation import count
 from jaxmlp.storage.json import from_json, parse_json, to_json
 from jaxmlp.tables import polars
-from jaxmlp.tables.columns import Column, Constant, MissingIndicator, Number, OneHot
-from jaxmlp.tables.messages import cell_error, join, quote_if_odd, require_columns
-from jaxmlp.tables.values import BOOLEANS, Class, is_missing, to_codes, to_numbers
+from jaxmlp.tables.columns import Boolean, Column, Constant, Levels, MissingIndicator, Number
+from jaxmlp.tables.findings import Finding, Notes
+from jaxmlp.tables.messages import join, quote_if_odd, require_columns
+from jaxmlp.tables.numbers import PLAIN, NumberStyle
+from jaxmlp.tables.targets import TableTask, class_names, encode_target
+from jaxmlp.tables.temporal import Clock, Date
+from jaxmlp.tables.values import Class, prepare
 
-TableTask = Literal["regression", "classification", "counts"]
-TASKS: tuple[TableTask, ...] = get_args(TableTask)
 _FORMAT = {"format": "jaxmlp recipe", "version": 2}
 
 
@@ -30,6 +31,9 @@ class Recipe:
     left_out: tuple[tuple[str, str], ...] = ()  # (column, reason)
     remarks: tuple[str, ...] = ()  # warnings about columns that are used, a sentence each
     constants: tuple[Constant, ...] = ()  # columns that are left out because their values are equal or missing
+    style: NumberStyle = PLAIN  # how the numbers of the target are written
+    digits: int | None = None  # decimals of predictions in a table; None for all
+    missing: tuple[str, ...] = ()  # what the user has named as missing values
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -59,7 +63,7 @@ class Recipe:
 
     def class_names(self) -> list[str]:
         """Return the classes as text; an empty list for regression and counts."""
-        return [BOOLEANS[name] if isinstance(name, bool) else str(name) for name in self.classes]
+        return class_names(self.classes)
 
     def output_columns(self) -> list[str]:
         """Return the names of the columns that `decode` returns; the prediction is the last."""
@@ -83,14 +87,21 @@ class Recipe:
         Raises:
             TableError: a column is missing, or holds a value that is not a number below 1e30 where numbers are needed.
         """
-        require_columns(frame, [column.name for column in self.columns])
-        x, notes = np.zeros((frame.height, self.n_inputs)), []
+        x, findings = self.encode(frame)
+        return x, Notes().add(finding for finding in findings if finding.is_warning).lines()
+
+    def encode(self, frame: "polars.DataFrame") -> tuple[np.ndarray, list[Finding]]:
+        """Return the same as `inputs`, but what was found about the values as data."""
+        names = [column.name for column in self.columns]
+        require_columns(frame, names)
+        constants = [constant for constant in self.constants if constant.name in frame.columns]
+        frame = prepare(frame, [*names, *(constant.name for constant in constants)], self.missing)
+        x, findings = np.zeros((frame.height, self.n_inputs)), []
         for column, group in zip(self.columns, self.groups(), strict=True):
-            notes += column.encode(frame[column.name], x[:, group.start : group.stop])
-        for constant in self.constants:
-            if constant.name in frame.columns:
-                notes += constant.notes(frame[constant.name])
-        return x, notes
+            findings += column.encode(frame[column.name], x[:, group.start : group.stop])
+        for constant in constants:
+            findings += constant.encode(frame[constant.name])
+        return x, findings
 
     def targets(self, frame: "polars.DataFrame") -> tuple[np.ndarray, np.ndarray]:
         """Return the target of a table, and which rows have one.
@@ -106,19 +117,9 @@ class Recipe:
             TableError: the column is missing, or holds an unknown class, a negative count or no number.
         """
         require_columns(frame, [self.target])
-        column = frame[self.target]
-        has_target = ~is_missing(column)
-        y = np.zeros((frame.height, self.n_outputs))
-        if self.task == "classification":
-            codes = to_codes(column, self.classes)
-            invalid, problem = has_target & (codes < 0), "is not a class of the training rows"
-            y[has_target, codes[has_target]] = 1
-        else:
-            y[has_target, 0] = to_numbers(column)[has_target]
-            invalid, problem = (y[:, 0] < 0) & (self.task == "counts"), "is not a count; counts are 0 or more"
-        if invalid.any():
-            raise cell_error(column, int(invalid.argmax()), problem)
-        return y, has_target
+        return encode_target(
+            prepare(frame, [self.target], self.missing)[self.target], self.task, self.classes, self.style
+        )
 
     def decode(self, mean: ArrayLike) -> "polars.DataFrame":
         """Return predictions as a table.
@@ -143,23 +144,39 @@ class Recipe:
 
     def describe(self) -> list[str]:
         """Return what was decided about the table, in a few lines."""
+        lines = [f"{count(len(self.columns), 'column')}: {', '.join(self._count_kinds())}"]
         numbers = [column for column in self.columns if isinstance(column, Number)]
-        one_hot = [column for column in self.columns if isinstance(column, OneHot)]
-        indicators = [quote_if_odd(column.name) for column in self.columns if isinstance(column, MissingIndicator)]
-        parts = [count(len(numbers), "number")] if numbers else []
-        if one_hot:
-            parts.append(f"{len(one_hot)} one-hot ({count(sum(len(column.levels) for column in one_hot), 'level')})")
-        if indicators:
-            parts.append(f"{count(len(indicators), 'missing-value indicator')} ({join(indicators)})")
-        lines = [f"{count(len(self.columns), 'column')}: {', '.join(parts)}"]
         filled = [f"{quote_if_odd(c.name)} ({c.missing} missing, mean {c.fill:.4g})" for c in numbers if c.missing]
         if filled:
             lines.append(f"Missing values replaced by the mean, plus an indicator column: {join(filled)}")
+        decided = [c for c in self.columns if isinstance(c, Date | Clock | Boolean) or getattr(c, "rare", ())]
+        decided += [c for c in numbers if c.style != PLAIN]
+        lines += [f"{quote_if_odd(column.name)}: {_shorten(column)}" for column in decided]
+        if self.style != PLAIN:
+            lines.append(f"{quote_if_odd(self.target)}, the target: {self.style.describe()}")
+        if self.missing:
+            lines.append(f"Missing values, as given: {join(map(quote_if_odd, self.missing))}")
         if self.left_out:
             lines.append(f"Left out: {join(f'{quote_if_odd(name)} ({reason})' for name, reason in self.left_out)}")
         if self.classes:
             lines.append(f"Classes of {quote_if_odd(self.target)}: {join(map(quote_if_odd, self.class_names()))}")
         return [*lines, *self.remarks]
+
+    def _count_kinds(self) -> list[str]:
+        """Return how many columns there are of each kind."""
+
+        def of(*kinds: type) -> list[Column]:
+            return [column for column in self.columns if isinstance(column, kinds)]
+
+        parts = [count(len(of(Number)), "number")] if of(Number) else []
+        if of(Levels, Boolean):
+            levels = sum(len(column.input_names()) for column in of(Levels, Boolean))
+            parts.append(f"{len(of(Levels, Boolean))} one-hot ({count(levels, 'level')})")
+        parts += [count(len(of(kind)), noun) for kind, noun in ((Date, "date"), (Clock, "clock time")) if of(kind)]
+        if of(MissingIndicator):
+            names = join(quote_if_odd(column.name) for column in of(MissingIndicator))
+            parts.append(f"{count(len(of(MissingIndicator)), 'missing-value indicator')} ({names})")
+        return parts
 
     def to_json(self) -> str:
         """Return the recipe as JSON, which `from_json` reads back exactly."""
@@ -178,3 +195,11 @@ class Recipe:
             if value != expected:
                 raise ValueError(f"recipe.{name} must be {expected!r}; got {value!r:.80}")
         return from_json(cls, content, "recipe")
+
+
+def _shorten(column: Column) -> str:
+    """Return what was decided about a column, without the names of many levels."""
+    if isinstance(column, Levels):
+        n = len(column.levels) - (None in column.levels)
+        return f"the {n} most frequent of {n + len(column.rare)} levels; the rest share one input"
+    return "yes and no" if isinstance(column, Boolean) else column.describe()

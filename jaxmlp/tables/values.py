@@ -1,32 +1,50 @@
-"""The values of a column: their type, and the column as numbers, as text, or as indices of levels."""
+"""The values of a column: as text or numbers, which are missing, and as indices of levels."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
 from jaxmlp.tables import polars
 from jaxmlp.tables.messages import TableError, cell_error, quote
+from jaxmlp.tables.numbers import PLAIN, NumberStyle
+from jaxmlp.tables.words import BOOLEANS, as_text, remove_missing, remove_placeholders, to_booleans
 
 # Sums of squares of larger numbers would overflow float32.
 LARGEST = 1e30
-BOOLEANS = ("false", "true")
+EXACT = 2**53  # Larger whole numbers are not exact in float64.
 Class = str | bool | int | float
 
-_DATE = r"^(\d{4}-\d{2}(-\d{2})?|\d{4}/\d{2}/\d{2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4})([T ]\d{1,2}:\d{2}.*)?$"
+
+def prepare(frame: "polars.DataFrame", names: Iterable[str], missing: tuple[str, ...] = ()) -> "polars.DataFrame":
+    """Return columns of any table as text without missing-value words, numbers, booleans, dates or times.
+
+    Arguments:
+        frame: the table; columns of other types stay as they are.
+        names: of the columns.
+        missing: words or numbers that the user has named as missing values.
+
+    Raises:
+        TableError: a name that polars takes for a pattern.
+    """
+    frame = frame[list(names)]
+    for name in frame.columns:
+        if name.startswith("^") and name.endswith("$"):
+            raise TableError(f"column {quote(name)}: polars takes this name for a pattern; rename the column")
+    frame = as_text(frame, [column.name for column in frame if is_text(column)])
+    frame = frame.with_columns(column.cast(float) for column in frame if column.dtype.is_decimal())
+    durations = [column for column in frame if column.dtype == polars.Duration]
+    frame = frame.with_columns(column.dt.total_milliseconds() / 86_400_000 for column in durations)  # in days
+    return frame.with_columns(remove_missing(column, missing) for column in frame) if missing else frame
 
 
-def infer_type(column: "polars.Series") -> str:
-    """Return "numbers", "text" (booleans too), "dates", "empty", or the name of a type that cannot be used."""
-    if is_missing(column).all():
-        return "empty"
-    if column.dtype.is_temporal():
-        return "dates"
-    if column.dtype == polars.Boolean:
-        return "text"
-    if not _is_text(column):
-        return "numbers" if column.dtype.is_numeric() else str(column.dtype)
-    text = column.cast(str).drop_nulls()
-    if np.isnan(to_floats(text)).sum() <= len(text) / 10:
-        return "numbers"
-    return "dates" if text.str.strip_chars().str.contains(_DATE).sum() >= 0.9 * len(text) else "text"
+def is_text(column: "polars.Series") -> bool:
+    """Return whether the type of a column is text, or Null, the type of a column without values."""
+    return column.dtype in (polars.String, polars.Categorical, polars.Enum, polars.Null)
+
+
+def is_text_or_numbers(column: "polars.Series") -> bool:
+    """Return whether a column holds text, numbers or booleans, or nothing."""
+    return column.dtype.is_numeric() or column.dtype == polars.Boolean or is_text(column)
 
 
 def is_missing(column: "polars.Series") -> np.ndarray:
@@ -35,36 +53,47 @@ def is_missing(column: "polars.Series") -> np.ndarray:
     return (missing | column.is_nan().fill_null(True) if column.dtype.is_float() else missing).to_numpy()
 
 
-def to_floats(column: "polars.Series") -> np.ndarray:
+def to_floats(column: "polars.Series", style: NumberStyle | None = None) -> np.ndarray:
     """Return a column as float64 (n,), NaN where a value is missing or not a number."""
-    if _is_text(column):
-        column = column.cast(str).str.strip_chars()
-    return column.cast(float, strict=False).fill_null(np.nan).to_numpy()
+    if is_text(column):
+        values = (style or PLAIN).parse(column.cast(str).str.strip_chars())
+    else:
+        values = column.cast(float, strict=False)
+    return values.fill_null(np.nan).to_numpy()
 
 
-def to_numbers(column: "polars.Series") -> np.ndarray:
+def to_numbers(column: "polars.Series", style: NumberStyle | None = None) -> np.ndarray:
     """Return a column as float64 (n,), NaN where a value is missing.
 
     Raises:
         TableError: a value is not a number, infinite, or beyond 1e30; its row is named.
     """
     _require_text_or_numbers(column, "numbers")
-    values = to_floats(column)
+    if is_text(column):
+        column = remove_placeholders(column.cast(str))
+    values = to_floats(column, style)
     invalid = np.flatnonzero(~(np.abs(values) <= LARGEST) & ~is_missing(column))
     if len(invalid):
         first = values[invalid[0]]
         problem = "is not a number" if np.isnan(first) else "is not finite"
+        if np.isnan(first) and style is not None and style.is_percent:
+            problem += " with a percent sign, as in training"
         if np.isfinite(first):
             problem = f"is too large; numbers must be between -{LARGEST:.0e} and {LARGEST:.0e}"
         raise cell_error(column, int(invalid[0]), problem)
     return values
 
 
-def to_text(column: "polars.Series") -> "polars.Series":
-    """Return a column of text or booleans as text; booleans, in any spelling, as "true" and "false"."""
-    text = column.cast(str)
-    lower = text.str.to_lowercase()
-    return lower if lower.drop_nulls().is_in(list(BOOLEANS)).all() else text
+def to_boolean_text(column: "polars.Series") -> "polars.Series":
+    """Return a column (n,) as "false" and "true", null where it is neither: yes and no in any spelling, 1 and 0."""
+    if column.dtype == polars.Boolean:
+        return column.cast(str)
+    if is_text(column):
+        words = to_booleans(column.cast(str))
+        numbers = column.cast(str).cast(float, strict=False)
+    else:
+        words, numbers = polars.Series(column.name, [None], dtype=polars.String).new_from_index(0, len(column)), column
+    return words.zip_with(words.is_not_null(), numbers.replace_strict([0, 1], list(BOOLEANS), default=None))
 
 
 def to_codes(column: "polars.Series", levels: tuple[Class | None, ...]) -> np.ndarray:
@@ -78,19 +107,7 @@ def to_codes(column: "polars.Series", levels: tuple[Class | None, ...]) -> np.nd
         _require_text_or_numbers(column, "text")
         column = column.cast(str)
         levels = tuple(BOOLEANS[level] if isinstance(level, bool) else level for level in levels)
-        if {*levels} <= {*BOOLEANS, None}:  # in any spelling, whatever the other rows of this table hold
-            column = column.str.to_lowercase()
     return column.replace_strict(list(levels), list(range(len(levels))), default=-1).to_numpy()
-
-
-def is_text_or_numbers(column: "polars.Series") -> bool:
-    """Return whether a column holds text, numbers or booleans, or nothing."""
-    return column.dtype.is_numeric() or column.dtype == polars.Boolean or _is_text(column)
-
-
-def _is_text(column: "polars.Series") -> bool:
-    """Return whether the type of a column is text, or Null, the type of a column without values."""
-    return column.dtype in (polars.String, polars.Categorical, polars.Enum, polars.Null)
 
 
 def _require_text_or_numbers(column: "polars.Series", expected: str) -> None:
