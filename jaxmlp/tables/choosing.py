@@ -37,6 +37,7 @@ from jaxmlp.tables.words import BOOLEANS, find_placeholder_levels, holds_boolean
 
 IDENTIFIER = "like an identifier"
 _INDEX_NAME = re.compile(r"|index|unnamed: ?\d+|row_?(id|number)?|.*[ _.-]id|id|.*[a-z]I[Dd]")
+_WHOLE = r"^[+-]?[0-9]+(\.0*)?$"  # a whole number without anything else
 # What a column is used as and a remark; or the reason why it is left out.
 Learned = tuple[Column | Constant | None, str]
 
@@ -122,28 +123,26 @@ def _learn_number(column: "polars.Series", style: NumberStyle, context: Context)
     training = values[rows & ~missing]
     n_missing = int((rows & missing).sum())
     low, high = float(training.min()), float(training.max())
+    exact, ranks = column.filter(rows & ~missing), rank(polars.Series(training))
+    is_plain = style == PLAIN and (not is_text(column) or exact.str.contains(_WHOLE).all())
+    is_beyond = is_plain and not column.dtype.is_float() and max(-low, high) > EXACT and exact.n_unique() > 1
+    # float64 would take different ones for equal, so they are names, unless their order says something.
+    if is_beyond and not is_predictive(ranks, context.target[~missing[rows]], is_classes=context.is_classes):
+        return _learn_levels(column.cast(str), context)
     if low == high or training.std() == 0:
         return (MissingIndicator(name, low, style), "") if n_missing else (Constant(name, low, style), "constant")
     if (low, high) == (0, 1) and style == PLAIN and ((training == 0) | (training == 1)).all():
         return _learn_boolean(column, context)
-    is_whole = style == PLAIN and (training == np.floor(training)).all()
     remark = ""
-    if is_whole:
-        exact = column.filter(rows & ~missing)
-        is_beyond = not column.dtype.is_float() and max(-low, high) > EXACT
-        if exact.n_unique() == len(exact):
-            if context.is_identifier(name, rank(polars.Series(training)), ~missing[rows]):
+    if is_plain and (training == np.floor(training)).all() and exact.n_unique() == len(exact):
+        if context.is_identifier(name, ranks, ~missing[rows]):
+            return None, f"whole numbers, all different, {IDENTIFIER}"
+        counts_rows = low in (0, 1) and high - low == len(training) - 1 and len(training) > 10
+        if counts_rows and name not in context.keep:
+            if _INDEX_NAME.fullmatch(name.lower()) or _INDEX_NAME.fullmatch(name):
                 return None, f"whole numbers, all different, {IDENTIFIER}"
-            counts_rows = low in (0, 1) and high - low == len(training) - 1 and len(training) > 10
-            if counts_rows and name not in context.keep:
-                if _INDEX_NAME.fullmatch(name.lower()) or _INDEX_NAME.fullmatch(name):
-                    return None, f"whole numbers, all different, {IDENTIFIER}"
-                option = format_option("--drop", name)
-                remark = f"{quote(name)} counts the rows, like an identifier; if it is one: {option}"
-        elif is_beyond and not is_predictive(
-            rank(polars.Series(training)), context.target[~missing[rows]], is_classes=context.is_classes
-        ):
-            return _learn_levels(column.cast(str), context)
+            option = format_option("--drop", name)
+            remark = f"{quote(name)} counts the rows, like an identifier; if it is one: {option}"
     sentinel = describe_sentinel(training)
     if sentinel:
         option = format_option("--missing", sentinel[0])
