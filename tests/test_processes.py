@@ -57,7 +57,9 @@ def interrupt(directory, line, seconds):
     time.sleep(seconds)
     ended = process.poll() is not None
     process.send_signal(signal.SIGINT)
+    start = time.monotonic()
     out, err = process.communicate(timeout=300)
+    ended |= process.returncode == 0 and time.monotonic() - start < 0.05  # it was about to end
     return interrupt(directory, line, seconds / 2) if ended else (process.returncode, out.decode(), err.decode())
 
 

@@ -45,6 +45,12 @@ class Parser(argparse.ArgumentParser):
         """Print the error and the way to the help; exit with code 2."""
         self.exit(2, escape(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is not None and file is sys.stdout:
+            file.write(message)  # argparse would ignore that it cannot be written
+        else:
+            super()._print_message(message, file)
+
 
 Commands = argparse._SubParsersAction  # What `add_subparsers` returns.
 
