@@ -6,7 +6,7 @@ inspected, never values, so that under `jax.jit`, `jax.vmap` and `jax.grad` this
 
 import importlib
 import operator
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -321,6 +321,18 @@ def validate_choice(name: str, value: Any, kind: type, built_in: dict[str, Any])
             f"{', '.join(built_in)}, or a custom {kind.__name__}(fn, derivative); got {describe(value)}{hint}"
         )
     return value
+
+
+def require_known(name: str, value: object, known: Collection[str], *, optional: bool = False) -> None:
+    """Refuse a value that is not among the known names; or None, if it may be left out."""
+    if value not in known and not (optional and value is None):
+        or_none = ", or None" if optional else ""
+        raise ValueError(f"{name} must be one of {', '.join(known)}{or_none}; got {value!r}")
+
+
+def find_name(function: object, built_in: Mapping[str, object]) -> str | None:
+    """Return the name of a built-in activation or criterion; None for a custom one."""
+    return next((name for name, value in built_in.items() if value == function), None)
 
 
 def validate_result(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from jaxmlp._fork import validate_process
+from jaxmlp._validation import find_name
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.criteria import CRITERIA, Criterion
 from jaxmlp.fitting.state import FitState, History
@@ -227,8 +228,7 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _name_of(function: Activation | Criterion, built_in: Mapping[str, Any]) -> str:
-    names = [name for name, value in built_in.items() if value == function]
-    return names[0] if names else describe_callable(function.fn)
+    return find_name(function, built_in) or describe_callable(function.fn)
 
 
 def describe_callable(function: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp._validation import count
+from jaxmlp._validation import count, find_name
 from jaxmlp.criteria import CRITERIA, Criterion
 from jaxmlp.fitting.tasks import CRITERION_TASKS
 
@@ -52,11 +52,11 @@ def validate_finite(name: str, values: Any, sample_weight: np.ndarray | None = N
 
 def validate_targets(y: Any, criterion: Criterion, sample_weight: np.ndarray | None = None) -> None:
     """Refuse targets (n, outputs) that a built-in criterion has no loss for, unless their weight is 0."""
-    for name, built_in in CRITERIA.items():
-        if criterion == built_in:
-            y, (low, high) = np.asarray(y), CRITERION_TASKS[criterion].targets
-            wanted = "must not be negative" if high == np.inf else f"must be from {low} to {high}"
-            _refuse_first("y", y, (y < low) | (y > high), sample_weight, f"{wanted} with {name}")
+    name = find_name(criterion, CRITERIA)
+    if name is not None:
+        y, (low, high) = np.asarray(y), CRITERION_TASKS[criterion].targets
+        wanted = "must not be negative" if high == np.inf else f"must be from {low} to {high}"
+        _refuse_first("y", y, (y < low) | (y > high), sample_weight, f"{wanted} with {name}")
 
 
 def validate_number(name: str, value: Any, interval: str, dtype: Any = np.float64) -> None:

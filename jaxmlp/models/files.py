@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp._fork import validate_process
-from jaxmlp._validation import validate_dtype
+from jaxmlp._validation import find_name, validate_dtype
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.criteria import CRITERIA, Criterion
 from jaxmlp.fitting.groups import Group
@@ -166,10 +166,8 @@ def load_model(
 
 def _name_of(function: Any, built_in: dict[str, Any]) -> str:
     """Return the name of a built-in function; of a custom one, its name after "custom:"."""
-    for name, value in built_in.items():
-        if value == function:
-            return name
-    return f"custom:{getattr(function.fn, '__qualname__', type(function.fn).__name__)}"
+    name = find_name(function, built_in)
+    return name or f"custom:{getattr(function.fn, '__qualname__', type(function.fn).__name__)}"
 
 
 def _read_group(path: Path, k: int, about: AboutGroup, arrays: dict[str, np.ndarray], activation: Any) -> Group:

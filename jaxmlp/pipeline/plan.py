@@ -5,6 +5,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jaxmlp._validation import require_known
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.fitting.defaults import (
     HIDDEN,
@@ -41,8 +42,8 @@ class Plan:
     optimizer: str
 
     def __post_init__(self) -> None:
-        _require_known("activation", self.activation, ACTIVATIONS)
-        _require_known("optimizer", self.optimizer, OPTIMIZERS)
+        require_known("activation", self.activation, ACTIVATIONS)
+        require_known("optimizer", self.optimizer, OPTIMIZERS)
         numbers = (self.folds, self.members, self.epochs, self.batch_size, self.patience, *self.hidden)
         if min(numbers) < 1 or max(numbers) > _MOST or not self.candidates:
             raise ValueError(f"a plan must have at least one candidate, and no number below 1 or above {_MOST}")
@@ -74,7 +75,7 @@ def full_plan(n: int, options: Mapping[str, Any]) -> Plan:
     fields = dict(options)
     fast, optimizer = fields.pop("fast", False), fields.get("optimizer", "adam")
     learning_rate, weight_decay = fields.pop("learning_rate", None), fields.pop("weight_decay", None)
-    _require_known("optimizer", optimizer, OPTIMIZERS)
+    require_known("optimizer", optimizer, OPTIMIZERS)
     candidates = default_candidates(optimizer, single=fast, learning_rate=learning_rate, weight_decay=weight_decay)
     folds = fields.get("folds") or (1 if fast else min(SEARCH_FOLDS, n // 3))
     n_train = n * (folds - 1) // folds if folds > 1 else n * 4 // 5
@@ -142,8 +143,3 @@ def _text(value: Any) -> str:
     if isinstance(value, Candidate):
         return f"learning rate {value.learning_rate:g} with weight decay {value.weight_decay:g}"
     return ", ".join(map(_text, value)) if isinstance(value, tuple) else str(value)
-
-
-def _require_known(name: str, value: str, known: Mapping[str, Any]) -> None:
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")

@@ -1,6 +1,6 @@
 """The rows of a table as arrays, and predictions of rows as a table."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,13 +13,12 @@ from jaxmlp.models.tables import arrange_predictions
 from jaxmlp.selection import CrossValidation
 from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table, polars
 from jaxmlp.tables.columns import Number
-from jaxmlp.tables.messages import join, quote, quote_if_odd, require_columns
+from jaxmlp.tables.messages import Note, join, quote, quote_if_odd, require_columns
 from jaxmlp.tables.temporal import Date, to_dates
 from jaxmlp.tables.values import is_missing, prepare, to_numbers
 
 MIN_ROWS = 6
 LEAST_GROUPS = 50  # With fewer different rows, equal ones say nothing: whole folds would lack the values of others.
-Note = Callable[[str], None]
 
 
 class Rows(NamedTuple):

@@ -18,13 +18,14 @@ from jaxmlp.fitting.tasks import TASKS
 from jaxmlp.models import Model, measure_interval
 from jaxmlp.pipeline.plan import Plan, find_conflicts, fit_to_budget, full_plan, read_plan, require_agreement
 from jaxmlp.pipeline.report import describe_report, make_report
-from jaxmlp.pipeline.rows import Note, Rows, arrange_held_out, read_frame, read_rows
+from jaxmlp.pipeline.rows import Rows, arrange_held_out, read_frame, read_rows
 from jaxmlp.selection import CrossValidation, permutation_importance
 from jaxmlp.selection.crossvalidation import Progress, prepare_search, run_search
 from jaxmlp.selection.search import Search, Settings, checkpoint_of, measure_epoch, validate_checkpoint
 from jaxmlp.storage.files import StorageError
 from jaxmlp.tables import Recipe
 from jaxmlp.tables.learning import MOST_LEVELS
+from jaxmlp.tables.messages import Note
 
 if TYPE_CHECKING:
     from polars import DataFrame

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import count, refuse_tracing, to_numpy, validate_count, validate_criterion
+from jaxmlp._validation import count, refuse_tracing, require_known, to_numpy, validate_count, validate_criterion
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.fitting import defaults
@@ -181,14 +181,13 @@ def cross_validate(
         StorageError: a checkpoint that cannot be read, belongs to another search or is there without `resume`; a
             directory that cannot be written.
     """
-    refuse_tracing("cross_validate", candidates)
+    refuse_tracing("cross_validate", x, y, key, candidates)
     directory = None if checkpoint is None else Path(checkpoint)
     validate_checkpoint(directory, resume=resume)
     candidates = tuple(Candidate(float(rate), float(decay)) for rate, decay in candidates)
     if not candidates:
         raise ValueError("candidates must hold at least one pair of learning rate and weight decay")
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
+    require_known("optimizer", optimizer, OPTIMIZERS)
     for rate, decay in candidates:
         OPTIMIZERS[optimizer](rate, weight_decay=decay)  # validates them
     given = {"epochs": epochs, "batch_size": batch_size, "patience": patience}
@@ -212,7 +211,6 @@ def prepare_search(
     times: np.ndarray | None = None,
 ) -> Search:
     """Validate, draw the folds and scale the rows; arguments are those of `cross_validate` and of `make_folds`."""
-    refuse_tracing("cross_validate", x, y, key)
     x, y = _validate_finite("x", x), _validate_finite("y", y)
     validate_criterion(settings.criterion, y.shape[1])
     task = task_of(settings.criterion, task)

@@ -1,7 +1,6 @@
 """The dialect of a text table: its encoding, its separator, and the line `sep=;` that spreadsheets understand."""
 
 import re
-from collections.abc import Callable
 
 from jaxmlp.tables.messages import TableError, quote
 from jaxmlp.tables.quotes import take_out
@@ -107,6 +106,3 @@ def to_separator(text: str | None) -> bytes | None:
     if len(text) != 1 or not text.isascii() or text in '"\r\n\0':
         raise ValueError(f"separator must be one character, such as ; or tab; got {text!r}")
     return text.encode()
-
-
-Note = Callable[[str], None]

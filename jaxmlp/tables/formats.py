@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from jaxmlp._validation import require
 from jaxmlp.tables import polars
-from jaxmlp.tables.messages import TableError, join, quote
+from jaxmlp.tables.messages import Note, TableError, join, quote
 
 BLOCK_ROWS = 2**17  # Rows of a large table that are in memory at a time.
 _HEAD = 2**16
@@ -113,7 +113,7 @@ def read_json(content: bytes, kind: str) -> "polars.DataFrame":
     return frame[sorted(frame.columns, key=lambda name: (places.get(name, len(places)), name))]
 
 
-def read_excel(content: bytes, sheet: str | None, on_note: Any) -> "polars.DataFrame":
+def read_excel(content: bytes, sheet: str | None, on_note: Note) -> "polars.DataFrame":
     """Return a sheet of a spreadsheet: the one that the user has named, else the first.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from jaxmlp._validation import validate_count
+from jaxmlp._validation import require_known, validate_count
 from jaxmlp.tables import polars
 from jaxmlp.tables.choosing import IDENTIFIER, Context, gather_evidence, learn_column
 from jaxmlp.tables.columns import Constant
@@ -58,8 +58,8 @@ def learn_recipe(
     require_columns(frame, [target, *drop, *keep])
     if target in drop:
         raise TableError(f"{format_option('--drop', target)}: {quote(target)} is the target")
-    _require_known("decimal", decimal, DECIMALS)
-    _require_known("date_order", date_order, DATE_ORDERS)
+    require_known("decimal", decimal, DECIMALS, optional=True)
+    require_known("date_order", date_order, DATE_ORDERS, optional=True)
     rows = np.ones(frame.height, bool) if rows is None else np.asarray(rows)
     if rows.dtype != bool or rows.shape != (frame.height,):
         raise ValueError(f"rows must be bool of shape (n,) = {(frame.height,)}; got {rows.dtype} of {rows.shape}")
@@ -101,11 +101,6 @@ def learn_recipe(
         about.task, target, tuple(columns), about.classes, tuple(left_out), tuple(remarks), tuple(constants),
         about.style, about.digits, missing,
     )  # fmt: skip
-
-
-def _require_known(name: str, value: str | None, known: tuple[str, ...]) -> None:
-    if value not in (None, *known):
-        raise ValueError(f"{name} must be one of {', '.join(known)}, or None; got {value!r}")
 
 
 def _names(names: Iterable[str]) -> tuple[str, ...]:

@@ -4,9 +4,11 @@ import csv
 import io
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from jaxmlp.tables import polars
+
+Note = Callable[[str], None]  # Called with each decision, a sentence.
 
 
 class TableError(ValueError):

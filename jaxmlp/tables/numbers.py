@@ -19,7 +19,7 @@ DECIMALS: tuple[Decimal, ...] = get_args(Decimal)
 
 _SPACE = "\u0020\u00a0\u2007\u2009\u202f"
 _CODES = "USD|EUR|GBP|JPY|CHF|CNY|CAD|AUD|NZD|INR|SEK|NOK|DKK|PLN|CZK|HUF|RON|BGN|BRL|MXN|ARS|CLP|COP|ZAR|RUB|UAH|TRY"
-_CODES += "|ILS|AED|SAR|KRW|SGD|HKD|TWD|THB|IDR|MYR|PHP|VND|SFr\\.?|Fr\\.|Rs\\.?|kr\\.?|CHF"
+_CODES += "|ILS|AED|SAR|KRW|SGD|HKD|TWD|THB|IDR|MYR|PHP|VND|SFr\\.?|Fr\\.|Rs\\.?|kr\\.?"
 _PREFIX = rf"[A-Za-z]{{0,3}}\p{{Sc}}|{_CODES}"
 _DIGITS = rf"[0-9][0-9.,'’{_SPACE}]*|[.,][0-9]+"
 _SUFFIX = r"[\p{L}\p{Sc}%‰°µ\x22′″][\p{L}\p{Sc}\p{No}%‰°µ/·.*^\x22′″ ]*[23]?"

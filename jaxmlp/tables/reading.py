@@ -10,7 +10,6 @@ from typing import BinaryIO
 from jaxmlp.tables import polars
 from jaxmlp.tables.csvs import Dialect, parse_csv, parse_rows
 from jaxmlp.tables.dialects import (
-    Note,
     decode,
     describe_encoding,
     describe_separator,
@@ -20,7 +19,7 @@ from jaxmlp.tables.dialects import (
     to_separator,
 )
 from jaxmlp.tables.formats import find_format, open_file, read_excel, read_frames, read_json, unpack
-from jaxmlp.tables.messages import TableError
+from jaxmlp.tables.messages import Note, TableError
 from jaxmlp.tables.packing import pack
 from jaxmlp.tables.quotes import find_last_line
 from jaxmlp.tables.values import is_text
@@ -46,10 +45,10 @@ def load_table(
         on_note: called with each decision about the file, a sentence.
 
     Returns:
-        The rows in order. A blank line is no row, but in a table of one column it is a missing value. All columns of a
-        text file are text, stripped of white space at both ends; text in quotes may have several lines. Empty fields,
-        NA, N/A, NaN, null, ?, #DIV/0! and the like become null. `learn_recipe` decides which columns are numbers, dates
-        or levels. In large text files, columns of plain numbers are numbers already, which saves memory.
+        The rows in order. A blank line is not a row; in a table with a single column, it is a missing value. All
+        columns of a text file are text, stripped of white space at both ends; text in quotes may have several lines.
+        Empty fields, NA, N/A, NaN, null, ?, #DIV/0! and the like become null. `learn_recipe` decides which columns are
+        numbers, dates or levels. In large text files, columns of plain numbers are numbers already, which saves memory.
 
     Raises:
         TableError: the file cannot be read or is not a table, or a stray quote joins rows. The message names the file,

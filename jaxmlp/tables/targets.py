@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from jaxmlp._validation import require_known
 from jaxmlp.tables import polars
 from jaxmlp.tables.messages import TableError, cell_error, quote
 from jaxmlp.tables.numbers import PLAIN, Decimal, Evidence, NumberStyle, choose_style
@@ -41,8 +42,7 @@ def learn_target(
         decimal: the decimal mark that the user has decided.
         evidence: about the decimal marks of all columns of text.
     """
-    if task not in (None, *TASKS):
-        raise ValueError(f"task must be one of {', '.join(TASKS)}, or None; got {task!r}")
+    require_known("task", task, TASKS, optional=True)
     name = f"the target {quote(column.name)}"
     if not rows.any():
         raise TableError(f"{name} is empty: no training row has a value")
