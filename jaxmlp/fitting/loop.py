@@ -114,7 +114,7 @@ def _count_epochs(length: int, elapsed: float, seconds: float) -> int:
 
 
 def _join(*parts: np.ndarray) -> np.ndarray:
-    """Return the measurements of one chunk after another."""
+    """Return the measurements of consecutive chunks as one array."""
     return np.concatenate(parts, axis=-1)
 
 

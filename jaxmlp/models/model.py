@@ -116,7 +116,7 @@ def predict(model: Model, data: Any) -> Array | np.ndarray:
         TypeError: a table for a model without a recipe, or anything else for a model with one.
 
     Warns:
-        TableWarning: values that were not seen in training: unknown levels, missing values, numbers that are far away.
+        TableWarning: values unlike those in training: unknown levels, missing values, numbers far outside the range.
     """
     return _predict(model, data)[0]
 

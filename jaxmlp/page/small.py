@@ -38,7 +38,7 @@ class SmallLine(NamedTuple):
 
 
 class SmallExample(NamedTuple):
-    """The small example: each number of one step."""
+    """The small example: each number in a single step."""
 
     learning_rate: float
     given: list[Entry]

@@ -51,7 +51,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Raise before the work if a file could not be written after it: write another one beside it, and delete that.
+    """Raise before the work if a file could not be written after it, by writing a temporary file in its directory.
 
     Raises:
         StorageError: as `write_bytes`.

@@ -66,7 +66,7 @@ def _parse(
         dialect: of the file.
     """
     separator, header = dialect.separator, dialect.header
-    # A blank line is no row; but in a table of one column it is a missing value, as polars writes it.
+    # A blank line is not a row. In a table with a single column, it is a missing value, as polars writes it.
     blank = _BLANK.get(separator, _BLANK[b","])
     rows = blank.sub(b"\nNA" if rows and len(header) == 1 else b"", b"\n" + rows.removesuffix(b"\n") + b"\n")[1:-1]
     schema = dict.fromkeys(header, polars.String)

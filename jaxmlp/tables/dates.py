@@ -56,18 +56,18 @@ def choose_order(name: str, text: "polars.Series", order: DateOrder | None) -> D
     numeric = text.filter(text.str.contains(_PATTERNS[1]))
     if not len(numeric):
         return "ymd"
-    dates = {way: parse_dates(numeric, way) for way in DATE_ORDERS}
+    dates = {choice: parse_dates(numeric, choice) for choice in DATE_ORDERS}
     fewest = min(column.null_count() for column in dates.values())
-    fitting: list[DateOrder] = [way for way in DATE_ORDERS if dates[way].null_count() == fewest]
+    fitting: list[DateOrder] = [choice for choice in DATE_ORDERS if dates[choice].null_count() == fewest]
     if "dmy" in fitting and numeric.str.contains(r"^[0-9]+\.").all():
         return "dmy"  # With points, the day comes first.
-    likely: list[DateOrder] = [way for way in fitting if way != "ymd"] or fitting  # 01-02-03 is no year 2001.
+    likely: list[DateOrder] = [choice for choice in fitting if choice != "ymd"] or fitting  # 01-02-03 is no year 2001.
     differs = (dates[likely[0]] != dates[likely[-1]]).fill_null(False)
     if not differs.any():
         return likely[0]
     value = numeric[int(differs.arg_true()[0])]
-    readings = [f"{parse_dates(polars.Series([value]), way)[0]:%Y-%m-%d}" for way in likely]
-    options = " or ".join(f"--date-order {way}" for way in likely)
+    readings = [f"{parse_dates(polars.Series([value]), choice)[0]:%Y-%m-%d}" for choice in likely]
+    options = " or ".join(f"--date-order {choice}" for choice in likely)
     raise TableError(
         f"column {quote(name)}: {quote(value)} can be read as {' or as '.join(readings)}, and no row decides; "
         f"use {options}"
