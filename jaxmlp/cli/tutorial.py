@@ -5,7 +5,6 @@ import os
 import secrets
 import sys
 import time
-import webbrowser
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,6 +118,8 @@ def _validate_page(args: argparse.Namespace) -> None:
 
 def _write_page(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> None:
     """Write the page of the run, and open it in a browser unless there is no screen."""
+    import webbrowser  # not needed to train, and slow to import
+
     from jaxmlp.page import build_page, record
 
     recording = record(*draw(seed, sizes), args.activation, args.learning_rate, args.epochs)
