@@ -1,5 +1,6 @@
 """Optimizers: optax's, step by step; hyperparameters are in the state."""
 
+import itertools
 import pickle
 from functools import partial
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 from helpers import assert_close, run
 
 import jaxmlp
-from jaxmlp.fitting.optimizers import OPTIMIZERS, Adam, Sgd, adam, optimizer_step, sgd, validate_optimizer
+from jaxmlp.fitting.optimizers import OPTIMIZERS, Adam, Sgd, adam, optimizer_step, schedule, sgd, validate_optimizer
 
 pytestmark = pytest.mark.portable
 
@@ -167,3 +168,21 @@ def test_other_libraries_optimizers_are_validated():
         validate_optimizer("adam", PARAMS)
     with pytest.raises(TypeError, match="optimizer must be hashable"):
         validate_optimizer(SimpleNamespace(init=adam().init, update=adam().update), PARAMS)
+
+
+def test_the_learning_rate_rises_and_falls_in_cycles_each_twice_as_long_as_the_one_before():
+    share = np.linspace(0, 1, 1501)
+    rate = np.asarray(schedule(jnp.asarray(share, jnp.float32), 4))
+    np.testing.assert_allclose(rate, (1 - np.cos(2 * np.pi * np.log2(1 + 15 * share))) / 2, atol=1e-4)
+    ends = [0, 1 / 15, 3 / 15, 7 / 15, 1]
+    np.testing.assert_allclose(np.interp(ends, share, rate), 0, atol=1e-3)
+    assert [rate[(share > low) & (share < high)].max() > 0.99 for low, high in itertools.pairwise(ends)] == [True] * 4
+
+
+@pytest.mark.parametrize("make", [jaxmlp.adam, jaxmlp.sgd])
+def test_cycles_need_an_end_and_are_whole(make):
+    assert make(0.1, decay_steps=10, cycles=2) != make(0.1, decay_steps=10)  # another program
+    with pytest.raises(ValueError, match="decay_steps must be finite with cycles"):
+        make(0.1, cycles=2)
+    with pytest.raises(ValueError, match="cycles must be a whole number of at least 0; got -1"):
+        make(0.1, decay_steps=10, cycles=-1)

@@ -1,5 +1,6 @@
 """One epoch of mini-batches, and the evaluation after it, of validated arguments."""
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
@@ -32,6 +33,7 @@ def train_epoch(
     optimizer: Optimizer,
     batch_size: int | None,
     l2: ArrayLike | None,
+    encode: Callable[[Array], Array] = lambda rows: rows,
 ) -> tuple[Params, Any, Array]:
     """Use every row once: for each batch, a step of the optimizer along the gradient of the weighted mean loss.
 
@@ -48,6 +50,7 @@ def train_epoch(
         batch_size: rows a step; None for all rows in their own order.
         l2: a scalar or None; `l2 / 2` times the sum of all squared weights is added to the sum of the losses of a
             batch, before the mean is taken. Biases are not penalized.
+        encode: maps the rows of a batch to inputs of the network.
 
     Returns:
         The network, the state of the optimizer, and the mean loss of all rows, each taken before the step of its batch.
@@ -58,7 +61,7 @@ def train_epoch(
             x, y = _clear_excluded(x, batch_weights), _clear_excluded(y, batch_weights)
         total = jnp.sum(batch_weights, dtype=_wide(x.dtype))
         divisor = jnp.where(total > 0, total, 1)
-        value, grads = backpropagate(params, x, y, batch_weights / divisor.astype(x.dtype), f, criterion)
+        value, grads = backpropagate(params, encode(x), y, batch_weights / divisor.astype(x.dtype), f, criterion)
         if l2 is not None:
             value, grads = _penalize(value, grads, params, (jnp.asarray(l2, total.dtype) / divisor).astype(x.dtype))
         return *optimizer_step(optimizer, params, grads, opt_state), value.astype(total.dtype) * total, total
@@ -96,10 +99,11 @@ def evaluate(
     f: tuple[Activation, ...],
     criterion: Criterion,
     metric: Metric | None,
+    encode: Callable[[Array], Array] = lambda rows: rows,
 ) -> tuple[Array, Array | None]:
     """Return the weighted mean loss and the metric, both scalars, of rows with sample weights `c` (n,)."""
     c = jnp.ones(x.shape[0], x.dtype) if c is None else c
-    outputs = map_blocks(lambda rows: forward_pass(params, rows, f)[1][-1], x)
+    outputs = map_blocks(lambda rows: forward_pass(params, encode(rows), f)[1][-1], x)
     wide = _wide(x.dtype)
     # A row of weight 0 may hold anything: its loss, perhaps infinite, does not count.
     losses = jnp.where(c > 0, criterion(outputs, y), 0)

@@ -3,6 +3,7 @@
 `fit_epochs(state, …)` continues a run from `state`; stopping and resuming does not change the result.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,10 +12,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.core import Tracer
 from jax.sharding import Mesh
+from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
 from jaxmlp._dispatch import as_array, params_dtype
-from jaxmlp._validation import describe, validate, validate_count, validate_data, validate_functions
+from jaxmlp._validation import cast, describe, validate, validate_count, validate_data, validate_functions
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import map_members
@@ -54,6 +56,7 @@ def fit_epochs(
     activation: Activation | tuple[Activation, ...] = relu,
     criterion: Criterion = squared_error,
     metric: Metric | None = None,
+    encode: Callable[[Array], Array] | None = None,
 ) -> tuple[FitState, History]:
     """Run epochs of mini-batches; each epoch uses every row once, in a new order.
 
@@ -76,6 +79,9 @@ def fit_epochs(
         criterion: the loss of a row.
         metric: maps predictions, targets (both (n, outputs)) and weights (n,) to a scalar; None for the metric of the
             criterion, which a custom criterion does not have.
+        encode: a pure function that maps rows (batch, columns) of x to inputs (batch, fan_in) of the network. It is
+            applied to each batch, so that only the rows themselves are kept in memory. A `jax.tree_util.Partial` may
+            hold arrays, which are traced; any other function is static. None for rows as they are.
 
     Returns:
         The state after the last epoch, and the `History` of these epochs; of an ensemble, both have a member axis.
@@ -99,7 +105,7 @@ def fit_epochs(
         data = data._replace(x_valid=x, y_valid=y, valid_weight=weight)
     after, history = run_epochs(
         state, data, epochs, optimizer=optimizer, batch_size=batch_size, patience=patience, activation=activation,
-        criterion=criterion, metric=metric or default_metric(criterion),
+        criterion=criterion, metric=metric or default_metric(criterion), encode=encode,
     )  # fmt: skip
     before, end = (s._replace(params=(), opt_state=(), key=None, best_params=()) for s in (state, after))
     finds_nan: bool = jax.config.jax_debug_nans  # type: ignore[attr-defined]
@@ -122,13 +128,14 @@ def run_epochs(
     metric: Metric | None,
     tolerance: ArrayLike = 0.0,
     l2: ArrayLike | None = None,
+    encode: Callable[[Array], Array] | None = None,
     mesh: Mesh | None = None,
 ) -> tuple[FitState, History]:
     """Run `fit_epochs` for one network or an ensemble; the history has at least `CAPACITY` entries.
 
     One program runs any number of epochs up to `CAPACITY`; for more, there is one for each power of two. A traced
-    number of epochs must not exceed `CAPACITY`. `epochs`, `patience`, `tolerance` and `l2` are traced: other values do
-    not recompile.
+    number of epochs must not exceed `CAPACITY`. `epochs`, `patience`, `tolerance`, `l2` and the arrays of `encode` are
+    traced: other values do not recompile.
 
     Arguments:
         state: of a network or, with a leading member axis, an ensemble.
@@ -143,6 +150,7 @@ def run_epochs(
         metric: None for none.
         tolerance: the loss must improve by more than this, or the epoch counts as one without a lower loss.
         l2: the penalty of `train_epoch`.
+        encode: as in `fit_epochs`; if `fold` is given, its arrays have an axis of folds too.
         mesh: the mesh of `split_members`, if it has split state and fold, and copied data.
 
     Returns:
@@ -153,7 +161,9 @@ def run_epochs(
     require_optimizer(optimizer)
     batch_size = None if batch_size is None else validate_count("batch_size", batch_size, at_least=1)
     statics = _Statics(capacity, optimizer, batch_size, activation, criterion, metric)
-    return _run(state, fold, data, epochs, patience, tolerance, l2, statics, mesh)
+    if encode is not None and not isinstance(encode, Partial):
+        encode = Partial(encode)
+    return _run(state, fold, data, epochs, patience, tolerance, l2, encode, statics, mesh)
 
 
 def default_metric(criterion: Criterion) -> Metric | None:
@@ -164,27 +174,32 @@ def default_metric(criterion: Criterion) -> Metric | None:
 _mark_history = jax.jit(partial(mark_history, xp=jnp), static_argnums=3)
 
 
-@partial(jax.jit, static_argnums=(7, 8))
-def _run(state, fold, data, epochs, patience, tolerance, l2, statics, mesh):
+@partial(jax.jit, static_argnums=(8, 9))
+def _run(state, fold, data, epochs, patience, tolerance, l2, encode, statics, mesh):
     def run_member(own, shared):
         state, fold = own
-        data, *numbers = shared
+        (data, encode), numbers = shared
         if fold is not None:
-            data = jax.tree.map(lambda rows: rows[fold], data)
-        return _run_member(state, data, numbers, statics)
+            data, encode = jax.tree.map(lambda leaf: leaf[fold], (data, encode))
+        return _run_member(state, data, encode, numbers, statics)
 
-    own, shared = (state, fold), (data, epochs, patience, tolerance, l2)
+    own, shared = (state, fold), ((data, encode), (epochs, patience, tolerance, l2))
     return run_member(own, shared) if state.epoch.ndim == 0 else map_members(run_member, own, shared, mesh)
 
 
-def _run_member(state, data, numbers, statics):
+def _run_member(state, data, encode, numbers, statics):
     epochs, patience, tolerance, l2 = numbers
-    criterion, metric = statics.criterion, statics.metric
-    _, x, y, c, f = validate(state.params, data.x, data.y, data.sample_weight, statics.activation, criterion)
+    criterion, metric, dtype = statics.criterion, statics.metric, state.params[0].w.dtype
+    if encode is None:
+        encode = Partial(lambda rows: rows)
+    # Only the shapes of these inputs are used, so they are never computed.
+    x = cast("x", data.x, dtype)
+    _, _, y, c, f = validate(state.params, encode(x), data.y, data.sample_weight, statics.activation, criterion)
     validate_opt_state(statics.optimizer, state.params, state.opt_state)
     valid = None
     if data.x_valid is not None:
-        valid = validate_data(state.params, data.x_valid, data.y_valid, data.valid_weight)
+        x_valid = cast("x", data.x_valid, dtype)
+        valid = (x_valid, *validate_data(state.params, encode(x_valid), data.y_valid, data.valid_weight)[1:])
     first = state.epoch
 
     def epoch(carry):
@@ -192,12 +207,12 @@ def _run_member(state, data, numbers, statics):
         key = jax.random.fold_in(state.key, state.epoch)
         params, opt_state, loss = train_epoch(
             state.params, state.opt_state, key, x, y, c, f, criterion,
-            optimizer=statics.optimizer, batch_size=statics.batch_size, l2=l2,
+            optimizer=statics.optimizer, batch_size=statics.batch_size, l2=l2, encode=encode,
         )  # fmt: skip
         finite = jnp.isfinite(loss) & _all_finite(params)
         validation_loss, value = None, None
         if valid is not None:
-            validation_loss, value = evaluate(params, *valid, f, criterion, metric)
+            validation_loss, value = evaluate(params, *valid, f, criterion, metric, encode)
         after = _advance(state, params, opt_state, loss, validation_loss, patience, tolerance)
         after = choose(finite, after._replace(key=None), state._replace(key=None, diverged=~state.diverged))
         measured = History(jnp.where(finite, loss, jnp.inf), validation_loss, value)

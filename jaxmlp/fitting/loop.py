@@ -29,7 +29,9 @@ class Run(Protocol):
         ...
 
 
-def prepare_run(state: FitState, data: FitData, *, fold: ArrayLike | None = None, **options: Any) -> Run:
+def prepare_run(
+    state: FitState, data: FitData, *, fold: ArrayLike | None = None, encode: Any = None, **options: Any
+) -> Run:
     """Put the data on the devices once, and return the function `run` that `run_chunks` takes.
 
     Members of an ensemble are split over the CPU devices; the states that go in and come out have no padding.
@@ -38,20 +40,22 @@ def prepare_run(state: FitState, data: FitData, *, fold: ArrayLike | None = None
         state: of a network or an ensemble.
         data: the rows, with an axis of folds if `fold` is given.
         fold: (members,) int32, as in `run_epochs`.
+        encode: as in `run_epochs`.
         options: the other keywords of `run_epochs`.
 
     Returns:
         `run(state, epochs=k)`.
     """
     if state.epoch.ndim == 0:
-        return partial(run_epochs, data=jax.device_put(data), **options)
+        return partial(run_epochs, data=jax.device_put(data), encode=encode, **options)
     members = state.epoch.shape[0]
     # Not jnp.asarray, which would make one more copy.
-    data = jax.device_put(split_members((state, fold), data, members)[1])
+    rows = jax.device_put(split_members((state, fold), (data, encode), members)[1])
 
     def run(state: FitState, *, epochs: int) -> tuple[FitState, History]:
-        (state, split_fold), split_data, mesh = split_members((state, fold), data, members)
-        results = run_epochs(state, split_data, epochs, fold=split_fold, mesh=mesh, **options)
+        (state, split_fold), split_rows, mesh = split_members((state, fold), rows, members)
+        data, encode = split_rows
+        results = run_epochs(state, data, epochs, fold=split_fold, encode=encode, mesh=mesh, **options)
         return join_members(results, members)
 
     return run

@@ -70,7 +70,8 @@ class Parameters(BaseEstimator):
         rate = self._number("learning_rate_init")
         if kind is Sgd:
             return Sgd(rate, momentum=self._number("momentum"), nesterov=bool(self.nesterovs_momentum))
-        return Adam(rate, epsilon_hat=True, **{name: self._number(name) for name in ("beta_1", "beta_2", "epsilon")})
+        beta_1, beta_2, epsilon = (self._number(name) for name in ("beta_1", "beta_2", "epsilon"))
+        return Adam(rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, epsilon_hat=True)
 
     def _number(self, name: str) -> float:
         """Return a parameter that is a real number in its range."""
