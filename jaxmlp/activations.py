@@ -92,18 +92,12 @@ def _silu_derivative(h: Array) -> Array:
     return jax.nn.sigmoid(h) * (1 + h * jax.nn.sigmoid(-h))
 
 
-# f(h) = h;  f' = 1
+# `FORMULAS` in page/program.py has the formula of each.
 identity = Activation(_identity, _identity_derivative)
-# f(h) = max(h, 0);  f' = [h >= 0]
 relu = Activation(_relu, _relu_derivative)
-# f(h) = tanh h;  f' = 1 - tanh² h
 tanh = Activation(_tanh, _tanh_derivative)
-# f(h) = σ(h) = 1 / (1 + exp(-h));  f' = σ(h) σ(-h)
 sigmoid = Activation(_sigmoid, _sigmoid_derivative)
-# f(h) = h Φ(h), Φ the standard normal's distribution function and φ its density;  f' = Φ(h) + h φ(h)
-# (Hendrycks and Gimpel 2016, exact: optax's and flax's default is an approximation by tanh)
-gelu = Activation(_gelu, _gelu_derivative)
-# f(h) = h σ(h);  f' = σ(h) (1 + h σ(-h))
+gelu = Activation(_gelu, _gelu_derivative)  # Exact (Hendrycks and Gimpel 2016); optax and flax approximate it by tanh.
 silu = Activation(_silu, _silu_derivative)
 
 ACTIVATIONS = {"identity": identity, "relu": relu, "tanh": tanh, "sigmoid": sigmoid, "gelu": gelu, "silu": silu}

@@ -13,6 +13,7 @@ from test_activations import VALUES
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.cli import main
 from jaxmlp.page import small_example
+from jaxmlp.page.program import FORMULAS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[browser]'")
@@ -54,6 +55,7 @@ def page(opened):
     page.emulate_media(reduced_motion="reduce")
     page.get_by_text("Forward →").click()
     page.evaluate("update({ position: 57, name: 'h', at: { row: 17, 0: 0, 1: 20 }, parameter: 'w1', playing: false })")
+    page.evaluate("document.activeElement.blur()")
     settle(page)
     yield page
     assert said == []
@@ -139,7 +141,9 @@ def test_every_gradient_is_reached_by_a_click_and_agrees_with_an_independent_met
             text = method(page, other)
             found = re.match(rf"({NUMBER}), difference ({NUMBER})", text)
             np.testing.assert_allclose(float(found[1]), value, rtol=1e-5)
-            assert float(found[2]) < 1e-5 * np.abs(expected[name]).max()
+            assert float(found[2]) < 1e-6
+        assert float(re.match(rf"(?:{NUMBER}, )?difference ({NUMBER})", method(page, "jax.grad"))[1]) < 1e-6
+        assert f"Differences are relative to the largest entry of {name}." in page.inner_text("#explained")
 
 
 def test_terms_are_shown_largest_first_and_add_up(page, expected):
@@ -156,9 +160,28 @@ def test_terms_are_shown_largest_first_and_add_up(page, expected):
     assert page.locator("#explained tr").count() == 100
 
 
+def test_a_click_on_a_number_of_a_formula_walks_the_chain_rule(page, expected):
+    page.evaluate("select('grad_w1', [2, 7])")
+    settle(page)
+    page.locator("#explained .entry").nth(1).click()  # the grad_h of the largest term
+    name, (row, unit), value = explained(page)
+    assert (name, unit) == ("grad_h", 7)
+    assert value == pytest.approx(expected["grad_h"][row, 7], rel=1e-5)
+    for after in ("grad_h_relu", "grad_y_pred", "y"):
+        page.keyboard.press("Tab")  # from the explanation to its first number
+        numbers = page.locator("#explained .entry")
+        assert numbers.first.evaluate("(node) => node === document.activeElement")
+        numbers.and_(page.locator(f"[title^='{after}[']")).first.click()
+        assert explained(page)[0] == after
+        assert page.evaluate("state.at.row") == row
+
+
 def test_a_unit_an_edge_the_loss_and_a_row_are_explained_by_a_click(page, expected):
     page.locator("#network").get_by_label("hidden unit 7:").click()
-    assert explained(page) == ("h", [17, 7], pytest.approx(expected["h"][17, 7], rel=1e-5))
+    assert explained(page) == ("h_relu", [17, 7], pytest.approx(expected["h_relu"][17, 7], rel=1e-5))
+    page.mouse.move(0, 0)
+    settle(page)
+    assert re.fullmatch(r"h_relu\[17, 7\] = \S+, explained on the right\.", page.inner_text("#hover"))
     ends = page.evaluate("(({ from, to }) => [from, to])(drawing.edges.find(({ index }) => index.join() === '2,7'))")
     box = page.locator("#network").bounding_box()
     page.mouse.click(*(box[axis] + (ends[0][axis] + ends[1][axis]) / 2 for axis in "xy"))
@@ -173,9 +196,43 @@ def test_a_unit_an_edge_the_loss_and_a_row_are_explained_by_a_click(page, expect
     assert page.get_by_label("Row", exact=True).first.input_value() == "40"
 
 
+def ringed(page):
+    """The names of the units that are drawn as selected."""
+    units = page.locator("#network .unit.selected").all()
+    return [unit.get_attribute("aria-label").partition(":")[0] for unit in units]
+
+
+def test_only_the_units_of_the_explained_number_are_ringed(page):
+    for name, units in (
+        ("x", ["input 0"]),
+        ("h", ["hidden unit 20"]),
+        ("w1", ["input 0", "hidden unit 20"]),
+        ("y_pred", ["prediction"]),
+        ("loss", []),
+    ):
+        page.evaluate("(name) => update({ name })", name)
+        settle(page)
+        assert ringed(page) == units
+
+
+def test_the_drawing_names_what_it_shows_in_each_view(page, expected):
+    texts = page.locator("#network text")
+    assert {"inputs x", "hidden units h_relu", "y_pred", "all 100 rows"} <= {*texts.all_text_contents()}
+    loss = (expected["y_pred"][17, 0] - data_of(COMMITTED.read_text(encoding="utf-8"))["y"][17, 0]) ** 2
+    assert float(page.evaluate("drawing.rowLoss.textContent")) == pytest.approx(loss, rel=1e-5)
+    page.get_by_text("← Backward").click()
+    settle(page)
+    assert {"inputs x", "hidden units grad_h", "grad_y_pred"} <= {*texts.all_text_contents()}
+    assert page.locator("#network .unit.given").count() == 3
+    assert "No unit is dead" in page.inner_text("#legend")
+
+
 def test_the_backward_view_shows_gradients_and_says_why_some_are_zero(page, expected):
     before = page.locator("#network .edge").nth(5).get_attribute("stroke-width")
     page.locator("#network").get_by_label("hidden unit 20:").click()
+    assert explained(page) == ("h_relu", [17, 20], 0)
+    page.locator("#explained .why .entry").click()
+    assert explained(page) == ("h", [17, 20], pytest.approx(expected["h"][17, 20], rel=1e-5))
     page.get_by_text("← Backward").click()
     assert explained(page) == ("grad_h", [17, 20], 0)
     assert expected["h"][17, 20] < 0
@@ -193,8 +250,33 @@ def test_an_entry_is_found_by_its_name_and_indices(page, expected):
     page.get_by_label("Input", exact=True).fill("2")
     page.get_by_label("Hidden unit", exact=True).fill("7")
     assert explained(page) == ("grad_w1", [2, 7], pytest.approx(expected["grad_w1"][2, 7], rel=1e-5))
-    page.get_by_label("Hidden unit", exact=True).fill("99")
-    assert explained(page)[2] == pytest.approx(expected["grad_w1"][2, 7], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("label", "typed", "shown", "problem"),
+    [
+        ("Row", "100", "17", "Rows are 0 to 99."),
+        ("Row", "-1", "17", "Rows are 0 to 99."),
+        ("Row", "1.5", "17", "Rows are 0 to 99."),
+        ("Epoch", "999", "57", "Epochs are 0 to 200."),
+        ("Hidden unit", "99", "20", "Hidden units are 0 to 31."),
+    ],
+)
+def test_a_number_out_of_range_is_refused_in_words_and_changes_nothing(page, label, typed, shown, problem):
+    before = page.evaluate("[state.position, { ...state.at }]")
+    field = page.get_by_label(label, exact=True).first
+    field.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type(typed)
+    settle(page)
+    assert page.inner_text("#problem") == problem
+    assert page.evaluate("[state.position, { ...state.at }]") == before
+    page.keyboard.press("Enter")
+    assert field.input_value() == shown
+    page.keyboard.press("Control+A")
+    page.keyboard.type("3")
+    settle(page)
+    assert page.inner_text("#problem") == ""
 
 
 def test_an_entry_is_found_with_the_keyboard_alone(page, expected):
@@ -207,7 +289,7 @@ def test_an_entry_is_found_with_the_keyboard_alone(page, expected):
             page.keyboard.type(key)
         settle(page)
     assert explained(page) == ("grad_w1", [2, 7], pytest.approx(expected["grad_w1"][2, 7], rel=1e-5))
-    assert page.inner_text("#announcement").startswith("grad_w1[2, 7] = ")
+    assert re.fullmatch(rf"grad_w1\[2, 7\] = {NUMBER}, epoch 57", page.text_content("#announcement"))
 
 
 def test_slider_number_loss_chart_and_arrow_keys_choose_the_epoch(page):
@@ -215,7 +297,7 @@ def test_slider_number_loss_chart_and_arrow_keys_choose_the_epoch(page):
     page.get_by_label("Epoch, slider").fill("0")
     settle(page)
     assert epoch.input_value() == "0"
-    assert "before any step" in page.inner_text("#epoch-meaning")
+    assert "before any step. Epoch 1 starts from them" in page.inner_text("#epoch-meaning")
     page.get_by_label("Epoch, slider").press("ArrowRight")
     settle(page)
     assert epoch.input_value() == "1"
@@ -228,7 +310,7 @@ def test_slider_number_loss_chart_and_arrow_keys_choose_the_epoch(page):
     settle(page)
     assert page.get_by_label("Epoch, slider").input_value() == "57"
     assert float(page.inner_text("#loss").split()[1]) == pytest.approx(94.2019, rel=1e-4)
-    page.locator("#loss-chart").click(position={"x": 46, "y": 60})
+    page.locator("#loss-chart").click(position={"x": 40, "y": 60})
     settle(page)
     assert epoch.input_value() == "0"
 
@@ -236,10 +318,12 @@ def test_slider_number_loss_chart_and_arrow_keys_choose_the_epoch(page):
 def test_the_keyboard_goes_through_the_units(page):
     page.locator("#network").get_by_label("hidden unit 20:").focus()
     page.keyboard.press("ArrowDown")
-    assert explained(page)[:2] == ("h", [17, 21])
+    assert explained(page)[:2] == ("h_relu", [17, 21])
+    assert page.inner_text("#hover") == "Up and down: unit. Left and right: epoch. Tab: layer."
     page.keyboard.press("ArrowRight")  # the epoch, as everywhere
     settle(page)
     assert page.get_by_label("Epoch", exact=True).input_value() == "58"
+    assert page.text_content("#announcement").endswith(", epoch 58")
 
 
 def test_play_goes_through_the_epochs_with_little_work_for_each_frame(page):
@@ -286,7 +370,7 @@ def test_a_nudged_weight_moves_the_loss_along_its_curve_and_the_tangent_has_the_
     numbers = [float(number) for number in re.findall(rf" ({NUMBER})", page.inner_text("#nudge-text"))]
     tangent = expected["loss"] + 0.5 * expected["grad_w1"][2, 7]
     np.testing.assert_allclose(numbers[-4:], [start + 0.5, expected["loss"], loss, tangent], rtol=1e-5)
-    assert page.locator("#nudged").is_visible()
+    assert page.inner_text("#loss") == f"Loss {loss:#.6g} (nudged)"
 
     box = page.locator("#nudge-chart").bounding_box()
     handle = page.locator("#nudge-chart .handle").bounding_box()
@@ -296,6 +380,11 @@ def test_a_nudged_weight_moves_the_loss_along_its_curve_and_the_tangent_has_the_
     page.mouse.up()
     settle(page)
     assert page.evaluate("state.nudge") < start
+    assert page.evaluate("getSelection().toString()") == ""
+    for part in ("#network", "#nudge-chart"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] >= 0, part
+        assert box["y"] + box["height"] <= 800, part
     page.get_by_role("button", name="Reset").click()
     settle(page)
     assert page.evaluate("state.nudge") is None
@@ -354,10 +443,14 @@ def test_the_small_example_is_that_of_explain_and_can_hide_its_results(page):
     example, text = small_example(), page.inner_text("#small-lines")
     for line in example.lines:
         assert line.code in text
-        for name, products, value in line.entries:
+        for name, products, value, _ in line.entries:
             assert f"{name} = {products} = {value}" in text
+    assert page.locator("#small-given pre").all_inner_texts() == [*example.given, "learning_rate = 0.02"]
     page.get_by_label("Hide the results").check()
-    assert not page.locator("#small-lines b").first.is_visible()
+    text = page.inner_text("#small-lines")
+    assert "h[0, 1] = -1.00 · 0.50 + (-1.00) · 2.00 + 0.50 =" in text
+    assert "h_relu[0, 0] = where(h[0, 0] < 0, 0, h[0, 0]) =" in text
+    assert not re.search(r" = -?[\d.]+$|-3\.50", text, re.MULTILINE)  # -3.50 is a result only
     page.get_by_label("Hide the results").uncheck()
     page.get_by_text("A small example for paper").click()
 
@@ -404,6 +497,38 @@ def test_it_is_readable_on_a_phone_and_a_laptop_light_and_dark(page, scheme, wid
     )
     assert min(contrast) >= 4.5
     page.emulate_media(color_scheme="light")
+
+
+def test_on_a_phone_a_tap_says_what_it_selects_and_only_the_epoch_stays_in_sight(browser):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True, reduced_motion="reduce")
+    page.goto(COMMITTED.as_uri())
+    page.wait_for_selector("#agreement:has-text('jax.grad')")
+    page.get_by_text("← Backward").tap()
+    page.locator("#network").get_by_label("hidden unit 7:").tap()
+    settle(page)
+    assert re.fullmatch(r"grad_h\[82, 7\] = \S+, explained below\.", page.inner_text("#hover"))
+    page.locator("#program").scroll_into_view_if_needed()
+    assert page.locator("#epochs").bounding_box()["y"] == 0
+    assert page.locator("#epochs").bounding_box()["height"] < 60
+    assert page.locator("#view").bounding_box()["y"] < -100
+    page.close()
+
+
+def test_another_activation_shows_the_formula_and_value_of_its_derivative(browser, tmp_path):
+    path = tmp_path / "tanh.html"
+    words = ["--seed", "0", "--hidden", "4", "--activation", "tanh", "--epochs", "3", "--no-open", "--html", str(path)]
+    assert main(["tutorial", *words]) == 0
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector("#agreement:has-text('jax.grad')")
+    page.evaluate("select('grad_h', [17, 2])")
+    settle(page)
+    h = page.evaluate("get(current().values.h, 17, 2)")
+    text = method(page, "derivative")
+    assert text.startswith(f"tanh′(h) = {FORMULAS['tanh'][1]} = ")
+    assert float(text.split(" = ")[-1]) == pytest.approx(1 - np.tanh(h) ** 2, rel=1e-5)
+    assert re.fullmatch(rf"{NUMBER} · tanh′\({NUMBER}\)", method(page, "numbers"))
+    page.close()
 
 
 def test_every_control_has_a_name_for_screen_readers(page):

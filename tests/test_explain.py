@@ -14,6 +14,8 @@ from reference import numpy_epoch
 
 from jaxmlp.cli import explain, main
 from jaxmlp.cli.tutorial import draw
+from jaxmlp.network import Layer
+from jaxmlp.page.program import DEAD, OFF
 from jaxmlp.tutorial import Epoch, tutorial, tutorial_epoch
 
 SMALL = {"x": (3, 2), "y": (3, 1), "w1": (2, 2), "b1": (1, 2), "w2": (2, 1), "b2": (1, 1)}
@@ -142,6 +144,33 @@ def test_a_unit_that_is_given_is_shown_at_a_row_where_it_is_on(capsys):
         assert {line["name"]: line["values"][0] for line in result["lines"]}["h"] > 0
 
 
+def test_a_default_row_or_unit_is_named_to_compare_epochs(capsys):
+    hint = "To compare epochs, add --row {} --unit {}: the defaults depend on the epoch."
+    first, second, *_ = explained(capsys, "--unit", 7)[1].splitlines()
+    assert second == hint.format(re.search(r"row (\d+)", first)[1], 7)
+    assert "To compare epochs" not in explained(capsys, "--row", 1, "--unit", 7)[1]
+
+
+def test_a_unit_that_is_off_gets_the_sentence_of_the_page(capsys):
+    out = " ".join(explained(capsys, "--epoch", 57, "--row", 17, "--unit", 20)[1].split())
+    why = OFF.format(entry="h[17, 20]", value="-0.539419", name="h")
+    assert out.count(why) == 2  # at h_relu and at grad_h
+    assert "its activation: values below 0 set to 0 " + why in out
+
+
+def test_a_dead_unit_gets_the_sentence_of_the_page(capsys, monkeypatch):
+    x, y, ((w1, b1), second) = draw(0)
+    monkeypatch.setattr(explain, "draw", lambda _: (x, y, (Layer(w1, b1 - 100), second)))
+    out = " ".join(explained(capsys, "--unit", 7)[1].split())
+    assert out.count(DEAD) == 2  # at grad_w1 and at grad_b1
+
+
+def test_an_epoch_is_a_number_or_last(command):
+    code, _, (message,) = command("explain", "--epoch", "foo")
+    assert code == 2
+    assert "'foo' is not a whole number from 1 to 10000000, or last" in message
+
+
 def test_the_last_epoch_has_a_name(capsys):
     last, number = (explained(capsys, "--epoch", word, "--row", 1, "--unit", 1)[1] for word in ("last", 200))
     assert last == number
@@ -152,9 +181,9 @@ def test_the_small_example_shows_every_product_and_its_numbers_are_exact(capsys)
     code, out, err = explained(capsys, "--small")
     assert (code, err) == (0, "")
     before, _, lines = out.partition("\n\nh = ")
-    start = re.findall(r"(\w+)\[\d, \d\] = (-?\d+\.\d\d)(?=   |\n)", before)
-    given = {name: np.array([float(value) for other, value in start if other == name]) for name in SMALL}
-    x, y, w1, b1, w2, b2 = (given[name].reshape(shape) for name, shape in SMALL.items())
+    given = dict(re.findall(r"(\w+) = (\[\[.*?\]\])", before, re.DOTALL))
+    arrays = {name: np.array(re.findall(r"-?\d+\.\d\d", text), float) for name, text in given.items()}
+    x, y, w1, b1, w2, b2 = (arrays[name].reshape(shape) for name, shape in SMALL.items())
     epoch = numpy_epoch(w1, b1, w2, b2, x, y, 0.02)
     shown = {}
     for name, index, products, value in re.findall(r"^  (\w+)(\[.*?\])? = (.*) = (-?\d+\.\d\d)$", lines, re.MULTILINE):
@@ -166,7 +195,7 @@ def test_the_small_example_shows_every_product_and_its_numbers_are_exact(capsys)
         expected = epoch[name][tuple(json.loads(index))] if index else epoch[name]
         assert value == pytest.approx(float(expected), abs=1e-9), name
     after = numpy_epoch(*(epoch[name] for name in ("w1", "b1", "w2", "b2")), x, y)["loss"]
-    assert out.splitlines()[-1] == f"loss after the step, rounded = {after:.2f}"
+    assert out.splitlines()[-1].startswith(f"Loss after the step: about {after:.2f} (rounded).")
 
 
 def test_the_small_example_as_json_and_with_an_option_that_it_ignores(command):

@@ -1,7 +1,9 @@
 """The page: its program is tutorial.py, its data agree with NumPy, and it is one file that asks no network."""
 
 import inspect
+import math
 import re
+import statistics
 from functools import partial
 
 import jax
@@ -19,6 +21,7 @@ from jaxmlp.cli.common import Parser
 from jaxmlp.cli.tutorial import add_parser, draw, page_options
 from jaxmlp.page import build_page, evaluate, list_steps, record
 from jaxmlp.page.document import SCRIPTS
+from jaxmlp.page.program import FORMULAS
 from jaxmlp.verification import grad_every_value
 
 GRADIENTS = [name for name in tutorial.Epoch._fields if name.startswith("grad_")]
@@ -47,6 +50,18 @@ def test_the_lines_of_the_page_are_those_of_the_tutorial():
     steps, source = list_steps(tutorial.SIZES), inspect.getsource(tutorial).splitlines()
     assert [step.code for step in steps] == [code for code, _ in explain._page()]
     assert [source[step.line - 1].partition("#")[0].strip() for step in steps] == [step.code for step in steps]
+
+
+def test_the_formulas_of_the_activations_are_what_they_compute(x64):
+    names = {"exp": math.exp, "tanh": math.tanh, "σ": lambda h: 1 / (1 + math.exp(-h))}
+    normal = statistics.NormalDist()
+    names |= {"Φ": normal.cdf, "φ": normal.pdf}
+    for name, activation in ACTIVATIONS.items():
+        for h in (-1.5, -0.2, 0.7, 2.0):
+            texts = [text.replace("·", "*").replace("²", "**2") for text in FORMULAS[name][:2]]
+            values = [eval(text, names | {"h": h}) for text in texts]
+            actual = run(partial(lambda f, h: (f(h), f.derivative(h)), activation), np.float64(h))
+            np.testing.assert_allclose(actual, values, rtol=1e-12, err_msg=name)
 
 
 def test_every_line_computes_what_numpy_computes(x64):
@@ -100,6 +115,7 @@ def test_the_page_of_seed_0_is_the_one_in_docs(seed_0):
     for name in ("x", "y"):
         np.testing.assert_allclose(new[name], old[name], rtol=1e-5, atol=1e-6)
     exact = ("steps", "small", "epochs", "sizes", "command", "notes", "seed", "activation", "learning_rate", "version")
+    exact += ("formulas", "off", "dead")
     assert {name: new[name] for name in exact} == {name: old[name] for name in exact}
 
 

@@ -5,6 +5,7 @@ import ast
 import inspect
 import itertools
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from jaxmlp.activations import relu
 from jaxmlp.cli.common import CommandError, Commands, compile_ahead, key_seed, positive, print_json
 from jaxmlp.cli.tutorial import draw
 from jaxmlp.network import Layer
-from jaxmlp.page.program import Values, list_steps, meaning_of, name_gradients, terms_over_rows
+from jaxmlp.page.program import Values, list_steps, meaning_of, name_gradients, terms_over_rows, why_zero
 from jaxmlp.page.recording import worst_error
 from jaxmlp.page.small import small_example
 from jaxmlp.tutorial import EPOCHS, LEARNING_RATE, SIZES, Epoch, tutorial, tutorial_epoch
@@ -48,6 +49,7 @@ class Line(NamedTuple):
     jax_grad: list[float] | None  # The values by `jax.grad`; None where the line is not a gradient.
     worst: float | None  # Largest error of the whole array compared with `jax.grad`, relative to the largest entry.
     terms: list[list[tuple[int, float]]] | None  # Row and value of the largest terms of each entry that sums over rows.
+    why_zero: str | None  # Why the values are 0, where the unit is off.
 
     @property
     def agrees(self) -> bool:
@@ -63,8 +65,8 @@ def add_parser(commands: Commands) -> None:
         "meaning, its shape, its numbers for one row and one hidden unit, and each gradient as jax.grad computes it.",
     )
     add = parser.add_argument
-    add("--epoch", type=_epoch, help=f"epoch to show, counted from 1, or last: {EPOCHS} (default: 1)")
-    add("--row", type=_index(_ROWS), help=f"row of the data, 0 to {_ROWS - 1} (default: one with a large error)")
+    add("--epoch", type=_epoch, help=f"epoch to show, from 1; last: the log's last, {EPOCHS} (default: 1)")
+    add("--row", type=_index(_ROWS), help=f"row, 0 to {_ROWS - 1} (default: one with a large error at the epoch)")
     add("--unit", type=_index(_UNITS), help=f"hidden unit, 0 to {_UNITS - 1} (default: one that is on for the row)")
     add("--seed", type=key_seed, help="random seed of data and weights, as in jaxmlp tutorial (default: 0)")
     add("--small", action="store_true", help="show a small example for paper instead: 2 inputs, 2 units, 3 rows")
@@ -90,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
         x, y, *weights = (np.asarray(value, np.float64) for value in (x, y, *weights))
         epoch = jax.jit(tutorial_epoch)(tuple(weights), x, y)._replace(loss=np.asarray(loss))
         autodiff = jax.jit(_autodiff)(tuple(weights), x, y)
+    is_chosen = None in (args.row, args.unit)
     args.row, args.unit = _choose(epoch, y, args.row, args.unit)
 
     arrays = dict(zip(("x", "y", "w1", "b1", "w2", "b2"), (x, y, *weights), strict=True))
@@ -103,14 +106,17 @@ def run(args: argparse.Namespace) -> int:
         result["lines"] = [line._asdict() | {"meaning": _meaning(line.name)} for line in lines]
         print_json(result | {"wrong": wrong})
     else:
-        _print(args, given, lines)
+        _print(args, given, lines, is_chosen)
     if wrong:
         raise CommandError(f"not the gradient that jax.grad computes: {', '.join(wrong)}", code=1)
     return 0
 
 
 def _epoch(text: str) -> int:
-    return EPOCHS if text == "last" else positive(text)
+    try:
+        return EPOCHS if text == "last" else positive(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or last") from None
 
 
 def _index(count: int) -> Callable[[str], int]:
@@ -149,11 +155,12 @@ def _line(code: str, name: str, epoch: Epoch, autodiff: Values, arrays: Values, 
     value = np.asarray(getattr(epoch, name))
     entries, values = _numbers(name, value, row, unit)
     terms = [_largest_terms(terms) for entry in entries if (terms := _terms(name, arrays, entry)) is not None] or None
+    why = why_zero(name, np.asarray(epoch.h), row, unit)
     if name not in autodiff:
-        return Line(code, name, value.shape, entries, values, None, None, terms)
+        return Line(code, name, value.shape, entries, values, None, None, terms, why)
     expected = np.asarray(autodiff[name])
     worst = float(worst_error(value, expected))
-    return Line(code, name, value.shape, entries, values, _numbers(name, expected, row, unit)[1], worst, terms)
+    return Line(code, name, value.shape, entries, values, _numbers(name, expected, row, unit)[1], worst, terms, why)
 
 
 def _terms(name: str, arrays: Values, entry: tuple[int, ...]) -> np.ndarray | None:
@@ -179,9 +186,12 @@ def _numbers(name: str, value: np.ndarray, row: int, unit: int) -> tuple[list[tu
     return indices, [float(value[index]) for index in indices]
 
 
-def _print(args: argparse.Namespace, given: dict[str, tuple], lines: list[Line]) -> None:
+def _print(args: argparse.Namespace, given: dict[str, tuple], lines: list[Line], is_chosen: bool) -> None:
     right, wrong = _marks()
-    print(f"Epoch {args.epoch} of the tutorial's network, seed {args.seed}: row {args.row}, hidden unit {args.unit}\n")
+    print(f"Epoch {args.epoch} of the tutorial's network, seed {args.seed}: row {args.row}, hidden unit {args.unit}")
+    if is_chosen:
+        print(f"To compare epochs, add --row {args.row} --unit {args.unit}: the defaults depend on the epoch.")
+    print()
     for names in (("x", "y"), ("w1", "b1"), ("w2", "b2")):
         print("  " + "   ".join(_assignment(name, *given[name]) for name in names))
     print(f"\n{'':48}{'shape':>9}{'entry':>9}{'value':>13}{'jax.grad':>13}")
@@ -198,6 +208,8 @@ def _print(args: argparse.Namespace, given: dict[str, tuple], lines: list[Line])
             print(f"{cells[0]:57}{''.join(cells[1:])}".rstrip())
         for entry, terms, value in zip(line.entries, line.terms or [], line.values, strict=False):
             print(f"      {list(entry) or 'loss'} by row  {_write_terms(terms, value)}")
+        if line.why_zero:
+            print(textwrap.fill(line.why_zero, 100, initial_indent="      ", subsequent_indent="      "))
     worst = max(line.worst for line in lines if line.worst is not None)
     print(f"\n{right} the whole array agrees with jax.grad in float64 (largest relative error: {worst:.1g})")
 

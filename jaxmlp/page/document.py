@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from jaxmlp.page.program import DEAD, FORMULAS, OFF
 from jaxmlp.page.recording import MOST_UNITS, Recording
 from jaxmlp.page.small import small_example
 
 # In the order in which the browser reads them.
-SCRIPTS = ("numbers", "program", "checks", "state", "network", "pointer", "charts", "nudge", "explanation", "main")
+SCRIPTS = ("numbers", "program", "checks", "state", "fields", "network", "drawing", "pointer", "charts", "nudge")
+SCRIPTS += ("terms", "explanation", "small", "main")
 
 
 def build_page(recording: Recording, options: Mapping[str, Any], sizes: Sequence[int]) -> str:
@@ -41,7 +43,8 @@ def _data(recording: Recording, options: Mapping[str, Any], sizes: Sequence[int]
     data["loss64"] = _encode(recording.loss64, "<f8")
     for name, dtype in (("weights", "<f4"), ("jax_grad", "<f4"), ("worst", "<f4")):
         data[name] = {key: _encode(value, dtype) for key, value in getattr(recording, name).items()}
-    data["small"] = small_example().to_dict()
+    data["formulas"] = FORMULAS[options["activation"]]
+    data |= {"off": OFF, "dead": DEAD, "small": small_example().to_dict()}
     text = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in data.items())
     return "{\n" + text.replace("</", "<\\/") + "\n}"
 

@@ -11,6 +11,25 @@ from jaxmlp import tutorial
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.network import Params
 
+_SIGMA = "σ(h) = 1 / (1 + exp(-h))"
+_PHI = "Φ and φ: distribution function and density of the standard normal distribution"
+# Activations: f(h), its derivative, and what their symbols are.
+FORMULAS = {
+    "identity": ("h", "1", ""),
+    "relu": ("max(h, 0)", "1 if h >= 0 else 0", ""),
+    "tanh": ("(exp(h) - exp(-h)) / (exp(h) + exp(-h))", "1 - tanh(h)²", ""),
+    "sigmoid": ("σ(h)", "σ(h) · σ(-h)", _SIGMA),
+    "gelu": ("h · Φ(h)", "Φ(h) + h · φ(h)", _PHI),
+    "silu": ("h · σ(h)", "σ(h) · (1 + h · σ(-h))", _SIGMA),
+}
+
+# Why a number is 0 where a unit is off for a row, and where it is off for all rows.
+OFF = (
+    "Zero, because {entry} = {value} is below 0: the unit is off for this row. "
+    "A small change of {name} changes neither its activation nor the loss."
+)
+DEAD = "Zero, because the unit is dead: it is below 0 for all rows, so no row gives it a gradient."
+
 Value = Array | np.ndarray
 Values = dict[str, Value]
 
@@ -119,6 +138,20 @@ def terms_over_rows(step: Step, values: Mapping[str, Value], entry: tuple[int, .
     if step.kind == "weight_grad":
         return args[0][:, entry[0]] * args[1][:, entry[1]]
     return args[0][:, entry[1]] if step.kind == "bias_grad" else None
+
+
+def why_zero(name: str, h: np.ndarray, row: int, unit: int) -> str | None:
+    """Return why a result of tutorial.py is 0 for a row and a unit, or None; `explainZero` in the page is the same.
+
+    Arguments:
+        name: of the result.
+        h: (n, units) values before the activation.
+        row: a row.
+        unit: a hidden unit.
+    """
+    if name in ("h_relu", "grad_h") and h[row, unit] < 0:
+        return OFF.format(entry=f"h[{row}, {unit}]", value=f"{h[row, unit]:#.6g}", name="h")
+    return DEAD if name in ("grad_w1", "grad_b1") and (h[:, unit] < 0).all() else None
 
 
 def name_params(params: Params) -> Values:

@@ -25,10 +25,11 @@ const plain = (value) =>
 
 /** Draw the axes of a chart; return the maps from values to pixels, and the group to draw in. */
 function chart(node, { x, y, xLabel, yLabel, logY = false, height = 192 }) {
+  const heights = logY ? logTicks(...y) : ticks(...y, 5);
   const width = node.clientWidth || 320,
-    left = 46,
+    left = 14 + 7 * Math.max(...heights.map((value) => plain(value).length)),
     right = 12,
-    top = 10,
+    top = 22,
     bottom = 36;
   const scale = logY ? Math.log10 : (value) => value;
   const toX = (value) => left + ((value - x[0]) / (x[1] - x[0])) * (width - left - right);
@@ -43,22 +44,13 @@ function chart(node, { x, y, xLabel, yLabel, logY = false, height = 192 }) {
     axes.append(svg("line", { class: "grid", x1: toX(value), x2: toX(value), y1: top, y2: height - bottom }));
     text({ x: toX(value), y: height - bottom + 14, "text-anchor": "middle" }, plain(value));
   }
-  for (const value of logY ? logTicks(...y) : ticks(...y, 5)) {
+  for (const value of heights) {
     axes.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: toY(value), y2: toY(value) }));
     text({ x: left - 5, y: toY(value) + 4, "text-anchor": "end" }, plain(value));
   }
   axes.append(svg("path", { class: "axis", d: `M${left} ${top}V${height - bottom}H${width - right}` }));
   text({ x: (left + width - right) / 2, y: height - 5, "text-anchor": "middle", class: "mute" }, xLabel);
-  text(
-    {
-      x: 12,
-      y: (top + height - bottom) / 2,
-      "text-anchor": "middle",
-      class: "mute",
-      transform: `rotate(-90 12 ${(top + height - bottom) / 2})`,
-    },
-    yLabel,
-  );
+  text({ x: 2, y: 11, class: "mute" }, yLabel);
   const clip = svg(
     "clipPath",
     { id: `${node.id}-clip` },
@@ -133,14 +125,9 @@ function drawPredictions({ shown, values }) {
     targets = shown.y.data,
     predictions = shown.y_pred.data;
   const y = ends([...targets, ...values.y_pred.data].map((value) => Math.round(value)));
-  const { toX, toY, marks } = chart(node, { x: ends(targets), y, xLabel: "target y", yLabel: "prediction" });
-  const far = [Math.min(...targets, ...y) - 9, Math.max(...targets, ...y) + 9];
-  marks.append(
-    path(
-      far.map((value) => [toX(value), toY(value)]),
-      { stroke: "var(--muted)", "stroke-dasharray": "5 4", "stroke-width": 1 },
-    ),
-  );
+  const x = ends(targets);
+  const { toX, toY, marks } = chart(node, { x, y, xLabel: "target y", yLabel: "prediction" });
+  drawDiagonal(marks, x, y, toX, toY);
   charts.points = [...targets].map((target, row) => ({ x: toX(target), y: toY(predictions[row]), row }));
   // All points as one path of lines without length, which is quick to draw.
   const dots = charts.points.map(({ x, y }) => `M${x.toFixed(1)} ${y.toFixed(1)}h0`).join("");
@@ -158,6 +145,24 @@ function drawPredictions({ shown, values }) {
   describe(
     node,
     `Predictions against targets of ${ROWS} rows; row ${state.at.row}: target ${write(targets[state.at.row])}, prediction ${write(predictions[state.at.row])}`,
+  );
+}
+
+/** The line on which a prediction is its target, within the axes. */
+function drawDiagonal(marks, x, y, toX, toY) {
+  const low = Math.max(x[0], y[0]),
+    high = Math.min(x[1], y[1]);
+  if (low >= high) return;
+  marks.append(
+    path(
+      [low, high].map((value) => [toX(value), toY(value)]),
+      { stroke: "var(--muted)", "stroke-dasharray": "5 4", "stroke-width": 1 },
+    ),
+    svg(
+      "text",
+      { x: toX(x[1]) - 4, y: toY(y[0]) - 4, "text-anchor": "end", class: "mute small halo" },
+      "dashed: prediction = y",
+    ),
   );
 }
 
@@ -181,7 +186,7 @@ function describe(node, text) {
 function startCharts() {
   const losses = byId("loss-chart"),
     predictions = byId("prediction-chart");
-  onDrag(losses, (event) => charts.epochAt && goTo(Math.round(charts.epochAt(pointIn(losses, event).x))));
+  onDrag(losses, (event) => charts.epochAt && update(toEpoch(Math.round(charts.epochAt(pointIn(losses, event).x)))));
   predictions.style.cursor = losses.style.cursor = "pointer";
   predictions.addEventListener("click", (event) => {
     const { x, y } = pointIn(predictions, event);

@@ -1,7 +1,5 @@
 // Every number explained: its line of tutorial.py, the formula, the formula with numbers, and an independent method.
 
-const SHOWN_TERMS = 5;
-
 const GROUPS = [
   ["Given", ["x", "y", ...PARAMETERS].map((name) => ({ name, code: name }))],
   ["Forward pass", PAGE.steps.slice(0, LAST_FORWARD + 1)],
@@ -25,7 +23,7 @@ function buildLines() {
 function axisTitle(axis) {
   if (axis === "row") return "Row";
   if (axis === 0) return "Input";
-  return axis === LAST ? "Output" : LAST === 2 ? "Hidden unit" : `Unit of hidden layer ${axis}`;
+  return axis === LAST ? "Output" : LAST === 2 ? "Hidden unit" : `Layer ${axis} unit`;
 }
 
 const axisSize = (axis) => (axis === "row" ? ROWS : axis === "one" ? 1 : PAGE.sizes[axis]);
@@ -49,18 +47,10 @@ function buildIndices() {
   axes.forEach((axis, k) => {
     if (k) indices.append(", ");
     if (axisSize(axis) === 1) return indices.append("0");
-    const title = axisTitle(axis),
-      most = axisSize(axis) - 1;
-    const input = element("input", {
-      type: "number",
-      min: 0,
-      max: most,
-      "aria-label": title,
-      title,
-      "data-axis": axis,
-    });
-    input.addEventListener("input", () => setIndex(input, axis));
-    input.addEventListener("blur", () => (input.value = state.at[axis]));
+    const title = axisTitle(axis);
+    const input = element("input", { type: "number", "aria-label": title, title, "data-axis": axis });
+    const select = (index) => ({ at: { [axis]: index } });
+    startField(input, title, axisSize(axis) - 1, () => state.at[axis], select);
     indices.append(input);
   });
   indices.append(axes.length ? "]" : "");
@@ -68,11 +58,6 @@ function buildIndices() {
 
 /** new_w1 is called w1 too, as in the program. */
 const baseName = (name) => name.replace(/^new_/, "new ");
-
-function setIndex(input, axis) {
-  const index = input.valueAsNumber;
-  if (Number.isInteger(index) && index >= 0 && index < axisSize(axis)) update({ at: { [axis]: index } });
-}
 
 function drawExplanation({ given, values }) {
   const { name } = state,
@@ -86,7 +71,9 @@ function drawExplanation({ given, values }) {
     if (input !== document.activeElement) input.value = state.at[input.dataset.axis];
   }
   byId("value").textContent = `= ${write(value)}`;
-  if (!state.playing) byId("announcement").textContent = `${entryName(baseName(name), index)} = ${write(value)}`;
+  if (!state.playing)
+    byId("announcement").textContent =
+      `${entryName(baseName(name), index)} = ${write(value)}, epoch ${EPOCHS[state.position]}`;
   for (const button of byId("lines").querySelectorAll("button")) {
     const other = button.dataset.name,
       at = indexOf(other);
@@ -114,7 +101,7 @@ function explainGiven(name, index) {
   return [
     element("p", {}, `${what} ${origin}`),
     button,
-    element("p", { class: "muted" }, "Below, “Nudge a weight” shows how the loss depends on it."),
+    element("p", { class: "muted" }, "“Nudge a weight” shows how the loss depends on it."),
   ];
 }
 
@@ -122,26 +109,46 @@ function explainStep(step, index, value, given, values) {
   const { name, kind, args, code, line, meaning } = step;
   const parts = [element("p", { class: "muted" }, describeMeaning(name, meaning, index))];
   const why = explainZero(name, index, value, values);
-  if (why) parts.push(element("p", { class: "why" }, why));
+  if (why) parts.push(element("p", { class: "why" }, ...writeParts(why)));
   const list = element("dl"),
     add = (term, ...content) => list.append(element("dt", {}, term), element("dd", {}, ...content));
   add(
     "line",
     element("code", {}, code),
-    element("span", { class: "muted" }, line ? `  tutorial.py, line ${line}` : ""),
+    " ",
+    element("span", { class: "muted line" }, line ? `tutorial.py, line ${line}` : ""),
   );
   add("formula", element("span", { class: "code" }, KINDS[kind].formula(baseName(name).replace("new ", ""), ...args)));
+  if (!isRelu && kind.startsWith("activation")) add(...writeActivation(kind, values[args[0]], index));
   add("numbers", writeTerms(step, index, values));
   add("by hand", element("b", {}, write(value)));
-  for (const [method, content] of independent(step, index, value, given, values)) add(method, content);
-  return [...parts, list];
+  const methods = independent(step, index, value, given, values);
+  for (const [method, content] of methods) add(method, content);
+  parts.push(list);
+  if (methods.length) {
+    const measure = `Differences are relative to the largest entry of ${baseName(name)}.`;
+    parts.push(element("p", { class: "muted" }, name === "loss" ? "The difference is relative." : measure));
+  }
+  return parts;
+}
+
+/** The formula of an activation, or of its derivative, with its value. */
+function writeActivation(kind, h, index) {
+  const isValue = kind === "activation",
+    [fn, derivative, symbols] = PAGE.formulas;
+  const formula = isValue ? `${PAGE.activation}(h) = ${fn}` : `${PAGE.activation}′(h) = ${derivative}`;
+  const value = (isValue ? ACTIVATION.f : ACTIVATION.derivative)(get(h, ...index));
+  const parts = [element("span", { class: "code" }, `${formula} = ${write(value)}`)];
+  if (symbols) parts.push(element("div", { class: "muted" }, symbols));
+  return [isValue ? "activation" : "derivative", ...parts];
 }
 
 function describeMeaning(name, meaning, index) {
   const [first, second] = axesOf(name);
-  const places = axesOf(baseOf(name)).map((axis, k) =>
-    typeof axis === "number" ? unitTitle(axis, index[k]) : axis === "row" ? `row ${index[k]}` : "",
-  );
+  const places = axesOf(name).map((axis, k) => {
+    if (axis === "row") return `row ${index[k]}`;
+    return axis === "one" || (axis === LAST && first === "row") ? "" : unitTitle(axis, index[k]);
+  });
   const where = places.filter(Boolean).length
     ? ` (${typeof first === "number" && typeof second === "number" ? `from ${places[0]} to ${places[1]}` : places.filter(Boolean).join(", ")})`
     : "";
@@ -149,62 +156,31 @@ function describeMeaning(name, meaning, index) {
   return meaning[0].toUpperCase() + meaning.slice(1) + where;
 }
 
-/** Why a number is 0 where a unit is off. */
+/** Why a number is 0 where a unit is off: texts and entries, or null. */
 function explainZero(name, index, value, values) {
   if (!isRelu || value !== 0) return null;
   const [row, unit] = index,
     layer = LAYERS.findIndex(({ before, after }) => [before, after].includes(baseOf(name)));
   if (layer > 0 && layer < LAST && axesOf(name)[0] === "row") {
-    const h = LAYERS[layer].before,
-      at = get(values[h], row, unit);
-    if (at >= 0) return null;
-    const off = `${entryName(h, index)} = ${write(at)} is below 0: the unit is off for this row`;
-    return name === `grad_${h}`
-      ? `Zero, because ${off}. A small change of ${h} changes neither its activation nor the loss.`
-      : `Zero, because ${off}.`;
+    const h = LAYERS[layer].before;
+    if (get(values[h], row, unit) >= 0) return null;
+    const [before, after] = PAGE.off.replace("{entry}", entryName(h, index)).replace("{name}", h).split("{value}");
+    return [before, entry(values[h], row, unit), after];
   }
   const h = LAYERS[axesOf(name)[1]]?.before;
   if (name.startsWith("grad_") && STEPS[h] && h !== "y_pred" && deadUnits(values[h])[unit]) {
-    return "Zero, because the unit is dead: it is below 0 for all rows, so no row gives it a gradient.";
+    return [PAGE.dead];
   }
   return null;
 }
 
-/** The terms of an entry, largest first; of many, the first five and the sum of the others. */
-function writeTerms({ kind, args }, index, values) {
-  const terms = KINDS[kind].terms(index, ...args.map((arg) => values[arg]));
-  if (terms.length === 1 && !terms[0][0]) return element("span", { class: "code" }, terms[0][1]);
-  if (terms.length > SHOWN_TERMS + 1) terms.sort((a, b) => Math.abs(b[2]) - Math.abs(a[2]));
-  const shown = state.allTerms || terms.length <= SHOWN_TERMS + 1 ? terms : terms.slice(0, SHOWN_TERMS);
-  const table = element("table");
-  shown.forEach(([label, factors, value], k) =>
-    table.append(
-      element("tr", {}, cell(label), cell(factors, "code"), cell(k ? "+" : ""), cell(write(value), "code number")),
-    ),
-  );
-  if (shown.length < terms.length) {
-    const others = terms.slice(shown.length).reduce((total, term) => total + term[2], 0);
-    const button = element("button", { type: "button" }, `… ${terms.length - shown.length} more`);
-    button.addEventListener("click", () => update({ allTerms: true }));
-    table.append(
-      element("tr", {}, element("td", { colspan: 2 }, button), cell("+"), cell(write(others), "code number")),
-    );
-  }
-  return state.allTerms ? element("div", { class: "scroll", tabindex: 0 }, table) : table;
-}
-
-const cell = (text, type = "") => element("td", { class: type }, text);
-
-/** The value of the entry by other methods, with the difference: [method, text] for each. */
+/** The value of the entry by other methods, with the difference relative to the largest entry: [method, text]. */
 function independent({ name, kind }, index, value, given, values) {
-  const against = (other, note = "") => `${write(other)}, difference ${roughly(other - value)}${note}`;
+  const scale = largest(values[name].data) || 1;
+  const against = (other, note = "") => `${write(other)}, difference ${roughly((other - value) / scale)}${note}`;
   const methods = [],
     base = baseOf(name),
     { position } = state;
-  if (name in JAX_GRAD) {
-    const expected = matrix(values[name].rows, values[name].columns, slice(JAX_GRAD[name], position));
-    methods.push(["jax.grad", against(get(expected, ...index), " (stored with 7 digits)")]);
-  }
   if (name.startsWith("grad_")) {
     methods.push([
       "central difference",
@@ -212,12 +188,11 @@ function independent({ name, kind }, index, value, given, values) {
         ? `undecided: ${base} is within ${STEP_NAME} of 0, where relu has a kink`
         : against(centralDifference(values, given, base, index)),
     ]);
-    if (!(name in JAX_GRAD)) {
-      const difference = roughly(WORST[name][position]);
-      methods.push([
-        "jax.grad",
-        `whole array, in Python: largest difference ${difference}, relative to the largest entry`,
-      ]);
+    if (name in JAX_GRAD) {
+      const expected = matrix(values[name].rows, values[name].columns, slice(JAX_GRAD[name], position));
+      methods.push(["jax.grad", against(get(expected, ...index), " (stored with 7 digits)")]);
+    } else {
+      methods.push(["jax.grad", `difference ${roughly(WORST[name][position])}, the largest of all entries, in Python`]);
     }
   } else if (name === "loss") {
     methods.push(["Python", against(LOSS64[position])]);

@@ -1,9 +1,9 @@
-// The controls, the keyboard, the small example and the foot of the page.
+// The controls, the keyboard and the foot of the page.
 
-/** Go to an epoch by its number: to the nearest that is recorded. */
-function goTo(epoch) {
+/** The change to an epoch by its number: to the nearest that is recorded. */
+function toEpoch(epoch) {
   const away = EPOCHS.map((other) => Math.abs(other - epoch));
-  update({ position: away.indexOf(Math.min(...away)) });
+  return { position: away.indexOf(Math.min(...away)) };
 }
 
 function drawControls({ values, shown }) {
@@ -16,29 +16,28 @@ function drawControls({ values, shown }) {
   if (row !== document.activeElement) row.value = state.at.row;
   byId("play").textContent = state.playing ? "❚❚ Pause" : "▶ Play";
   const loss = isDrawn ? get(shown.loss) : LOSSES[Math.max(state.position, 1) - 1];
-  byId("loss").textContent = loss === undefined ? "" : `Loss ${write(loss)}`;
+  byId("loss").textContent =
+    loss === undefined ? "" : `Loss ${write(loss)}${state.nudge === null ? "" : " (nudged)"}`;
+  byId("problem").textContent = state.problem;
+  const weights =
+    epoch === 1
+      ? "the initial weights, which epoch 0 shows"
+      : `the weights after ${epoch - 1} ${epoch === 2 ? "step" : "steps"}`;
   byId("epoch-meaning").textContent = epoch
-    ? `Epoch ${epoch}: forward pass, backward pass and step ${epoch}, from the weights after ${epoch - 1} ${epoch === 2 ? "step" : "steps"}.`
-    : "Epoch 0: the weights as drawn, before any step. Epoch 1 starts from them.";
+    ? `Epoch ${epoch}: forward pass, backward pass and step ${epoch}, from ${weights}.`
+    : "Epoch 0: the initial weights, before any step. Epoch 1 starts from them, so both have the same loss.";
 }
 
 function startControls() {
   const last = EPOCHS[EPOCHS.length - 1],
     slider = byId("slider"),
-    number = byId("epoch"),
-    row = byId("row");
+    row = ROWS - 1;
   slider.max = EPOCHS.length - 1;
-  Object.assign(number, { min: 0, max: last });
-  row.max = ROWS - 1;
-  byId("epoch-count").textContent = `of ${last}`;
+  byId("epoch-count").textContent = `of 0–${last}`;
+  byId("row-count").textContent = `of 0–${row}`;
   slider.addEventListener("input", () => update({ position: slider.valueAsNumber }));
-  number.addEventListener("input", () => number.value !== "" && goTo(number.valueAsNumber));
-  number.addEventListener("blur", () => (number.value = EPOCHS[state.position]));
-  row.addEventListener("input", () => {
-    if (Number.isInteger(row.valueAsNumber) && row.valueAsNumber >= 0 && row.valueAsNumber < ROWS)
-      update({ at: { row: row.valueAsNumber } });
-  });
-  row.addEventListener("blur", () => (row.value = state.at.row));
+  startField(byId("epoch"), "Epoch", last, () => EPOCHS[state.position], toEpoch);
+  startField(byId("row"), "Row", row, () => state.at.row, (row) => ({ at: { row } }));
   byId("play").addEventListener("click", () => play(!state.playing));
   for (const radio of document.querySelectorAll("[name=view]")) {
     radio.addEventListener("change", () => setView(radio.value));
@@ -78,28 +77,6 @@ function selectFirst() {
   update({ at });
 }
 
-function buildSmall() {
-  const { given, lines, after } = PAGE.small;
-  const write = ({ name, products, value }) =>
-    element(
-      "p",
-      { class: "code" },
-      `${name} = ${products ? `${products} = ` : ""}`,
-      element(products ? "b" : "span", {}, value),
-    );
-  const section = (title, entries) =>
-    element("section", {}, element("code", {}, element("strong", {}, title)), ...entries.map(write));
-  const loss = { ...after, products: "by the same lines with the new weights" };
-  byId("small-lines").append(section(`given; learning_rate = ${PAGE.small.learning_rate}`, given));
-  byId("small-lines").append(
-    ...lines.map(({ code, entries }) => section(code, entries)),
-    section("after the step", [loss]),
-  );
-  byId("small-hide").addEventListener("change", (event) =>
-    byId("small-lines").classList.toggle("hidden-results", event.target.checked),
-  );
-}
-
 function start() {
   const [inputs, ...hidden] = PAGE.sizes.slice(0, -1),
     units = hidden.join(" + ");
@@ -113,7 +90,7 @@ function start() {
   document.body.classList.toggle("large", !isDrawn);
   startControls();
   startCharts();
-  buildSmall();
+  startSmall();
   if (!isDrawn) byId("agreement").textContent = "Nothing is computed in the page for a network of this size.";
   else {
     startNetwork();
@@ -125,8 +102,9 @@ function start() {
   selectFirst();
   let width = window.innerWidth;
   window.addEventListener("resize", () => {
-    if (isDrawn && window.innerWidth !== width) buildNetwork();
+    if (window.innerWidth === width) return;
     width = window.innerWidth;
+    if (isDrawn) buildNetwork();
     update({});
   });
 }
@@ -136,7 +114,7 @@ function agreementText({ jax, python, loss, undecided, entries }) {
     ? ` ${undecided} of ${entries} values before activation lie within ${STEP_NAME} of the kink of relu: there, central differences are undecided.`
     : "";
   return (
-    `At the ${EPOCHS.length} epochs shown, relative to the largest entry of each array. This page against jax.grad, gradients of weights and biases: ` +
+    `At all epochs shown, from 0 to ${EPOCHS[EPOCHS.length - 1]}, relative to the largest entry of each array. This page against jax.grad, gradients of weights and biases: ` +
     `${roughly(jax)} (jax.grad's values are stored with 7 digits). Python by hand against jax.grad, all gradients, both in float64: ${roughly(python)}. ` +
     `Loss, this page against Python: ${roughly(loss)}.${kink} Each gradient is compared with central differences where it is explained.`
   );

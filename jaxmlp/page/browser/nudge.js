@@ -26,7 +26,7 @@ function drawNudge({ given, values, shown }) {
     y: ends(charts.curve.map(([, height]) => height)),
     xLabel: name,
     yLabel: "loss",
-    height: 230,
+    height: 200,
   });
   charts.valueAt = fromX;
   marks.append(

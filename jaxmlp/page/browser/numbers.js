@@ -40,9 +40,6 @@ function write(value) {
   return size < 1e-4 || size >= 1e6 ? value.toExponential(5) : value.toPrecision(6);
 }
 
-/** A factor of a product: negative numbers have parentheses. */
-const factor = (value) => (value < 0 ? `(${write(value)})` : write(value));
-
 /** A difference: one digit is enough. */
 const roughly = (value) => (value === 0 ? "0" : Math.abs(value).toExponential(0));
 

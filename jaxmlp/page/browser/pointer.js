@@ -11,7 +11,7 @@ function pointIn(node, event) {
 function nearest(event) {
   const { x, y } = pointIn(byId("network"), event);
   const touched = drawing.units.find(({ node }) => node.contains(event.target));
-  if (touched) return { name: explainedResult(touched.layer), index: [state.at.row, touched.unit] };
+  if (touched) return { name: unitResult(touched.layer), index: [state.at.row, touched.unit] };
   if (Math.abs(x - drawing.loss.x) < 24 && Math.abs(y - drawing.loss.y) < 24) return { name: "loss", index: [] };
   // Edges of the selected unit are drawn full, and are easier to hit.
   const distances = drawing.edges.map((edge) => distanceToSegment(x, y, edge.from, edge.to) + (edge.near ? 0 : 5));
@@ -34,25 +34,34 @@ function moveFocus(event, item) {
   event.stopPropagation();
   const size = PAGE.sizes[item.layer],
     unit = (item.unit + steps[event.key] + size) % size;
-  select(explainedResult(item.layer), [state.at.row, unit]);
+  select(unitResult(item.layer), [state.at.row, unit]);
   drawing.units.find((other) => other.layer === item.layer && other.unit === unit).node.focus();
 }
 
-/** Write the number under the pointer below the network. */
+/** Write below the network: the number under the pointer, what the keys do, or where the selection is explained. */
 function drawHovered({ shown }) {
-  const found = drawing.hovered;
-  byId("hover").textContent = found
-    ? `${entryName(found.name, found.index)} = ${write(get(shown[found.name], ...found.index))}`
-    : "Click a unit or an edge.";
+  const text = ({ name, index }) => `${entryName(name, index)} = ${write(get(shown[name], ...index))}`;
+  const { name } = state,
+    where = matchMedia("(max-width: 900px)").matches ? "explained below" : "explained on the right";
+  if (drawing.hovered) byId("hover").textContent = text(drawing.hovered);
+  else if (document.activeElement.matches(".unit:focus-visible"))
+    byId("hover").textContent = "Up and down: unit. Left and right: epoch. Tab: layer.";
+  else if (drawing.isUsed) byId("hover").textContent = `${text({ name, index: indexOf(name) })}, ${where}.`;
+  else byId("hover").textContent = "Click a unit or an edge, or press Tab.";
 }
 
 function startNetwork() {
   const node = byId("network");
   node.addEventListener("click", (event) => {
     const found = nearest(event);
-    if (found) select(found.name, found.index);
+    if (!found) return;
+    drawing.isUsed = true;
+    select(found.name, found.index);
   });
+  // Not on the drawing: with a listener for focus, it could be focused itself.
+  for (const type of ["focusin", "focusout"]) byId("network-panel").addEventListener(type, () => update({}));
   node.addEventListener("pointermove", (event) => {
+    if (event.pointerType === "touch") return;
     drawing.hovered = nearest(event);
     drawHovered(current());
   });

@@ -1,6 +1,7 @@
 // The program of tutorial.py. PAGE.steps holds its lines in order, with their names; a line is of one of these kinds.
 // Each kind says how its result is computed from its arguments, its formula, and the terms of one entry:
-// [label, factors, value]. The arguments are those of the line of Python: h = x @ w1 + b1 is dense(x, w1, b1).
+// [label, factors, value]. Factors are texts and entries of arrays. The arguments are those of the line of Python:
+// h = x @ w1 + b1 is dense(x, w1, b1).
 
 const KINDS = {
   dense: {
@@ -8,54 +9,49 @@ const KINDS = {
       build(a.rows, w.columns, (i, j) => sum(a.columns, (p) => get(a, i, p) * get(w, p, j)) + get(b, 0, j)),
     formula: (z, a, w, b) => `${z}[i, j] = Σₚ ${a}[i, p] · ${w}[p, j] + ${b}[0, j]`,
     terms: ([i, j], a, w, b) => [
-      ...range(a.columns).map((p) =>
-        product(`${a.name}[${i}, ${p}] · ${w.name}[${p}, ${j}]`, get(a, i, p), get(w, p, j)),
-      ),
-      [`${b.name}[0, ${j}]`, write(get(b, 0, j)), get(b, 0, j)],
+      ...range(a.columns).map((p) => product(entry(a, i, p), entry(w, p, j))),
+      [`${b.name}[0, ${j}]`, [entry(b, 0, j)], get(b, 0, j)],
     ],
   },
   activation: {
     compute: (h) => build(h.rows, h.columns, (i, j) => ACTIVATION.f(get(h, i, j))),
-    formula: (a, h) => `${a}[i, j] = ${ACTIVATION.formula(`${h}[i, j]`)}`,
-    terms: ([i, j], h) => [["", ACTIVATION.formula(write(get(h, i, j))), ACTIVATION.f(get(h, i, j))]],
+    formula: (a, h) => `${a}[i, j] = ${ACTIVATION.formula(`${h}[i, j]`).join("")}`,
+    terms: ([i, j], h) => [["", ACTIVATION.formula(entry(h, i, j)), ACTIVATION.f(get(h, i, j))]],
   },
   loss: {
-    compute: (y_pred, y) => build(1, 1, () => sum(y.rows, (i) => (get(y_pred, i) - get(y, i)) ** 2)),
+    compute: (y_pred, y) => build(1, 1, () => sum(y.rows, (i) => squaredError(y_pred, y, i))),
     formula: () => "loss = Σᵢ (y_pred[i, 0] - y[i, 0])²",
     terms: (_, y_pred, y) =>
       range(y.rows).map((i) => [
         `row ${i}`,
-        `(${write(get(y_pred, i))} - ${factor(get(y, i))})²`,
-        (get(y_pred, i) - get(y, i)) ** 2,
+        ["(", entry(y_pred, i), " - ", entry(y, i), ")²"],
+        squaredError(y_pred, y, i),
       ]),
   },
   error_grad: {
     compute: (y_pred, y) => build(y.rows, 1, (i) => 2 * (get(y_pred, i) - get(y, i))),
     formula: () => "grad_y_pred[i, 0] = 2 · (y_pred[i, 0] - y[i, 0])",
     terms: ([i], y_pred, y) => [
-      ["", `2 · (${write(get(y_pred, i))} - ${factor(get(y, i))})`, 2 * (get(y_pred, i) - get(y, i))],
+      ["", ["2 · (", entry(y_pred, i), " - ", entry(y, i), ")"], 2 * (get(y_pred, i) - get(y, i))],
     ],
   },
   weight_grad: {
     compute: (a, dz) => build(a.columns, dz.columns, (p, j) => sum(a.rows, (i) => get(a, i, p) * get(dz, i, j))),
     formula: (dw, a, dz) => `${dw}[p, j] = Σᵢ ${a}[i, p] · ${dz}[i, j]`,
-    terms: ([p, j], a, dz) => range(a.rows).map((i) => product(`row ${i}`, get(a, i, p), get(dz, i, j))),
+    terms: ([p, j], a, dz) => range(a.rows).map((i) => product(entry(a, i, p), entry(dz, i, j), `row ${i}`)),
   },
   input_grad: {
     compute: (dz, w) => build(dz.rows, w.rows, (i, p) => sum(w.columns, (j) => get(dz, i, j) * get(w, p, j))),
     formula: (da, dz, w) => `${da}[i, p] = Σⱼ ${dz}[i, j] · ${w}[p, j]`,
-    terms: ([i, p], dz, w) =>
-      range(w.columns).map((j) =>
-        product(`${dz.name}[${i}, ${j}] · ${w.name}[${p}, ${j}]`, get(dz, i, j), get(w, p, j)),
-      ),
+    terms: ([i, p], dz, w) => range(w.columns).map((j) => product(entry(dz, i, j), entry(w, p, j))),
   },
   activation_grad: {
     compute: (h, da) => build(h.rows, h.columns, (i, j) => get(da, i, j) * ACTIVATION.derivative(get(h, i, j))),
-    formula: (dh, h, da) => `${dh}[i, j] = ${ACTIVATION.gradFormula(`${h}[i, j]`, `${da}[i, j]`)}`,
+    formula: (dh, h, da) => `${dh}[i, j] = ${ACTIVATION.gradFormula(`${h}[i, j]`, `${da}[i, j]`).join("")}`,
     terms: ([i, j], h, da) => [
       [
         "",
-        ACTIVATION.gradFormula(write(get(h, i, j)), factor(get(da, i, j))),
+        ACTIVATION.gradFormula(entry(h, i, j), entry(da, i, j)),
         get(da, i, j) * ACTIVATION.derivative(get(h, i, j)),
       ],
     ],
@@ -63,7 +59,7 @@ const KINDS = {
   bias_grad: {
     compute: (dz) => build(1, dz.columns, (_, j) => sum(dz.rows, (i) => get(dz, i, j))),
     formula: (db, dz) => `${db}[0, j] = Σᵢ ${dz}[i, j]`,
-    terms: ([, j], dz) => range(dz.rows).map((i) => [`row ${i}`, write(get(dz, i, j)), get(dz, i, j)]),
+    terms: ([, j], dz) => range(dz.rows).map((i) => [`row ${i}`, [entry(dz, i, j)], get(dz, i, j)]),
   },
   update: {
     compute: (p, dp) => build(p.rows, p.columns, (i, j) => get(p, i, j) - PAGE.learning_rate * get(dp, i, j)),
@@ -71,14 +67,23 @@ const KINDS = {
     terms: ([i, j], p, dp) => [
       [
         "",
-        `${write(get(p, i, j))} - ${PAGE.learning_rate} · ${factor(get(dp, i, j))}`,
+        [entry(p, i, j), ` - ${PAGE.learning_rate} · `, entry(dp, i, j)],
         get(p, i, j) - PAGE.learning_rate * get(dp, i, j),
       ],
     ],
   },
 };
 
-const product = (label, a, b) => [label, `${write(a)} · ${factor(b)}`, a * b];
+/** An entry of an array with its name, as a part of a formula. */
+const entry = (m, i = 0, j = 0) => ({ name: m.name, index: [i, j], value: get(m, i, j) });
+
+const product = (a, b, label = `${entryName(a.name, a.index)} · ${entryName(b.name, b.index)}`) => [
+  label,
+  [a, " · ", b],
+  a.value * b.value,
+];
+
+const squaredError = (y_pred, y, i) => (get(y_pred, i) - get(y, i)) ** 2;
 
 const sigmoid = (h) => 1 / (1 + Math.exp(-h));
 
@@ -107,8 +112,8 @@ const isRelu = PAGE.activation === "relu";
 const hasKinks = isRelu && PAGE.sizes.length > 2;
 const ACTIVATION = {
   ...ACTIVATIONS[PAGE.activation],
-  formula: (h) => (isRelu ? `where(${h} < 0, 0, ${h})` : `${PAGE.activation}(${h})`),
-  gradFormula: (h, da) => (isRelu ? `where(${h} < 0, 0, ${da})` : `${da} · ${PAGE.activation}′(${h})`),
+  formula: (h) => (isRelu ? ["where(", h, " < 0, 0, ", h, ")"] : [`${PAGE.activation}(`, h, ")"]),
+  gradFormula: (h, da) => (isRelu ? ["where(", h, " < 0, 0, ", da, ")"] : [da, ` · ${PAGE.activation}′(`, h, ")"]),
 };
 
 const STEPS = Object.fromEntries(PAGE.steps.map((step) => [step.name, step]));

@@ -13,6 +13,7 @@ const state = {
   parameter: null, // the weight or bias to nudge
   nudge: null, // its value while it is nudged
   allTerms: false,
+  problem: "", // what is wrong with a number that was typed
   playing: false,
 };
 PAGE.sizes.forEach((_, k) => (state.at[k] = 0));
@@ -42,7 +43,7 @@ function update(changes) {
   const moved = changes.name !== undefined || changes.at !== undefined || changes.position !== undefined;
   if (moved && !("nudge" in changes)) state.nudge = null;
   if (changes.name !== undefined && changes.name !== state.name) state.allTerms = false;
-  Object.assign(state, changes, { at });
+  Object.assign(state, { problem: "" }, changes, { at });
   if (PARAMETERS.includes(baseOf(state.name ?? ""))) state.parameter = baseOf(state.name);
   if (!update.pending) update.pending = requestAnimationFrame(draw);
 }
