@@ -1,6 +1,7 @@
 """What the benchmarks share: alternating rounds, medians and minima, a table, JSON lines."""
 
 import argparse
+import importlib
 import json
 import os
 import pathlib
@@ -12,6 +13,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parent.parent
+
+
+class AbsentError(Exception):
+    """A package or program that is not installed."""
+
+
+def imported(name: str) -> Any:
+    """Return a module; raise `AbsentError` if it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise AbsentError(name.split(".")[0]) from None
 
 
 def arguments(description: str | None, rounds: int = 20) -> argparse.ArgumentParser:
@@ -98,13 +111,18 @@ def report(bench: str, claim: str, rows: list[dict[str, Any]]) -> None:
     place = where()
     print(f"{bench}: {claim}")
     print(", ".join(f"{key} {value}" for key, value in place.items()))
+    print_table(rows)
+    for row in rows:
+        print(json.dumps({"bench": bench, **place, **row}))
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Print rows as a table; a dash stands for None and for a missing key."""
     columns = list(dict.fromkeys(key for row in rows for key in row if key != "seconds"))
     cells = [columns, *[[_text(row.get(key)) for key in columns] for row in rows]]
     widths = [max(len(line[k]) for line in cells) for k in range(len(columns))]
     for line in cells:
         print("  ".join(cell.ljust(widths[0]) if k == 0 else cell.rjust(widths[k]) for k, cell in enumerate(line)))
-    for row in rows:
-        print(json.dumps({"bench": bench, **place, **row}))
 
 
 def summary(seconds: list[float]) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import sys
 
 import jax
 import numpy as np
-from common import alternate, arguments, closeness, configured, ratio, report, summary
-from peers import AbsentError, c_loop, torch_batched
+from common import AbsentError, alternate, arguments, closeness, configured, ratio, report, summary
+from peers import c_loop, torch_batched
 
 import jaxmlp
 from jaxmlp.tutorial import tutorial

@@ -40,7 +40,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import jaxmlp.sklearn
-from jaxmlp.fitting.defaults import SINGLE, default_batch_size, default_epochs, default_patience
+from jaxmlp.fitting.defaults import default_batch_size, default_epochs, default_patience
 
 SIZES = [
     (50, 4, (10,)), (150, 4, (100,)), (1000, 10, (100,)), (1797, 64, (100,)), (10_000, 20, (100,)),
@@ -179,7 +179,7 @@ class Trained(BaseEstimator):
         sizes, key = (x.shape[1], 100, targets.shape[1]), jax.random.key(0)
         params = jaxmlp.init_params(key, sizes, w_init=jax.nn.initializers.he_normal())
         criterion = jaxmlp.squared_error if self.classes_ is None else jaxmlp.softmax_cross_entropy
-        optimizer = jaxmlp.adam(SINGLE["adam"].learning_rate, weight_decay=SINGLE["adam"].weight_decay)
+        optimizer = jaxmlp.adam(0.005, weight_decay=0.03)
         batch_size = default_batch_size(len(x))
         epochs = default_epochs(len(x), batch_size)
         found = jaxmlp.fit(

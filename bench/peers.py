@@ -4,7 +4,6 @@ A peer that is not here (no compiler, no torch, no scikit-learn) raises `AbsentE
 """
 
 import ctypes
-import importlib
 import pathlib
 import shutil
 import subprocess
@@ -13,13 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from common import AbsentError, imported
 
 Peer = Callable[[], np.ndarray]
 Weights = Sequence[np.ndarray]  # w1, b1, w2, b2
-
-
-class AbsentError(Exception):
-    """What this machine does not have."""
 
 
 def c_loop(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
@@ -79,7 +75,7 @@ def numpy_loop(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: fl
 
 def torch_tutorial(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
     """The tutorial's program: torch tensors, gradients by hand, in place."""
-    torch = _imported("torch")
+    torch = imported("torch")
     tx, ty = torch.tensor(x), torch.tensor(y)
 
     def train() -> np.ndarray:
@@ -106,7 +102,7 @@ def torch_tutorial(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate
 
 def torch_batched(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
     """The tutorial's lines for many networks at once, with batched products; weights have a leading member axis."""
-    torch = _imported("torch")
+    torch = imported("torch")
     tx, ty = torch.tensor(x), torch.tensor(y)
 
     def train() -> np.ndarray:
@@ -131,7 +127,7 @@ def torch_batched(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate:
 
 def torch_nn(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
     """torch.nn modules, autograd and torch.optim.SGD."""
-    torch = _imported("torch")
+    torch = imported("torch")
     tx, ty = torch.tensor(x), torch.tensor(y)
     w1, b1, w2, b2 = weights
 
@@ -156,7 +152,7 @@ def torch_nn(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: floa
 
 def torch_gradients(weights: Weights, x: np.ndarray, y: np.ndarray) -> Peer:
     """The loss of a ReLU network of any depth (w, b, w, b, …) and its gradients by torch's autograd."""
-    torch = _imported("torch")
+    torch = imported("torch")
     tx, ty = torch.tensor(x), torch.tensor(y)
     parameters = [torch.tensor(w, requires_grad=True) for w in weights]
 
@@ -172,7 +168,7 @@ def torch_gradients(weights: Weights, x: np.ndarray, y: np.ndarray) -> Peer:
 
 def scikit_learn(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
     """MLPRegressor, plain gradient descent over all rows; its loss is half the mean, so the rate is 2n times ours."""
-    neural_network = _imported("sklearn.neural_network")
+    neural_network = imported("sklearn.neural_network")
     w1, b1, w2, b2 = weights
     n = len(x)
     options: dict[str, Any] = {"hidden_layer_sizes": (w1.shape[1],), "solver": "sgd", "momentum": 0.0, "alpha": 0.0}
@@ -199,13 +195,6 @@ ALL = {
     "torch nn, autograd, SGD": torch_nn,
     "scikit-learn MLPRegressor": scikit_learn,
 }
-
-
-def _imported(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise AbsentError(name.split(".")[0]) from None
 
 
 def _quiet(call: Callable[[], Any]) -> None:

@@ -24,8 +24,8 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import alternate, arguments, closeness, configured, ratio, report, summary
-from peers import AbsentError, torch_gradients
+from common import AbsentError, alternate, arguments, closeness, configured, ratio, report, summary
+from peers import torch_gradients
 
 import jaxmlp
 

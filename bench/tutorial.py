@@ -9,8 +9,8 @@ Below the table of training runs: what `train` costs above a bare `jax.jit` of t
 
 import jax
 import numpy as np
-from common import alternate, arguments, closeness, configured, first_call, ratio, report, summary
-from peers import ALL, AbsentError
+from common import AbsentError, alternate, arguments, closeness, configured, first_call, ratio, report, summary
+from peers import ALL
 
 import jaxmlp
 from jaxmlp.tutorial import init_weights, tutorial
