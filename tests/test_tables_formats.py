@@ -1,5 +1,6 @@
 """Dialects and formats: the content decides how a file is read, and the same rows give the same arrays."""
 
+import datetime
 import gzip
 import io
 import re
@@ -144,6 +145,19 @@ def test_a_sheet_can_be_chosen(tmp_path):
     assert load_table(tmp_path / "book.xlsx", sheet="second").columns == ["b"]
     with pytest.raises(TableError, match="no sheet 'third'; the sheets are 'first', 'second'"):
         load_table(tmp_path / "book.xlsx", sheet="third")
+
+
+def test_clock_times_of_a_spreadsheet_are_those_of_text(tmp_path):
+    pytest.importorskip("xlsxwriter")
+    pytest.importorskip("fastexcel")
+    clock = [None, *(datetime.time(k % 24, k) for k in range(1, 60))]
+    frame = FRAME.select(at=polars.Series(clock), y="y")
+    frame.write_excel(tmp_path / "a.xlsx")
+    frame.write_csv(tmp_path / "b.csv")
+    tables = [load_table(tmp_path / name) for name in ("a.xlsx", "b.csv")]
+    recipes = [learn_recipe(table, "y") for table in tables]
+    assert recipes[0] == recipes[1]
+    np.testing.assert_array_equal(*(recipes[0].inputs(table)[0] for table in tables))
 
 
 def test_a_missing_reader_of_spreadsheets_is_one_line(write, monkeypatch):

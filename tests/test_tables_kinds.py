@@ -49,6 +49,22 @@ def test_numbers_as_people_write_them_are_never_an_identifier():
     assert kinds(table(price=IDS + 0.5)) == {"x": "number", "price": "number"}
 
 
+def test_identifiers_are_found_among_numbers_with_decimal_commas():
+    prices = [f"{x:.3f}0".replace(".", ",") for x in X]
+    assert kinds(table(id=IDS.astype(str), price=prices)) == {"x": "number", "price": "number"}
+
+
+def test_most_values_of_a_column_of_levels_are_numbers_which_is_told():
+    values = ["many" if k % 7 == 0 else f"{x:.1f}".replace(".", ",") for k, x in enumerate(X)]
+    recipe = learn_recipe(table(a=values), "y")
+    assert recipe.columns[1].kind == "levels"
+    assert recipe.remarks == (
+        "'a': 171 of 200 values are numbers, but used as levels, because the others are text such as 'many'; if that "
+        "means a missing value: --missing many",
+    )
+    assert kinds(table(a=values), missing="many")["a"] == "number"
+
+
 def test_large_whole_numbers_that_repeat_are_exact_levels():
     for start in (2**53 + 1, 2**60):  # equal in float64
         big = [start + k % 4 for k in range(N)]
@@ -181,7 +197,7 @@ def test_an_outlier_does_not_decide_the_scale_of_its_column():
     assert (column.missing, column.low, column.high) == (1, others.min(), others.max())
     (remark,) = recipe.remarks
     assert remark == (
-        "'income': 1 value far from all others, the first 1e+15, counted as missing; to use them as they are: "
+        "'income': 1 value far from all others, the first 1e+15 in row 8, counted as missing; to use them as they are: "
         "--keep income"
     )
     x, _ = recipe.inputs(table(income=spoilt))

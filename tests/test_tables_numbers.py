@@ -95,4 +95,5 @@ def test_a_column_that_mixes_decimal_marks_is_refused():
 def test_a_unit_is_the_same_for_ever():
     style = NumberStyle(".", "kg")
     assert style.parse(polars.Series(["5 kg", "5", "5 lb", "$5", "5%"])).to_list() == [5, 5, None, None, None]
+    assert NumberStyle(".").parse(polars.Series(["0,126", "1,126"])).to_list() == [None, 1126]
     assert NumberStyle(".", "%").parse(polars.Series(["5%", "5"])).to_list() == [0.05, None]

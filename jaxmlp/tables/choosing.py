@@ -28,7 +28,7 @@ from jaxmlp.tables.dates import (
     parse_clock,
 )
 from jaxmlp.tables.messages import format_option, quote
-from jaxmlp.tables.numbers import PLAIN, Decimal, Evidence, NumberStyle, choose_style, find_evidence
+from jaxmlp.tables.numbers import DECIMALS, PLAIN, Decimal, Evidence, NumberStyle, choose_style, find_evidence
 from jaxmlp.tables.outliers import describe_sentinel, find_bounds
 from jaxmlp.tables.ranks import is_predictive, rank
 from jaxmlp.tables.temporal import Clock, Date, to_dates, to_hours
@@ -124,7 +124,7 @@ def _learn_number(column: "polars.Series", style: NumberStyle, context: Context)
     n_missing = int((rows & missing).sum())
     low, high = float(training.min()), float(training.max())
     exact, ranks = column.filter(rows & ~missing), rank(polars.Series(training))
-    is_plain = style == PLAIN and (not is_text(column) or exact.str.contains(_WHOLE).all())
+    is_plain = not style.unit and (not is_text(column) or exact.str.contains(_WHOLE).all())
     is_beyond = is_plain and not column.dtype.is_float() and max(-low, high) > EXACT and exact.n_unique() > 1
     # float64 would take different ones for equal, so they are names, unless their order says something.
     if is_beyond and not is_predictive(ranks, context.target[~missing[rows]], is_classes=context.is_classes):
@@ -153,7 +153,8 @@ def _learn_number(column: "polars.Series", style: NumberStyle, context: Context)
         training = training[(training >= bounds[0]) & (training <= bounds[1])]
         n_missing += len(outliers)
         option = format_option("--keep", name)
-        far = f"{count(len(outliers), 'value')} far from all others, the first {outliers[0]:.4g}"
+        row = np.flatnonzero((values < bounds[0]) | (values > bounds[1]))[0] + 1
+        far = f"{count(len(outliers), 'value')} far from all others, the first {outliers[0]:.4g} in row {row}"
         remark = f"{quote(name)}: {far}, counted as missing; to use them as they are: {option}"
     low, high = float(training.min()), float(training.max())
     return Number(name, float(training.mean()), n_missing, low, high, style, bounds), remark
@@ -186,8 +187,8 @@ def _learn_clock(column: "polars.Series", context: Context) -> Learned:
 def _learn_levels(column: "polars.Series", context: Context) -> Learned:
     training = column.filter(context.rows)
     training = remove_placeholders(training, find_placeholder_levels(training.unique().drop_nulls()))
-    present = training.drop_nulls().alias("level")
-    counts = present.value_counts(name="count").sort(["count", "level"], descending=[True, False])
+    present = training.drop_nulls()
+    counts = present.alias("level").value_counts(name="count").sort(["count", "level"], descending=[True, False])
     has_missing = bool(training.null_count())
     if counts.height == 1 and not has_missing:
         return Constant(column.name, present[0]), "constant"
@@ -203,4 +204,17 @@ def _learn_levels(column: "polars.Series", context: Context) -> Learned:
         frequent = frequent.filter(polars.col("count") > 1)  # An input that is 1 in a single row predicts no other.
     levels = sorted(frequent["level"].to_list())
     rare = tuple(sorted(counts["level"][frequent.height :].to_list()))
-    return Levels(column.name, (*levels, None) if has_missing else tuple(levels), rare), ""
+    return Levels(column.name, (*levels, None) if has_missing else tuple(levels), rare), _note_numbers(present)
+
+
+def _note_numbers(text: "polars.Series") -> str:
+    """Return a sentence if most values (n,) of a column of levels are numbers and the others a word or two, else ""."""
+    numbers = min((NumberStyle(mark).parse(text) for mark in DECIMALS), key=polars.Series.null_count)
+    others = text.filter(numbers.is_null())
+    if not 0 < len(others) < len(text) / 2 or others.n_unique() > 2:
+        return ""
+    missing = format_option("--missing", others[0])
+    return (
+        f"{quote(text.name)}: {len(text) - len(others)} of {len(text)} values are numbers, but used as levels, because "
+        f"the others are text such as {quote(others[0])}; if that means a missing value: {missing}"
+    )

@@ -9,6 +9,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -74,11 +75,15 @@ def unpack(file: BinaryIO, kind: str) -> BinaryIO:
         zstd: Any = importlib.import_module("compression.zstd")  # Python 3.14
     except ImportError:
         # polars unpacks zstd: one column of lines, by a separator that no text has.
-        lines = polars.read_csv(
-            file.read(), has_header=False, separator="\x01", quote_char=None, infer_schema=False,
-        )  # fmt: skip
+        options = {"has_header": False, "separator": "\x01", "quote_char": None, "infer_schema": False}
+        try:
+            lines = polars.read_csv(file.read(), **options)
+        except polars.exceptions.ComputeError as error:
+            if "utf-8" not in str(error):
+                raise
+            lines = polars.DataFrame()
         if lines.width != 1:
-            raise TableError("compressed by zstd, but not text; unpack it first") from None
+            raise TableError("compressed by zstd, but no text in UTF-8; unpack it first") from None
         return io.BytesIO("\n".join(lines[:, 0].fill_null("").to_list()).encode())
     return zstd.open(file)
 
@@ -90,7 +95,9 @@ def read_frames(file: BinaryIO, path: str | Path, kind: str) -> "Iterator[polars
             scan = polars.scan_parquet(Path(path), glob=False)
             rows = scan.select(polars.len()).collect().item()
             if rows > BLOCK_ROWS:
+                size = file.seek(0, os.SEEK_END)
                 for start in range(0, rows, BLOCK_ROWS):
+                    file.seek(size * min(rows, start + BLOCK_ROWS) // rows)  # The position is the progress.
                     yield scan.slice(start, BLOCK_ROWS).collect()
                 return
         content = io.BytesIO(file.read())
@@ -136,17 +143,18 @@ def read_excel(content: bytes, sheet: str | None, on_note: Note) -> "polars.Data
             chosen = sheets[0] if sheet is None else sheet
             if sheet is None and len(sheets) > 1:
                 on_note(f"Sheet {quote(chosen)}, the first of {len(sheets)}; another one: --sheet {quote(sheets[1])}")
-            return polars.read_excel(
-                io.BytesIO(content),
-                sheet_name=chosen,
-                engine="calamine",
-                infer_schema_length=None,
-                raise_if_empty=False,
-            )
+            options = {"engine": "calamine", "infer_schema_length": None, "raise_if_empty": False}
+            frame = polars.read_excel(io.BytesIO(content), sheet_name=chosen, **options)
+            return frame.with_columns(column.dt.time() for column in frame if _holds_clock_times(column))
     except (excel.FastExcelError, polars.exceptions.PolarsError, ValueError, IndexError) as error:
         if isinstance(error, TableError):
             raise
         raise TableError("a spreadsheet that cannot be read; save it again, or as CSV") from None
+
+
+def _holds_clock_times(column: "polars.Series") -> bool:
+    """Return whether a column of a spreadsheet holds clock times, which are read as times of the day before 1900."""
+    return column.dtype == polars.Datetime and bool((column.dt.date() == date(1899, 12, 31)).all())
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ A style is learned from the training rows of a column, and read in the same way 
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -29,8 +29,8 @@ _PARTS = (
 )
 # How digits may be grouped: by three, or as in India; a group separator is never the decimal mark.
 _GROUPED = {
-    mark: rf"^(?:[0-9]{{1,3}}(?:[{group}'’{_SPACE}][0-9]{{3}})+|[0-9]{{1,2}}(?:{group}[0-9]{{2}})+{group}[0-9]{{3}}"
-    rf"|[0-9]+)?(?:{re.escape(mark)}[0-9]*)?$"
+    mark: rf"^(?:[1-9][0-9]{{0,2}}(?:[{group}'’{_SPACE}][0-9]{{3}})+"
+    rf"|[0-9]{{1,2}}(?:{group}[0-9]{{2}})+{group}[0-9]{{3}}|[0-9]+)?(?:{re.escape(mark)}[0-9]*)?$"
     for mark, group in ((".", ","), (",", r"\."))
 }
 _ONE_MARK = r"^[1-9][0-9]{{0,2}}{mark}[0-9]{{3}}$"  # 1,234: a thousands separator or a decimal mark
@@ -54,6 +54,19 @@ class NumberStyle:
         if self.unit:
             words.append("percent, read as fractions" if self.is_percent else f"unit {quote(self.unit)}")
         return ", ".join(words)
+
+    def explain(self, text: str) -> str:
+        """Return what a text that is no number lacks to be one in this style, and what to do; "" if nothing helps."""
+        other: Decimal = "." if self.decimal == "," else ","
+        if replace(self, decimal=other).parse(polars.Series([text]))[0] is not None:
+            marks = {".": "point", ",": "comma"}
+            return (
+                f" with a decimal {marks[self.decimal]}, as in training; if the table has a decimal {marks[other]}: "
+                f"--decimal {other}"
+            )
+        if self.is_percent:
+            return " with a percent sign, as in training"
+        return f" in {quote(self.unit)}, as in training" if self.unit else ""
 
     def parse(self, text: "polars.Series") -> "polars.Series":
         """Return a column of text (n,) as float64, null where it is not a number."""

@@ -33,7 +33,12 @@ _LONGEST_LINE = 2**26
 
 
 def load_table(
-    path: str | Path, *, separator: str | None = None, sheet: str | None = None, on_note: Note = lambda text: None
+    path: str | Path,
+    *,
+    separator: str | None = None,
+    sheet: str | None = None,
+    on_note: Note = lambda text: None,
+    on_progress: Callable[[float], None] = lambda share: None,
 ) -> "polars.DataFrame":
     """Read a table from a file.
 
@@ -43,6 +48,7 @@ def load_table(
         separator: the character between two fields of a text file; None for the one of `, ; |` and tab that fits.
         sheet: the sheet of a spreadsheet; None for the first.
         on_note: called with each decision about the file, a sentence.
+        on_progress: called with the share of the file that is read, from 0 to 1.
 
     Returns:
         The rows in order. A blank line is not a row; in a table with a single column, it is a missing value. All
@@ -59,7 +65,8 @@ def load_table(
     while True:
         blocks: list[polars.DataFrame] = []
         is_text_file = False
-        for block in read_blocks(path, separator=separator, sheet=sheet, on_note=on_note):
+        options = {"separator": separator, "sheet": sheet, "on_note": on_note, "on_progress": on_progress}
+        for block in read_blocks(path, **options):
             if len(blocks) == 1 and set(blocks[0].dtypes) == {polars.String}:
                 is_text_file, blocks = True, [pack(blocks[0], None, text)[0]]
             if is_text_file:
@@ -84,8 +91,7 @@ def read_blocks(
 ) -> "Iterator[polars.DataFrame]":
     """Yield the rows of a table in blocks, in order; a small table is one block.
 
-    Arguments, results and errors are those of `load_table`. The text of the columns `exact` stays as it is in the file,
-    and `on_progress` is called with the share of the file that is read.
+    Arguments, results and errors are those of `load_table`. The text of the columns `exact` stays as it is in the file.
     """
     source = "standard input" if str(path) == "-" else str(path)
     if str(path) == "-" and sys.stdin is None:

@@ -1,7 +1,8 @@
 """The recipe: how a table becomes the inputs and targets of a network, and its outputs a table of predictions."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,9 +11,10 @@ from jaxmlp._validation import count
 from jaxmlp.storage.json import from_json, parse_json, to_json
 from jaxmlp.tables import polars
 from jaxmlp.tables.columns import Boolean, Column, Constant, Levels, MissingIndicator, Number
+from jaxmlp.tables.dates import DateOrder
 from jaxmlp.tables.findings import Finding, Notes
 from jaxmlp.tables.messages import join, quote_if_odd, require_columns
-from jaxmlp.tables.numbers import PLAIN, NumberStyle
+from jaxmlp.tables.numbers import PLAIN, Decimal, NumberStyle
 from jaxmlp.tables.targets import TableTask, class_names, encode_target
 from jaxmlp.tables.temporal import Clock, Date
 from jaxmlp.tables.values import Class, prepare
@@ -177,6 +179,19 @@ class Recipe:
             names = join(quote_if_odd(column.name) for column in of(MissingIndicator))
             parts.append(f"{count(len(of(MissingIndicator)), 'missing-value indicator')} ({names})")
         return parts
+
+    def read_as(self, decimal: Decimal | None, date_order: DateOrder | None) -> "Recipe":
+        """Return the recipe for tables that have another decimal mark, or another order of dates; None for the same."""
+
+        def change(column: Any) -> Any:
+            if decimal is not None and isinstance(column, Number | MissingIndicator | Constant):
+                return replace(column, style=replace(column.style, decimal=decimal))
+            if date_order is not None and isinstance(column, Date):
+                return replace(column, order=date_order)
+            return column
+
+        columns, constants = (tuple(map(change, columns)) for columns in (self.columns, self.constants))
+        return replace(self, columns=columns, constants=constants)
 
     def to_json(self) -> str:
         """Return the recipe as JSON, which `from_json` reads back exactly."""

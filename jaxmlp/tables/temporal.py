@@ -96,7 +96,8 @@ def to_dates(column: "polars.Series", order: DateOrder) -> "polars.Series":
         return column.cast(polars.Datetime("us"))
     text = _require_text(column, "dates")
     dates = parse_dates(text, order)
-    return _require_all(text, dates, f"is not a date (read as {describe_order(order)})")
+    problem = f"is not a date (read as {describe_order(order)}); if the table has another order: --date-order"
+    return _require_all(text, dates, problem)
 
 
 def to_hours(column: "polars.Series") -> np.ndarray:
@@ -106,7 +107,8 @@ def to_hours(column: "polars.Series") -> np.ndarray:
         TableError: a value is not a clock time; its row is named.
     """
     if column.dtype == polars.Time:
-        hours = column.cast(polars.Int64) / 3.6e12  # nanoseconds
+        at = column.dt
+        hours = at.hour() + at.minute() / 60 + (at.second() + at.nanosecond() / 1e9) / 3600  # in the order of texts
     else:
         text = _require_text(column, "clock times")
         hours = _require_all(text, parse_clock(text), "is not a clock time such as 13:30")

@@ -76,8 +76,8 @@ def to_numbers(column: "polars.Series", style: NumberStyle | None = None) -> np.
     if len(invalid):
         first = values[invalid[0]]
         problem = "is not a number" if np.isnan(first) else "is not finite"
-        if np.isnan(first) and style is not None and style.is_percent:
-            problem += " with a percent sign, as in training"
+        if np.isnan(first) and style is not None:
+            problem += style.explain(column[int(invalid[0])])
         if np.isfinite(first):
             problem = f"is too large; numbers must be between -{LARGEST:.0e} and {LARGEST:.0e}"
         raise cell_error(column, int(invalid[0]), problem)
