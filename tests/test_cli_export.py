@@ -9,8 +9,11 @@ import polars
 import pytest
 
 import jaxmlp
+from jaxmlp.fitting.encoding import learn_encoding, stack_encodings
 from jaxmlp.fitting.groups import Group
 from jaxmlp.fitting.scaling import Scaling, learn_scaling
+from jaxmlp.fitting.targets import TargetScaling
+from jaxmlp.models.model import predict_frame
 from jaxmlp.tables import learn_recipe
 
 pytest.importorskip("flatbuffers")
@@ -29,17 +32,27 @@ def here(tmp_path, monkeypatch):
 
 
 def make_model(target="price", dtype=np.float32):
-    """Two networks and a linear model, which scale their inputs, and for numbers the target."""
+    """Two networks and a linear model, which scale their inputs, and for numbers the target.
+
+    The two networks encode their inputs, each in its own bins; for numbers, their target is a logarithm with bounds.
+    For classes, the model has a temperature.
+    """
     recipe = learn_recipe(FRAME.with_columns(polars.Series(target, TARGETS[target])), target)
     groups = []
+    scaled = learn_scaling(X).apply(X)
+    encoding = stack_encodings([learn_encoding(scaled, 3), learn_encoding(scaled[1:], 3, np.array([0]))])
+    bounded = TargetScaling(Scaling(np.array([7.0]), np.array([2.0])), is_log=True, low=900.0, high=1300.0)
     for members, hidden, weights in ((2, (3,), (0.3, 0.5)), (1, (), (0.2,))):
-        params = jaxmlp.init_ensemble(jax.random.key(members), (4, *hidden, recipe.n_outputs), members)
+        is_encoded = bool(hidden)
+        sizes = (7 if is_encoded else 4, *hidden, recipe.n_outputs)
+        params = jaxmlp.init_ensemble(jax.random.key(members), sizes, members)
         params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), params)
-        groups.append(Group(params, np.array(weights), (jaxmlp.tanh,) * len(hidden), learn_scaling(X)))
+        parts = (encoding, bounded if target == "price" else None) if is_encoded else ()
+        groups.append(Group(params, np.array(weights), (jaxmlp.tanh,) * len(hidden), learn_scaling(X), *parts))
     if target == "price":
         scaling = Scaling(np.array([1000.0]), np.array([0.01]))
         return jaxmlp.Model(tuple(groups), recipe=recipe, target=scaling)
-    return jaxmlp.Model(tuple(groups), criterion=jaxmlp.softmax_cross_entropy, recipe=recipe)
+    return jaxmlp.Model(tuple(groups), criterion=jaxmlp.softmax_cross_entropy, recipe=recipe, temperature=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +81,8 @@ def test_a_model_is_exported_with_the_units_of_its_table(saved, command):
     assert "call(x)  # x (n, 4), float32" in err[1]
     expected = jaxmlp.predict(saved, FRAME)
     assert np.ptp(expected) > 1  # in the unit of the target
+    clipped = [finding for finding in predict_frame(saved, FRAME)[2] if "clipped" in finding.text]
+    assert 0 < clipped[0].rows.sum() < len(X)
     np.testing.assert_allclose(exported.call(X.astype(np.float32)), expected, rtol=1e-5)
 
 

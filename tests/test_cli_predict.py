@@ -3,6 +3,7 @@
 import io
 import json
 import pathlib
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -10,6 +11,9 @@ import polars
 import pytest
 
 import jaxmlp
+from jaxmlp.fitting.scaling import identity_scaling
+from jaxmlp.fitting.targets import TargetScaling
+from jaxmlp.models import Interval
 from jaxmlp.tables import learn_recipe
 
 HOUSES = polars.DataFrame({
@@ -136,6 +140,22 @@ def test_a_users_mistake_is_one_line_and_exit_2(command, words, message):
     assert HOUSES.equals(polars.read_csv("houses.csv"))
 
 
+def test_clipped_predictions_are_counted_and_the_interval_stands_before_the_prediction(command):
+    model = saved()
+    low, high = np.sort(jaxmlp.predict(model, HOUSES)[:, 0])[[0, 2]]
+    target = TargetScaling(identity_scaling(1), low=float(low), high=float(high))
+    interval = Interval((0.0,), (10.0,), (-1.0, 1.0))
+    groups = (replace(model.groups[0], target=target),)
+    jaxmlp.save_model(jaxmlp.Model(groups, recipe=model.recipe, interval=interval), "model")
+    _, out, err = command("predict", "model", "houses.csv")
+    assert out[0] == "low,high,prediction"
+    table = np.array([line.split(",") for line in out[1:]], float)
+    np.testing.assert_allclose(table - table[:, 2:], [[-9, 9, 0]] * 4, atol=1)  # 90 % of 10, rounded
+    assert table[:, 2].max() == round(high)
+    text = "price: 1 prediction of a network clipped to the range of the training targets, widened by a tenth"
+    assert err == [text]
+
+
 def test_show_prints_networks_columns_and_report(command):
     saved(members=3)
     code, out, _ = command("show", "model")
@@ -176,6 +196,21 @@ def test_columns_are_copied_as_they_are_and_values_outside_the_training_range_ar
         "rooms: 1 value, the first 9 in row 1, far from those in training, 1 to 4.5",
     ]
     assert "no column 'id'" in command("predict", "model", "new.csv", "--id", "id")[2][-1]
+
+
+def test_a_table_with_other_marks_than_in_training_is_read_on_demand(command):
+    frame = HOUSES.with_columns(day=polars.Series(["2024-12-01", "2024-03-04", "2024-05-06", "2024-07-08"]))
+    recipe = learn_recipe(frame.select("rooms", "day", "price"), "price")
+    params = (jaxmlp.Layer(np.ones((recipe.n_inputs, 1), np.float32), np.zeros((1, 1), np.float32)),)
+    jaxmlp.save_model(jaxmlp.Model(params, recipe=recipe), "model")
+    frame.write_csv("houses.csv")
+    expected = command("predict", "model", "houses.csv")[1]
+    pathlib.Path("new.csv").write_text("rooms;day\n1;01.12.2024\n;04.03.2024\n3,0;06.05.2024\n4,5;08.07.2024\n")
+    refused = "row 3: '3,0' is not a number with a decimal point, as in training; if the table has a decimal comma:"
+    assert f"{refused} --decimal ," in command("predict", "model", "new.csv")[2][-1]
+    error = command("predict", "model", "new.csv", "--decimal", ",")[2][-1]
+    assert error.endswith("is not a date (read as year, month, day); if the table has another order: --date-order")
+    assert command("predict", "model", "new.csv", "--decimal", ",", "--date-order", "dmy")[1] == expected
 
 
 def test_an_error_in_a_later_block_names_the_row_of_the_table(command, monkeypatch):

@@ -70,6 +70,16 @@ def test_what_is_written_is_read_back():
     assert from_json(Shape, to_json(empty)) == empty
 
 
+@pytest.mark.parametrize("shape", [(0,), (2, 1), (2, 0), (2, 0, 0), (2, 1, 3)])
+def test_an_array_of_any_rank_is_read_back(shape):
+    center = np.arange(float(np.prod(shape))).reshape(shape)
+    again = from_json(Shape, to_json(replace(SHAPE, line=Line(center, False)))).line
+    assert again is not None
+    expected = (2, 0) if shape == (2, 0, 0) else shape  # A list without items does not tell how many axes follow.
+    assert again.center.shape == expected
+    np.testing.assert_array_equal(again.center, center.reshape(expected))
+
+
 def test_numpys_numbers_are_written_as_pythons():
     assert to_json(replace(SHAPE, factor=np.float64(2), sizes=[np.int64(3)])) == content(factor=2.0, sizes=[3])
 
@@ -97,7 +107,11 @@ def test_numpys_numbers_are_written_as_pythons():
         ({"classes": [[]]}, r"shape.classes\[0\] must be a string or true or false or a whole number or a finite"),
         ({"line": 3}, "shape.line must be null or an object; got 3"),
         ({"line": {"center": [1.0]}}, "shape.line must have the fields center, closed; got .'center'"),
-        ({"line": {"center": [[1.0]], "closed": True}}, "shape.line.center must be a list of numbers"),
+        ({"line": {"center": 1.0, "closed": True}}, "shape.line.center must be a list of numbers; got 1.0"),
+        ({"line": {"center": [[1.0], ["a"]], "closed": True}}, "shape.line.center must be a list of numbers"),
+        ({"line": {"center": [[1.0], 2.0], "closed": True}}, "shape.line.center must be a list of numbers"),
+        ({"line": {"center": [[1.0], [2.0, 3.0]], "closed": True}}, "shape.line.center must be a list of numbers"),
+        ({"line": {"center": [[[1], [2]], [[1, 2], [3, 4]]], "closed": True}}, "shape.line.center must be a list of"),
         ({"line": {"center": [1.0], "closed": 1}}, "shape.line.closed must be true or false; got 1"),
         ({"parts": [{"x": 1.0}]}, r"shape.parts\[0\].kind must be one of point, levels; got None"),
         ({"parts": [{"kind": [], "x": 1.0}]}, r"shape.parts\[0\].kind must be one of point, levels"),

@@ -1,6 +1,7 @@
 """A model predicts the mean of its networks, is read from disk to the bit, and no other file is read as a model."""
 
 import inspect
+import itertools
 import json
 import warnings
 from dataclasses import replace
@@ -15,9 +16,12 @@ from helpers import assert_close, assert_equal, problem, run
 
 import jaxmlp
 from jaxmlp import Model, load_model, predict, predict_with_std, save_model
+from jaxmlp.fitting.encoding import learn_encoding, stack_encodings
 from jaxmlp.fitting.groups import Group, make_group
 from jaxmlp.fitting.scaling import learn_scaling
+from jaxmlp.fitting.targets import TargetScaling
 from jaxmlp.models import Interval, files
+from jaxmlp.models.model import predict_frame
 from jaxmlp.models.tables import predict_table
 from jaxmlp.storage.files import StorageError
 from jaxmlp.tables import TableError, TableWarning, as_frame, learn_recipe
@@ -40,9 +44,22 @@ def house_model(members=None):
     params = [problem(sizes, seed=seed)[0] for seed in range(members or 1)]
     params = params[0] if members is None else jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
     frame = as_frame(HOUSES)
-    encoding, target = learn_scaling(recipe.inputs(frame)[0]), learn_scaling(recipe.targets(frame)[0])
-    group = replace(make_group(params, jaxmlp.tanh), encoding=encoding)
+    scaling, target = learn_scaling(recipe.inputs(frame)[0]), learn_scaling(recipe.targets(frame)[0])
+    group = replace(make_group(params, jaxmlp.tanh), scaling=scaling)
     return Model((group,), recipe=recipe, target=target)
+
+
+def encoded_model(low=None, high=None):
+    """Two networks with their own bins, whose target is a logarithm with bounds, and the recipe of the houses."""
+    model = house_model()
+    (group,) = model.groups
+    x = group.scaling.apply(model.recipe.inputs(as_frame(HOUSES))[0])
+    encoding = stack_encodings([learn_encoding(x, 3), learn_encoding(x[1:], 3, np.array([0]))])
+    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(problem((7, 4, 1), seed=seed)[0] for seed in range(2)))
+    logarithms = learn_scaling(np.log(np.array(HOUSES["price"])[:, None]))
+    target = TargetScaling(logarithms, is_log=True, low=low, high=high)
+    group = Group(params, np.array([0.25, 0.75]), (jaxmlp.tanh,), group.scaling, encoding, target)
+    return replace_groups(model, group)
 
 
 def test_predictions_of_an_array_are_those_of_the_criterion():
@@ -85,9 +102,9 @@ def test_a_prediction_is_the_weighted_mean_over_groups_of_networks_of_any_shape(
 
 def test_inputs_are_scaled_in_float64_before_rounding_and_targets_after():
     seconds = 1.7e9 + np.arange(7)[:, None]
-    encoding, target = learn_scaling(seconds), learn_scaling(1e9 + 3.0 * np.arange(7)[:, None])
+    scaling, target = learn_scaling(seconds), learn_scaling(1e9 + 3.0 * np.arange(7)[:, None])
     line = (jaxmlp.Layer(np.ones((1, 1, 1), np.float32), np.zeros((1, 1, 1), np.float32)),)
-    model = Model((Group(line, np.ones(1), (), encoding),), target=target)
+    model = Model((Group(line, np.ones(1), (), scaling),), target=target)
     np.testing.assert_allclose(predict(model, seconds)[:, 0] - 1e9, 3.0 * np.arange(7), atol=1e-5)
 
 
@@ -118,10 +135,10 @@ def test_a_table_of_any_kind_is_encoded_by_the_recipe():
     frame = as_frame(HOUSES)
     x, _ = model.recipe.inputs(frame)
     (group,) = model.groups
-    outputs = run(lambda x: jaxmlp.predict_ensemble(group.params, x, activation=jaxmlp.tanh)[0], group.encode(x))
+    outputs = run(lambda x: jaxmlp.predict_ensemble(group.params, x, activation=jaxmlp.tanh)[0], group.scale(x))
     prices = predict(model, frame)
     assert prices.dtype == np.float64
-    np.testing.assert_allclose(prices, model.target.invert(outputs), rtol=1e-6)
+    np.testing.assert_allclose(prices, group.target.invert(outputs), rtol=1e-6)
     assert prices.max() > 1e5
     missing = {**HOUSES, "city": ["Rome", "Oslo", float("nan"), "Rome"]}
     masked = {**HOUSES, "city": np.ma.array(["Rome", "Oslo", "Bonn", "Rome"], mask=[False, False, True, False])}
@@ -193,8 +210,8 @@ def test_a_table_without_the_columns_is_refused_and_the_message_names_them(table
 def test_a_number_that_overflows_when_it_is_scaled_is_refused():
     model = house_model()
     (group,) = model.groups
-    factor = np.where(np.arange(4) == 0, 1e20, group.encoding.factor)
-    tiny = replace_groups(model, replace(group, encoding=group.encoding._replace(factor=factor)))
+    factor = np.where(np.arange(4) == 0, 1e20, group.scaling.factor)
+    tiny = replace_groups(model, replace(group, scaling=group.scaling._replace(factor=factor)))
     rows = {"rooms": [1.0, 1e25], "city": ["Rome", "Oslo"]}
     with pytest.raises(
         TableError, match="column 'rooms', row 2: the number is too far from those of the training rows"
@@ -210,15 +227,14 @@ def test_the_standard_deviation_is_in_the_targets_unit_too():
     prices = []
     for k in range(3):
         network = jax.tree.map(lambda leaf, k=k: leaf[k : k + 1], group.params)
-        prices.append(
-            predict(replace_groups(model, Group(network, np.ones(1), group.activation, group.encoding)), HOUSES)
-        )
+        alone = replace(group, params=network, weights=np.ones(1))
+        prices.append(predict(replace_groups(model, alone), HOUSES))
     np.testing.assert_allclose(mean, np.mean(prices, axis=0), rtol=1e-5)
     np.testing.assert_allclose(std, np.std(prices, axis=0), rtol=1e-4)
 
 
 def replace_groups(model, *groups):
-    return Model(groups, criterion=model.criterion, recipe=model.recipe, target=model.target)
+    return Model(groups, criterion=model.criterion, recipe=model.recipe)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
@@ -226,7 +242,10 @@ def replace_groups(model, *groups):
 def test_a_model_is_read_from_disk_to_the_bit(tmp_path, dtype, members):
     with jax.enable_x64(dtype == "float64"):
         params = problem(SIZES, dtype=dtype)[0] if members is None else ensemble(dtype)
-        report, interval = {"epochs": 3, "network": {"score": 0.25}}, Interval(-1.0, 2.0, True)
+        report, interval = (
+            {"epochs": 3, "network": {"score": 0.25}},
+            Interval((-1.0, 2.0), (0.5, 1.5), (-1.0, 0.0, 3.0), 0.0),
+        )
         model = Model(params, (jaxmlp.silu,), jaxmlp.poisson_nll_loss, interval=interval, report=report, plan={"a": 1})
         path = tmp_path / "model.safetensors"
         save_model(model, path)
@@ -235,7 +254,8 @@ def test_a_model_is_read_from_disk_to_the_bit(tmp_path, dtype, members):
     assert_equal(group.params, expected.params)
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(group.params)} == {dtype}
     assert (group.activation, group.sizes, loaded.members) == ((jaxmlp.silu,), SIZES, members or 1)
-    assert (loaded.criterion, loaded.recipe, loaded.target) == (jaxmlp.poisson_nll_loss, None, None)
+    assert (loaded.criterion, loaded.recipe, loaded.temperature) == (jaxmlp.poisson_nll_loss, None, None)
+    assert (group.scaling, group.encoding, group.target) == (None, None, None)
     assert (loaded.interval, loaded.report, loaded.plan) == (interval, report, {"a": 1})
     assert [each.name for each in tmp_path.iterdir()] == ["model.safetensors"]
 
@@ -250,6 +270,92 @@ def test_recipe_and_scalings_are_read_with_the_model(tmp_path):
     assert (tmp_path / "again").read_bytes() == (tmp_path / "model").read_bytes()
 
 
+def by_hand(group, member, row):
+    """The logarithm of the price that a network of `encoded_model` predicts, scaled, in float64."""
+    row = (row - group.scaling.center) * group.scaling.factor
+    center, factor, softness, binned, edges, means = (leaf[member] for leaf in group.encoding)
+    inputs = [(value - c) * f for value, c, f in zip(row, center, factor, strict=True)]
+    inputs = [z / np.sqrt(1 + (z * softness) ** 2) for z in inputs]
+    for column, ends, mean in zip(binned, edges, means, strict=True):
+        for t, (start, end) in enumerate(itertools.pairwise(ends)):
+            low, high = -2.0 * (t == 0), 1 + 2.0 * (end == ends[-1])
+            inputs.append(
+                float(end > start) * min(max((row[column] - start) / (end - start or 1), low), high) - mean[t]
+            )
+    (w, b), (v, c) = (tuple(np.asarray(leaf[member], np.float64) for leaf in layer) for layer in group.params)
+    return (np.tanh(np.array([inputs]) @ w + b) @ v + c).item()
+
+
+def test_a_group_encodes_its_inputs_and_undoes_the_logarithm_within_the_bounds():
+    model, table = encoded_model(), as_frame(HOUSES)
+    (group,) = model.groups
+    assert group.sizes == (7, 4, 1)
+    assert group.columns == 4
+    assert group.encoding.edges[1, 0, -1] == group.encoding.edges[1, 0, -2]  # the second network has fewer bins
+    x, _ = model.recipe.inputs(table)
+    x = np.vstack([x, [99.0, 0, 0, 0]])
+    table = {"rooms": [*HOUSES["rooms"], 99.0], "city": [*HOUSES["city"], "Bern"]}
+    logarithms = np.array([[by_hand(group, member, row) for row in x] for member in range(2)])
+    (center,), (factor,) = group.target.scaling
+    mean = 0.25 * logarithms[0] + 0.75 * logarithms[1]
+    prices = np.exp(mean / factor + center)
+    low, high = float(np.sort(prices)[1]) + 1.0, float(np.sort(prices)[-1]) - 1.0
+    std = np.sqrt(0.25 * 0.75) * np.abs(logarithms[0] - logarithms[1]) / factor
+    bounded = encoded_model(low, high)
+    for each, expected in ((model, prices), (bounded, np.clip(prices, low, high))):
+        got, got_std, findings = predict_frame(each, table)
+        np.testing.assert_allclose(got[:, 0], expected, rtol=1e-5)
+        np.testing.assert_allclose(got_std[:, 0], std * expected, rtol=1e-4)
+        clipped = [line for line in Notes().add(findings).lines() if "clipped" in line]
+        text = "price: 3 predictions of a network clipped to the range of the training targets, widened by a tenth"
+        assert clipped == ([text] if each is bounded else [])
+    findings = predict_frame(bounded, table, only_warnings=True)[2]
+    assert all("unknown" in finding.noun or "far" in finding.text for finding in findings)
+
+
+def test_encoding_and_bounds_are_read_with_the_model_to_the_bit(tmp_path):
+    model = encoded_model(1.2e6, 3e6)
+    plain = model.groups[0].encoding._replace(
+        binned=np.empty((2, 0), np.int32), edges=np.empty((2, 0, 1)), means=np.empty((2, 0, 0))
+    )
+    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(problem((4, 1), seed=seed)[0] for seed in range(2)))
+    other = replace(model.groups[0], params=params, activation=(), encoding=plain, target=None)
+    model = replace_groups(model, *model.groups, other)
+    save_model(model, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    for group, expected in zip(loaded.groups, model.groups, strict=True):
+        for name in ("params", "weights", "scaling", "encoding", "target"):
+            assert_equal(getattr(group, name), getattr(expected, name))
+        assert [leaf.dtype for leaf in group.encoding] == [leaf.dtype for leaf in expected.encoding]
+        assert [leaf.shape for leaf in group.encoding] == [leaf.shape for leaf in expected.encoding]
+    np.testing.assert_array_equal(predict(loaded, HOUSES), predict(model, HOUSES))
+
+
+def test_an_encoding_or_bounds_that_do_not_fit_are_refused():
+    (group,) = encoded_model().groups
+    encoding, target = group.encoding, group.target
+    unordered = "target must have finite bounds in order"
+    leaves = "encoding must have leaves that fit each other, for 2 members"
+    changes = [
+        ({"encoding": jax.tree.map(lambda leaf: leaf[:1], encoding)}, leaves),
+        ({"encoding": jax.tree.map(lambda leaf: leaf[0], encoding)}, leaves),
+        ({"encoding": encoding._replace(center=np.float64(1))}, leaves),
+        ({"encoding": encoding._replace(factor=encoding.factor * np.nan)}, "encoding must have finite numbers"),
+        ({"encoding": encoding._replace(edges=-encoding.edges)}, "edges in ascending order"),
+        ({"encoding": encoding._replace(binned=encoding.binned - 1)}, "bins of columns from 0 to 3"),
+        (
+            {"encoding": encoding._replace(edges=encoding.edges[..., 1:], means=encoding.means[..., 1:])},
+            "have 7 inputs; got 6",
+        ),
+        ({"target": target._replace(low=2.0, high=1.0)}, unordered + "; got 2.0 and 1.0"),
+        ({"target": target._replace(low=np.nan)}, unordered),
+        ({"target": target._replace(high=np.inf)}, unordered),
+    ]
+    for change, message in changes:
+        with pytest.raises(ValueError, match=message):
+            replace(group, **change)
+
+
 def test_the_file_can_be_read_with_the_safetensors_library(tmp_path):
     import safetensors
 
@@ -259,7 +365,7 @@ def test_the_file_can_be_read_with_the_safetensors_library(tmp_path):
         about = json.loads(file.metadata()["jaxmlp_model"])
     (group,) = about["groups"]
     assert (group["sizes"], group["dtype"], group["activation"]) == ([4, 4, 1], "float32", ["tanh"])
-    assert about["version"] == 2
+    assert about["version"] == 3
     assert [column["name"] for column in about["recipe"]["columns"]] == ["rooms", "city"]
 
 
@@ -324,10 +430,10 @@ def test_float64_needs_x64_and_says_so(tmp_path):
 @pytest.fixture
 def saved(tmp_path):
     """The file of a model with all its parts."""
-    path, model = tmp_path / "model.safetensors", house_model(members=2)
-    parts = {"recipe": model.recipe, "target": model.target, "interval": Interval(-1e5, 1e5)}
+    path, model = tmp_path / "model.safetensors", encoded_model(low=1.2e6, high=9e6)
+    interval = Interval((1e6, 5e6), (1e5, 5e5), (-1.0, 0.0, 1.5), 0.0)
     report, plan = {"rows": 4, "network": {"score": 0.25}}, {"folds": 3, "hidden": [4]}
-    save_model(Model(model.groups, **parts, report=report, plan=plan), path)
+    save_model(Model(model.groups, recipe=model.recipe, interval=interval, report=report, plan=plan), path)
     return path
 
 
@@ -413,11 +519,25 @@ def with_entry(about, *path, to):
         (("groups", 0, "sizes", 0), 10**400, r"sizes.0. must be a whole number"),
         (("groups", 0, "weights", 0), -1.0, "weights must be finite, at least 0 and not all 0"),
         (("groups", 0, "weights"), [0, 0], "weights must be finite, at least 0 and not all 0"),
-        (("groups", 0, "encoding", "factor"), [1.0], r"encoding must have 4 columns; got \(4,\) and \(1,\)"),
-        (("groups", 0, "encoding", "factor", 0), 1e308, "encoding must have finite centers, and factors that are 0"),
-        (("target", "factor", 0), 5e-324, "target must have finite centers, and factors that are 0 or between"),
-        (("target", "center"), [0.0, 1.0], "target must have 1 columns"),
-        (("interval",), {"low": 2.0, "high": 1.0, "grows_with_root": False}, "interval: low must not be above high"),
+        (("groups", 0, "scaling", "factor"), [1.0], r"scaling must have 4 columns; got \(4,\) and \(1,\)"),
+        (("groups", 0, "scaling", "factor", 0), 1e308, "scaling must have finite centers, and factors that are 0"),
+        (("groups", 0, "encoding", "factor"), [1.0], "encoding must have leaves that fit each other, for 2 members"),
+        (("groups", 0, "encoding", "edges"), [1.0], "encoding must have leaves that fit each other, for 2 members"),
+        (("groups", 0, "encoding", "edges", 0), [[0.0], [1.0, 2.0]], "encoding.edges must be a list of numbers"),
+        (("groups", 0, "encoding", "edges", 1, 0, 0), 9.0, "encoding must have finite numbers, and edges in ascending"),
+        (("groups", 0, "encoding", "binned", 1, 0), 4, "encoding must have bins of columns from 0 to 3"),
+        (("groups", 0, "encoding", "binned", 1, 0), 0.5, "encoding must have bins of columns that are whole numbers"),
+        (("groups", 0, "encoding", "binned", 1, 0), 1e300, "encoding must have bins of columns that are whole numbers"),
+        (("groups", 0, "encoding", "binned"), [[], []], "encoding must have leaves that fit each other, for 2 members"),
+        (("groups", 0, "encoding"), None, "scaling must have 7 columns"),
+        (("groups", 0, "target", "scaling", "factor", 0), 5e-324, "target must have finite centers, and factors"),
+        (("groups", 0, "target", "scaling", "center"), [0.0, 1.0], "target must have 1 columns"),
+        (("groups", 0, "target", "low"), 1e9, "target must have finite bounds in order; got 1000000000.0 and"),
+        (("interval", "knots"), [2.0, 1.0], "interval: knots and quantiles must be in order, and sizes not negative"),
+        (("interval", "sizes", 0), -1.0, "interval: knots and quantiles must be in order, and sizes not negative"),
+        (("interval", "sizes"), [1.0], "interval must have a size for each knot, and at least two quantiles"),
+        (("interval", "quantiles"), [1.0], "interval must have a size for each knot, and at least two quantiles"),
+        (("temperature",), 2.0, "temperature must be positive, and None unless for classes; got 2.0"),
         (("criterion",), "softmax_cross_entropy", "criterion must not be softmax_cross_entropy with one output"),
         (("criterion",), "poisson_nll_loss", "criterion must be one for regression"),
         (("recipe", "task"), "counts", "criterion must be one for counts"),
@@ -450,10 +570,10 @@ def test_targets_and_intervals_are_for_numbers_only():
     recipe = learn_recipe(as_frame(HOUSES), "city")
     model = {"criterion": jaxmlp.softmax_cross_entropy, "recipe": recipe}
     params = problem((recipe.n_inputs, 2))[0]
-    with pytest.raises(ValueError, match="target must be None for classification"):
+    with pytest.raises(ValueError, match="target must not scale for classification"):
         Model(params, **model, target=learn_scaling(np.arange(4.0).reshape(2, 2)))
     with pytest.raises(ValueError, match="interval must be None for classification"):
-        Model(params, **model, interval=Interval(0.0, 1.0))
+        Model(params, **model, interval=Interval((0.0,), (1.0,), (-1.0, 1.0)))
 
 
 def test_a_prediction_that_is_not_finite_is_refused():
@@ -471,9 +591,9 @@ def test_a_file_of_something_else_is_refused(tmp_path, saved):
     about, other = json.loads(metadata["jaxmlp_model"]), tmp_path / "other"
     group = about["groups"][0]
     changes = [
-        ({"version": 1}, "version 1 of the format; this jaxmlp reads version 2"),
-        ({"groups": [group | {"sizes": [4, 5, 1]}]}, "does not fit its metadata"),
-        ({"groups": [group | {"sizes": [4]}]}, "sizes must hold at least two positive widths"),
+        ({"version": 2}, "version 2 of the format; this jaxmlp reads version 3"),
+        ({"groups": [group | {"sizes": [7, 5, 1]}]}, "does not fit its metadata"),
+        ({"groups": [group | {"sizes": [7]}]}, "sizes must hold at least two positive widths"),
         ({"groups": [group | {"weights": []}]}, "weights one number for each member"),
         ({"groups": [group | {"dtype": "float16"}]}, "dtype"),
         ({"groups": [group | {"activation": ["eval"]}]}, "activation must be one of"),

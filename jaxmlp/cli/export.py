@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     with report_errors(args.model, code=1):
         write_bytes(out, bytes(exported.serialize()))
     group, recipe = model.groups[0], model.recipe
-    names = [f"x{k + 1}" for k in range(group.sizes[0])] if recipe is None else recipe.input_names()
+    names = [f"x{k + 1}" for k in range(group.columns)] if recipe is None else recipe.input_names()
     classes = [] if recipe is None else recipe.class_names()
     if args.json:
         print_json({"file": args.out, "platforms": list(args.platforms), "inputs": names, "classes": classes})

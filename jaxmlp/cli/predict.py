@@ -1,6 +1,7 @@
 """`jaxmlp predict MODEL FILE`: a prediction for each row of a table."""
 
 import argparse
+from dataclasses import replace
 
 import jax
 
@@ -25,7 +26,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("file", metavar="FILE", help=table)
     copies = "columns of the table to copy to the output, before the predictions"
     parser.add_argument("--id", type=columns, action="extend", default=[], metavar="A,B", help=copies)
-    add_reading_options(parser)
+    add_reading_options(parser, "as in training")
     parser.add_argument("-o", "--out", metavar="OUT", help="a CSV or Parquet file to write instead of stdout")
     parser.set_defaults(run=run)
 
@@ -44,13 +45,15 @@ def run(args: argparse.Namespace) -> int:
         model = load_model(args.model)
         if model.recipe is None:
             raise CommandError(f"{args.model}: the model has no recipe for tables; use jaxmlp.predict with arrays")
+        recipe = model.recipe.read_as(args.decimal, args.date_order)
+        model = replace(model, networks=model.groups, recipe=recipe)
         notes, tables, rows = Notes(), [], 0
         with reading_progress(args.file) as progress:
             options = {"separator": args.separator, "sheet": args.sheet, "exact": args.id}
             for frame in read_blocks(args.file, on_note=note, on_progress=progress, **options):
                 table, findings = predict_table(model, frame, ids=args.id, offset=rows)
                 notes.add(findings, rows)
-                tables.append(round_predictions(model.recipe, table))
+                tables.append(round_predictions(recipe, table))
                 rows += table.height
     table = polars.concat(tables, how="vertical_relaxed") if len(tables) > 1 else tables[0]
     if table[OUTSIDE].null_count() == rows:

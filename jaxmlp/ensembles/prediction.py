@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
 from jaxmlp._dispatch import as_array, params_dtype
@@ -61,14 +62,16 @@ def predict_mean_and_std(
     activation: Activation | tuple[Activation, ...] = relu,
     criterion: Criterion = squared_error,
     member_weights: ArrayLike | None = None,
+    encode: Partial | None = None,
 ) -> tuple[Array, Array]:
     """`predict_ensemble` of an ensemble or of a single network, whose standard deviation is 0.
 
-    `member_weights` (members,) are the weights of the members in both; None for all equal.
+    `member_weights` (members,) are the weights of the members in both; None for all equal. `encode` maps rows of x to
+    inputs of a network; for an ensemble, its arrays have a leading member axis.
     """
     x = _validate(params, x, activation, criterion)
     weights = None if member_weights is None else as_array("member_weights", member_weights, params[0].w.dtype)
-    return _mean_and_std(params, x, weights, activation, criterion)
+    return _mean_and_std(params, x, weights, encode, activation, criterion)
 
 
 def predict_members(
@@ -78,14 +81,15 @@ def predict_members(
     *,
     activation: Activation | tuple[Activation, ...] = relu,
     criterion: Criterion = squared_error,
+    encode: Partial | None = None,
 ) -> Array:
     """Return the predictions of all members, (members, n, outputs); a single network is one member.
 
-    Arguments are those of `predict_ensemble`; with `fold` (members,), x is (folds, n, fan_in), and member k predicts
-    `x[fold[k]]`.
+    Arguments are those of `predict_mean_and_std`; with `fold` (members,), x is (folds, n, fan_in), and member k
+    predicts `x[fold[k]]`.
     """
     x = _validate(params, x, activation, criterion) if fold is None else jnp.asarray(x)
-    return _members(params, x, fold, activation, criterion)
+    return _members(params, x, fold, encode, activation, criterion)
 
 
 def map_blocks(function: Callable[[Array], Results], x: Array) -> Results:
@@ -120,10 +124,10 @@ def _validate(params: Any, x: Any, activation: Any, criterion: Any) -> Array:
     return x
 
 
-@partial(jax.jit, static_argnums=(3, 4))
-def _mean_and_std(params, x, weights, activation, criterion):
+@partial(jax.jit, static_argnums=(4, 5))
+def _mean_and_std(params, x, weights, encode, activation, criterion):
     def mean_and_std(rows):
-        predictions = _predictions(params, rows, None, activation, criterion)
+        predictions = _predictions(params, rows, None, encode, activation, criterion)
         if not is_ensemble(params):
             return predictions[0], jnp.zeros_like(predictions[0])
         if weights is None:
@@ -135,23 +139,25 @@ def _mean_and_std(params, x, weights, activation, criterion):
     return map_blocks(mean_and_std, x)
 
 
-@partial(jax.jit, static_argnums=(3, 4))
-def _members(params, x, fold, activation, criterion):
-    return map_blocks(lambda rows: _predictions(params, rows, fold, activation, criterion), x)
+@partial(jax.jit, static_argnums=(4, 5))
+def _members(params, x, fold, encode, activation, criterion):
+    return map_blocks(lambda rows: _predictions(params, rows, fold, encode, activation, criterion), x)
 
 
-def _predictions(params, x, fold, activation, criterion):
+def _predictions(params, x, fold, encode, activation, criterion):
     """Return the predictions of each member, (members, n, outputs)."""
 
-    def predict(params, x):
-        params, x, f = validate_network(params, x, activation)
+    def predict(own, x):
+        params, encode = own
+        params, x, f = validate_network(params, x if encode is None else encode(x), activation)
         validate_criterion(criterion, params[-1].w.shape[1])
         return criterion.predict(forward_pass(params, x, f)[1][-1])
 
+    own = params, encode
     if not is_ensemble(params):
-        return predict(params, x)[None]
+        return predict(own, x)[None]
     if fold is not None:
-        return map_members(lambda own, x: predict(own[0], x[own[1]]), (params, fold), x)
+        return map_members(lambda own, x: predict(own[0], x[own[1]]), (own, fold), x)
     if x.ndim == 3:
-        return map_members(lambda own, _: predict(*own), (params, x), None)
-    return map_members(predict, params, x)
+        return map_members(lambda own, _: predict(*own), (own, x), None)
+    return map_members(predict, own, x)

@@ -6,23 +6,35 @@ import numpy as np
 
 
 class Candidate(NamedTuple):
-    """Hyperparameters of the optimizer, among which a search chooses."""
+    """Hyperparameters, among which a search chooses."""
 
-    learning_rate: float  # of the first step
+    learning_rate: float  # the largest one, see `schedule`
     weight_decay: float  # share of each weight that a step takes away, times the learning rate
+    hidden: tuple[int, ...]  # hidden layer widths; empty for a linear model
+    bins: int | None = None  # of the encoding of numbers, see `learn_encoding`
+    is_log: bool = False  # whether the logarithm of the target is learned
 
 
-# What a search tries, by optimizer.
-LEARNING_RATES = {"adam": (0.02, 0.003), "sgd": (0.03, 0.01)}
-WEIGHT_DECAYS = (0.01, 0.1)
-# What a single training takes, by optimizer.
-SINGLE = {"adam": Candidate(0.005, 0.03), "sgd": Candidate(0.01, 0.03)}
-# The linear baseline, where it is trained.
-LINEAR = Candidate(0.02, 0.0)
-
+# Candidates of `cross_validate`, which standardizes columns: pairs of learning rate and weight decay.
+CANDIDATES = tuple((rate, decay) for decay in (0.01, 0.1) for rate in (0.02, 0.003))
 SEARCH_FOLDS, SEARCH_SEEDS = 5, 2
 HIDDEN = (100,)
-MAX_COLUMNS_SOLVED = 2000  # The linear baseline is solved up to this number of columns: time grows with their cube.
+
+# Candidates of a table's search, the most useful first: bins, weight decay, and whether the target's logarithm is
+# learned. `python bench/tables.py` measures what they are good for.
+TABLE_CANDIDATES = (
+    (16, 0.1, False),
+    (0, 0.1, False),
+    (16, 1.0, False),
+    (48, 0.1, False),
+    (16, 0.1, True),
+    (16, 3.0, False),
+    (48, 1.0, False),
+    (0, 1.0, False),
+)
+TABLE_HIDDEN = (128, 128)
+LEARNING_RATES = {"adam": 0.003, "sgd": 0.01}
+CYCLES = 4
 
 
 def default_candidates(
@@ -31,27 +43,37 @@ def default_candidates(
     single: bool = False,
     learning_rate: float | None = None,
     weight_decay: float | None = None,
+    hidden: tuple[int, ...] | None = None,
+    has_log: bool = False,
 ) -> tuple[Candidate, ...]:
-    """Return the candidates of a search or of a single training; a given hyperparameter is the same in all of them."""
-    rates, decays = LEARNING_RATES[optimizer], WEIGHT_DECAYS
-    if single:
-        rates, decays = ((value,) for value in SINGLE[optimizer])
-    rates = rates if learning_rate is None else (float(learning_rate),)
-    decays = decays if weight_decay is None else (float(weight_decay),)
-    return tuple(Candidate(rate, decay) for decay in decays for rate in rates)
+    """Return the candidates of a table's search; a given hyperparameter is the same in all of them.
 
-
-CANDIDATES = default_candidates()
+    Arguments:
+        optimizer: "adam" or "sgd".
+        single: whether to return the first one only.
+        learning_rate: None for the default of the optimizer.
+        weight_decay: None to try several.
+        hidden: hidden layer widths; None for (128, 128).
+        has_log: whether to try the logarithm of the target, too.
+    """
+    rate = LEARNING_RATES[optimizer] if learning_rate is None else float(learning_rate)
+    candidates = []
+    for bins, decay, is_log in TABLE_CANDIDATES:
+        decay = decay if weight_decay is None else float(weight_decay)
+        candidate = Candidate(rate, decay, TABLE_HIDDEN if hidden is None else hidden, bins, is_log)
+        if candidate not in candidates and (has_log or not is_log):
+            candidates.append(candidate)
+    return tuple(candidates[:1] if single else candidates)
 
 
 def default_batch_size(n: int) -> int:
-    """Return 32; above 5,000 rows, the power of two that makes about 160 steps an epoch, at most 1,024."""
-    return 2 ** int(np.clip(np.log2(max(n, 1) / 160), 5, 10))
+    """Return the power of two that makes from 64 to 128 steps an epoch, but at least 32 and at most 512."""
+    return 2 ** int(np.clip(np.log2(max(n, 1) / 64), 5, 9))
 
 
 def default_epochs(n: int, batch_size: int) -> int:
-    """Return the number of epochs that make 10,000 steps, from 20 to 400."""
-    return int(np.clip(10_000 / -(-n // batch_size), 20, 400))
+    """Return the number of epochs that make 8,000 steps, from 4 to 200."""
+    return int(np.clip(8_000 / -(-n // batch_size), 4, 200))
 
 
 def default_patience(epochs: int) -> int:

@@ -1,4 +1,4 @@
-"""Groups: networks of one shape that predict together, with the encoding of their inputs."""
+"""Groups: networks of one shape that predict together, with the encoding of their inputs and the scaling of targets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
 from jaxmlp._dispatch import as_array
@@ -16,7 +17,9 @@ from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles.members import is_ensemble
 from jaxmlp.ensembles.prediction import predict_mean_and_std
+from jaxmlp.fitting.encoding import Encoding, count_inputs, encode, validate_encoding
 from jaxmlp.fitting.scaling import Scaling, validate_scaling
+from jaxmlp.fitting.targets import TargetScaling, validate_target_scaling
 from jaxmlp.network import Params
 
 
@@ -28,7 +31,9 @@ class Group:
         params: the networks, leaves with a leading member axis.
         weights: (members,) the share of each network in a prediction; over all groups of a model they sum to 1.
         activation: one for each hidden layer.
-        encoding: the scaling that is applied to the inputs, in float64; None for inputs as they are.
+        scaling: applied to the inputs first, in float64; None for inputs as they are.
+        encoding: applied to the scaled inputs in the networks' dtype, leaves with a leading member axis; None for none.
+        target: the scaling of the targets in training, which predictions undo; None for targets as they are.
 
     Raises:
         ValueError: parts that do not fit each other.
@@ -38,7 +43,9 @@ class Group:
     params: Params
     weights: np.ndarray
     activation: tuple[Activation, ...]
-    encoding: Scaling | None = None
+    scaling: Scaling | None = None
+    encoding: Encoding | None = None
+    target: TargetScaling | None = None
 
     def __post_init__(self) -> None:
         _, members = validate_members(self.params)
@@ -48,7 +55,13 @@ class Group:
         if not (np.min(self.weights) >= 0 and 0 < np.sum(self.weights) < np.inf):
             raise ValueError(f"weights must be finite, at least 0 and not all 0; got {self.weights}")
         if self.encoding is not None:
-            validate_scaling("encoding", self.encoding, self.sizes[0])
+            validate_encoding("encoding", self.encoding, members)
+            if count_inputs(self.encoding) != self.sizes[0]:
+                raise ValueError(f"encoding must have {self.sizes[0]} inputs; got {count_inputs(self.encoding)}")
+        if self.scaling is not None:
+            validate_scaling("scaling", self.scaling, self.columns)
+        if self.target is not None:
+            validate_target_scaling("target", self.target, self.sizes[-1])
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -56,14 +69,30 @@ class Group:
         return (self.params[0].w.shape[-2], *(layer.w.shape[-1] for layer in self.params))
 
     @property
+    def columns(self) -> int:
+        """Number of columns of x, which may be encoded as more inputs."""
+        return self.sizes[0] if self.encoding is None else np.shape(self.encoding.center)[-1]
+
+    @property
     def members(self) -> int:
         """Number of networks."""
         return self.params[0].w.shape[0]
 
-    def encode(self, x: Any) -> Array | np.ndarray:
-        """Return the networks' inputs: x (n, fan_in) encoded in float64, then rounded to the networks' dtype."""
+    def scale(self, x: Any) -> Array | np.ndarray:
+        """Return x (n, columns) scaled in float64, then rounded to the networks' dtype."""
         dtype = self.params[0].w.dtype
-        return as_array("x", x if self.encoding is None else self.encoding.apply(to_numpy("x", x)), dtype)
+        return as_array("x", x if self.scaling is None else self.scaling.apply(to_numpy("x", x)), dtype)
+
+    def predict(self, x: ArrayLike, criterion: Criterion) -> tuple[Array, Array]:
+        """Return the weighted mean and standard deviation of the networks' predictions of scaled rows (n, columns).
+
+        Targets stay scaled; of a logarithm too, the mean is that of the logarithms.
+        """
+        partial = None if self.encoding is None else Partial(encode, self.encoding)
+        return predict_mean_and_std(
+            self.params, x, activation=self.activation, criterion=criterion, member_weights=self.weights,
+            encode=partial,
+        )  # fmt: skip
 
 
 def make_group(params: Params, activation: Activation | tuple[Activation, ...] = relu) -> Group:
@@ -74,28 +103,42 @@ def make_group(params: Params, activation: Activation | tuple[Activation, ...] =
     return Group(params, np.full(members, 1 / members), validate_activations(activation, len(params) - 1))
 
 
-def predict_groups(groups: Sequence[Group], inputs: Sequence[ArrayLike], criterion: Criterion) -> tuple[Array, Array]:
-    """Return the weighted mean and standard deviation of the predictions of all members of all groups.
+def predict_groups(
+    groups: Sequence[Group], inputs: Sequence[ArrayLike], criterion: Criterion
+) -> tuple[Any, Any, np.ndarray | None]:
+    """Return the predictions of all members of all groups.
 
     Arguments:
         groups: the networks.
-        inputs: (n, fan_in) encoded inputs of each group.
+        inputs: (n, columns) scaled inputs of each group.
         criterion: its `predict` maps outputs to predictions, before they are averaged.
 
     Returns:
-        Mean and standard deviation, both (n, outputs).
+        Weighted mean and standard deviation, both (n, outputs), in the target's unit: JAX's arrays, or NumPy's in
+        float64 if a group scales its targets. And which rows (n,) were clipped, None if there are no bounds.
     """
-    shares, means, variances = [], [], []
-    for group, x in zip(groups, inputs, strict=True):
-        mean, std = predict_mean_and_std(
-            group.params, x, activation=group.activation, criterion=criterion, member_weights=group.weights
-        )
-        if len(groups) == 1:
-            return mean, std
-        shares.append(group.weights.sum())
-        means.append(mean)
-        variances.append(std**2)
-    share = jnp.asarray(np.array(shares) / np.sum(shares), means[0].dtype)[:, None, None]
-    mean = jnp.sum(share * jnp.stack(means), axis=0)
-    between = (jnp.stack(means) - mean[None]) ** 2
-    return mean, jnp.sqrt(jnp.sum(share * (jnp.stack(variances) + between), axis=0))
+    parts = [_invert(group.target, *group.predict(x, criterion)) for group, x in zip(groups, inputs, strict=True)]
+    means, stds, clipped = zip(*parts, strict=True)
+    masks = [mask for mask in clipped if mask is not None]
+    shares = np.array([group.weights.sum() for group in groups])
+    mean, std = (means[0], stds[0]) if len(parts) == 1 else combine(shares, means, stds)
+    any_clipped: Any = np.stack(masks).any(axis=0) if masks else None
+    return mean, std, any_clipped
+
+
+def combine(shares: np.ndarray, means: Sequence[Any], stds: Sequence[Any]) -> tuple[Any, Any]:
+    """Return mean and standard deviation (n, outputs) of a mixture, given those of its parts and their shares."""
+    xp: Any = np if any(isinstance(mean, np.ndarray) for mean in means) else jnp
+    all_means, all_stds = xp.stack(means), xp.stack(stds)
+    share = xp.asarray(shares / shares.sum(), all_means.dtype)[:, None, None]
+    mean = xp.sum(share * all_means, axis=0)
+    return mean, xp.sqrt(xp.sum(share * (all_stds**2 + (all_means - mean[None]) ** 2), axis=0))
+
+
+def _invert(target: TargetScaling | None, mean: Array, std: Array) -> tuple[Any, Any, np.ndarray | None]:
+    if target is None:
+        return mean, std, None
+    inverted = target.invert(np.asarray(mean))
+    has_bounds = target.low is not None or target.high is not None
+    clipped: Any = target.is_outside(np.asarray(mean)).any(axis=-1) if has_bounds else None
+    return inverted, target.invert_std(np.asarray(std), inverted), clipped

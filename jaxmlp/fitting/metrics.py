@@ -19,12 +19,12 @@ RowError = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def root_mean_squared_error(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
     """Return the square root of the mean squared error, in the units of y."""
-    return _numpy_of(predictions).sqrt(_average(row_squared_error(predictions, y), sample_weight))
+    return numpy_of(predictions).sqrt(_average(row_squared_error(predictions, y), sample_weight))
 
 
 def r2_score(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
     """Return the share of the targets' variance that is explained: 1 at best, 0 for predicting the mean."""
-    xp = _numpy_of(predictions)
+    xp = numpy_of(predictions)
     mean = xp.average(y, axis=0, weights=sample_weight)
     unexplained = xp.average((y - predictions) ** 2, axis=-2, weights=sample_weight)
     return xp.mean(1 - unexplained / xp.average((y - mean[None]) ** 2, axis=0, weights=sample_weight), axis=-1)
@@ -34,7 +34,7 @@ def accuracy_score(predictions: Values, y: Values, sample_weight: Values | None 
     """Return the share of rows whose most probable class is right; with one output, of probabilities above 0.5."""
     if y.shape[-1] == 1:
         return all_labels_right(predictions, y, sample_weight)
-    xp = _numpy_of(predictions)
+    xp = numpy_of(predictions)
     right = xp.argmax(predictions, axis=-1) == xp.argmax(y, axis=-1)
     return _average(right.astype(predictions.dtype), sample_weight)
 
@@ -42,12 +42,12 @@ def accuracy_score(predictions: Values, y: Values, sample_weight: Values | None 
 def label_accuracy(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
     """Return the share of labels that are right, where each output is a label."""
     right = (predictions > 0.5) == (y > 0.5)
-    return _average(_numpy_of(predictions).mean(right.astype(predictions.dtype), axis=-1), sample_weight)
+    return _average(numpy_of(predictions).mean(right.astype(predictions.dtype), axis=-1), sample_weight)
 
 
 def all_labels_right(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:
     """Return the share of rows whose labels are all right: scikit-learn's accuracy of sets of labels."""
-    right = _numpy_of(predictions).all((predictions > 0.5) == (y > 0.5), axis=-1)
+    right = numpy_of(predictions).all((predictions > 0.5) == (y > 0.5), axis=-1)
     return _average(right.astype(predictions.dtype), sample_weight)
 
 
@@ -67,34 +67,34 @@ def mean_poisson_deviance(predictions: Values, y: Values, sample_weight: Values 
 
 def row_squared_error(predictions: Values, y: Values) -> Values:
     """Return the squared error of each row, averaged over outputs."""
-    return _numpy_of(predictions).mean((predictions - y) ** 2, axis=-1)
+    return numpy_of(predictions).mean((predictions - y) ** 2, axis=-1)
 
 
 def row_log_loss(predictions: Values, y: Values) -> Values:
     """Return the negative logarithm of the probability of each row's class, for one-hot targets."""
-    return _numpy_of(predictions).sum(-_xlogy(y, _inside(predictions)), axis=-1)
+    return numpy_of(predictions).sum(-_xlogy(y, _inside(predictions)), axis=-1)
 
 
 def row_label_log_loss(predictions: Values, y: Values) -> Values:
     """Return the negative logarithm of the probability of each row's labels, summed over labels."""
     p = _inside(predictions)
-    return _numpy_of(p).sum(-_xlogy(y, p) - _xlogy(1 - y, 1 - p), axis=-1)
+    return numpy_of(p).sum(-_xlogy(y, p) - _xlogy(1 - y, 1 - p), axis=-1)
 
 
 def row_poisson_deviance(predictions: Values, y: Values) -> Values:
     """Return the Poisson deviance of each row, averaged over outputs."""
-    xp = _numpy_of(predictions)
+    xp = numpy_of(predictions)
     mean = xp.maximum(predictions, _smallest(predictions))
     return xp.mean(2 * (_xlogy(y, y / mean) - y + mean), axis=-1)
 
 
-def _numpy_of(values: object) -> Any:
+def numpy_of(values: object) -> Any:
     """Return `numpy` for its arrays, which `jax.numpy` would round to float32, and `jax.numpy` for all others."""
     return np if isinstance(values, np.ndarray) else jnp
 
 
 def _average(rows: Values, sample_weight: Values | None) -> Values:
-    return _numpy_of(rows).average(rows, axis=-1, weights=sample_weight)
+    return numpy_of(rows).average(rows, axis=-1, weights=sample_weight)
 
 
 def _smallest(predictions: Array | np.ndarray) -> float:
@@ -110,5 +110,5 @@ def _inside(predictions: Values) -> Values:
 
 def _xlogy(x: Values, y: Values) -> Values:
     """Return x log y, and 0 where x is 0."""
-    xp = _numpy_of(x)
+    xp = numpy_of(x)
     return xp.where(x == 0, 0, x * xp.log(xp.where(x == 0, 1, y)))

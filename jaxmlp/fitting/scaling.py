@@ -20,6 +20,11 @@ class Scaling(NamedTuple):
         """The size of a step of 1 after scaling, in the columns' units; 0 for a constant column."""
         return _inverse(self.factor)
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether the scaling changes nothing."""
+        return bool((self.center == 0).all() and (self.factor == 1).all())
+
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Return (n, columns) scaled, in float64."""
         return (np.asarray(values, np.float64) - self.center) * self.factor

@@ -17,11 +17,12 @@ class Folds(NamedTuple):
     """
 
     number: np.ndarray  # (n,), the fold in which a row is held out; -1 for none
-    train: np.ndarray  # (folds, n_train), without padding
+    train: np.ndarray  # (folds, n_train)
     valid: np.ndarray  # (folds, n_valid), for early stopping
     valid_weights: np.ndarray  # (folds, n_valid), 0 or 1
     test: np.ndarray  # (folds, n_test), held out
     test_weights: np.ndarray  # (folds, n_test), 0 or 1
+    train_weights: np.ndarray | None = None  # (folds, n_train), 0 or 1; None for no padding
 
 
 def make_folds(
@@ -116,6 +117,22 @@ def _make_whole_folds(
     valid = [np.sort(np.concatenate([some, rows[n_train:]])) for some, rows in zip(valid, train, strict=True)]
     test = [np.flatnonzero(number == fold) for fold in range(folds)]
     return Folds(number, np.stack([np.sort(rows[:n_train]) for rows in train]), *_pad(valid), *_pad(test))
+
+
+def join_validation(folds: Folds) -> Folds:
+    """Return folds without validation rows, which train instead; to train equally long, a fold may leave out a row."""
+    real = folds.valid_weights > 0
+    rows = [
+        np.concatenate([train, valid[some]]) for train, valid, some in zip(folds.train, folds.valid, real, strict=True)
+    ]
+    fewest = min(map(len, rows))
+    if max(map(len, rows)) <= fewest + 1:
+        rows = [some[:fewest] for some in rows]
+    train, weights = _pad([np.sort(some) for some in rows])
+    empty = np.empty((len(rows), 0))
+    return folds._replace(
+        train=train, valid=empty.astype(np.int64), valid_weights=empty, train_weights=None if weights.all() else weights
+    )
 
 
 def hold_out(

@@ -29,6 +29,7 @@ class Task:
         stratifies: whether targets are one-hot classes, of which each part of the rows gets its share.
         is_least_squares: whether a linear model is solved exactly rather than trained.
         targets: the smallest and the largest target that makes sense.
+        has_bounds: whether predictions are clipped to the range of the training targets.
     """
 
     metric: metrics.Metric
@@ -41,6 +42,7 @@ class Task:
     stratifies: bool = False
     is_least_squares: bool = False
     targets: tuple[float, float] = (-math.inf, math.inf)
+    has_bounds: bool = False
 
     def score(self, row_errors: np.ndarray) -> np.ndarray:
         """Return the score (...) of row errors (..., n): lower is better."""
@@ -94,6 +96,7 @@ def _logit(mean: np.ndarray) -> np.ndarray:
 _REGRESSION = Task(
     metric=metrics.root_mean_squared_error, error="RMSE", row_error=metrics.row_squared_error, is_root=True,
     link=lambda mean: mean, constant=lambda mean, n: mean, standardizes_target=True,
+    has_bounds=True,
 )  # fmt: skip
 
 # The task of each built-in criterion.
@@ -110,7 +113,7 @@ CRITERION_TASKS = {
     ),
     criteria.poisson_nll_loss: Task(
         metric=metrics.mean_poisson_deviance, error="deviance", row_error=metrics.row_poisson_deviance, link=np.log,
-        constant=_mean_count, targets=(0, math.inf),
+        constant=_mean_count, targets=(0, math.inf), has_bounds=True,
     ),
 }  # fmt: skip
 

@@ -9,8 +9,10 @@ import numpy as np
 from jax import Array
 
 from jaxmlp.export.programs import export_program
-from jaxmlp.fitting.groups import predict_groups
+from jaxmlp.fitting.groups import combine
 from jaxmlp.fitting.scaling import Scaling, require_precision
+from jaxmlp.fitting.targets import TargetScaling
+from jaxmlp.fitting.temperature import SMALLEST
 from jaxmlp.models.model import Model
 from jaxmlp.tables.messages import quote
 
@@ -37,15 +39,16 @@ def export_model(model: Model, *, platforms: Sequence[str] = ("cpu", "cuda", "tp
         ValueError: an unknown platform; a scaling that overflows in this dtype; a column or a target whose values the
             dtype cannot tell apart.
     """
-    dtype, (fan_in, *_, outputs) = model.groups[0].params[0].w.dtype, model.groups[0].sizes
-    inputs = [f"column {k} of x" for k in range(fan_in)]
+    dtype, outputs, columns = model.groups[0].params[0].w.dtype, model.groups[0].sizes[-1], model.groups[0].columns
+    inputs = [f"column {k} of x" for k in range(columns)]
     if model.recipe is not None:
         inputs = [f"column {quote(name)}" for name in model.recipe.input_names()]
     for group in model.groups:
-        if group.encoding is not None:
-            require_precision(inputs, group.encoding.center, group.encoding.unit, dtype, _REMEDY)
-    if model.target is not None:
-        require_precision(["the target"] * outputs, model.target.center, model.target.unit, dtype, _REMEDY)
+        if group.scaling is not None:
+            require_precision(inputs, group.scaling.center, group.scaling.unit, dtype, _REMEDY)
+        if group.target is not None and not group.target.is_log:
+            scaling = group.target.scaling
+            require_precision(["the target"] * outputs, scaling.center, scaling.unit, dtype, _REMEDY)
 
     def row(values: np.ndarray) -> Array:
         with np.errstate(over="ignore"):
@@ -54,12 +57,23 @@ def export_model(model: Model, *, platforms: Sequence[str] = ("cpu", "cuda", "tp
             raise ValueError(f"model cannot be exported: its scaling holds numbers that {dtype} cannot")
         return jnp.asarray(rounded)
 
-    def encode(encoding: Scaling | None, x: Array) -> Array:
-        return x if encoding is None else (x - row(encoding.center)) * row(encoding.factor)
+    def scale(scaling: Scaling | None, x: Array) -> Array:
+        return x if scaling is None else (x - row(scaling.center)) * row(scaling.factor)
+
+    def invert(target: TargetScaling | None, mean: Array) -> Array:
+        if target is None:
+            return mean
+        mean = mean * row(target.scaling.unit) + row(target.scaling.center)
+        mean = jnp.exp(mean) if target.is_log else mean
+        low, high = (None if end is None else row(np.array([end])) for end in (target.low, target.high))
+        return mean if low is None and high is None else jnp.clip(mean, low, high)
 
     def predict(x: Array) -> Array:
-        inputs = [encode(group.encoding, x) for group in model.groups]
-        mean, _ = predict_groups(model.groups, inputs, model.criterion)
-        return mean if model.target is None else mean * row(model.target.unit) + row(model.target.center)
+        means = [invert(g.target, g.predict(scale(g.scaling, x), model.criterion)[0]) for g in model.groups]
+        shares = np.array([group.weights.sum() for group in model.groups])
+        mean, _ = combine(shares, means, [jnp.zeros_like(mean) for mean in means])
+        if model.temperature is None:
+            return mean
+        return jax.nn.softmax(jnp.log(jnp.maximum(mean, SMALLEST)) / model.temperature, axis=-1)
 
-    return export_program(predict, platforms, lambda n: (jax.ShapeDtypeStruct((n, fan_in), dtype),))
+    return export_program(predict, platforms, lambda n: (jax.ShapeDtypeStruct((n, columns), dtype),))

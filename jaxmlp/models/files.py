@@ -1,4 +1,4 @@
-"""A model on disk: one safetensors file, format 2.
+"""A model on disk: one safetensors file, format 3.
 
 Its arrays are named `groups.0.layers.0.w`, `groups.0.layers.0.b`, …; everything else is one JSON object in its
 metadata, `About`. (One object, because safetensors would write several in any order, and equal models are to be equal
@@ -20,8 +20,10 @@ from jaxmlp._fork import validate_process
 from jaxmlp._validation import find_name, validate_dtype
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.criteria import CRITERIA, Criterion
+from jaxmlp.fitting.encoding import Encoding, restore_encoding
 from jaxmlp.fitting.groups import Group
 from jaxmlp.fitting.scaling import Scaling
+from jaxmlp.fitting.targets import TargetScaling
 from jaxmlp.models.interval import Interval
 from jaxmlp.models.model import Model
 from jaxmlp.network import Layer
@@ -29,7 +31,7 @@ from jaxmlp.storage.files import StorageError, checksum, read_arrays, write_arra
 from jaxmlp.storage.json import from_json, parse_json, to_json
 from jaxmlp.tables import Recipe
 
-_NAME, _VERSION = "jaxmlp_model", 2
+_NAME, _VERSION = "jaxmlp_model", 3
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class AboutGroup:
     weights: tuple[float, ...]  # The share of each member in a prediction.
     dtype: Literal["bfloat16", "float32", "float64"]
     activation: tuple[str, ...]  # Names, one for each hidden layer.
-    encoding: Scaling | None
+    scaling: Scaling | None
+    encoding: Encoding | None
+    target: TargetScaling | None
 
     def __post_init__(self) -> None:
         if len(self.sizes) < 2 or min(self.sizes) < 1 or not self.weights:
@@ -55,9 +59,8 @@ class About:
     groups: tuple[AboutGroup, ...]
     criterion: str
     recipe: Recipe | None
-    target: Scaling | None
     interval: Interval | None
-    calibration: None  # For probabilities; not measured yet.
+    temperature: float | None
     report: dict[str, Any]
     plan: dict[str, Any]
     checksum: int  # CRC-32 of the arrays and of everything else in this object.
@@ -111,9 +114,11 @@ def describe_model(model: Model) -> dict[str, Any]:
         names = tuple(_name_of(function, ACTIVATIONS) for function in group.activation)
         weights = tuple(np.asarray(group.weights, np.float64).tolist())
         dtype: Any = str(group.params[0].w.dtype)
-        groups.append(AboutGroup(group.sizes, weights, dtype, names, group.encoding))
+        encoding = None if group.encoding is None else Encoding(*map(np.asarray, group.encoding))
+        groups.append(AboutGroup(group.sizes, weights, dtype, names, group.scaling, encoding, group.target))
     about = About(
-        _VERSION, tuple(groups), _name_of(model.criterion, CRITERIA), model.recipe, model.target, model.interval, None,
+        _VERSION, tuple(groups), _name_of(model.criterion, CRITERIA), model.recipe, model.interval,
+        model.temperature,
         dict(model.report), dict(model.plan), 0,
     )  # fmt: skip
     return to_json(about)
@@ -156,7 +161,7 @@ def load_model(
             raise StorageError(f"{path} is damaged: its checksum does not fit its content")
         groups = tuple(_read_group(path, k, group, arrays, activation) for k, group in enumerate(about.groups))
         function = _function_of(path, "criterion", (about.criterion,), criterion, CRITERIA)[0]
-        parts = {"recipe": about.recipe, "target": about.target, "interval": about.interval}
+        parts = {"recipe": about.recipe, "interval": about.interval, "temperature": about.temperature}
         return Model(groups, criterion=function, **parts, report=about.report, plan=about.plan)
     except StorageError:
         raise
@@ -183,7 +188,8 @@ def _read_group(path: Path, k: int, about: AboutGroup, arrays: dict[str, np.ndar
             leaves.append(jnp.asarray(array))
         layers.append(Layer(*leaves))
     functions = _function_of(path, "activation", about.activation, activation, ACTIVATIONS)
-    return Group(tuple(layers), np.array(about.weights), functions, about.encoding)
+    encoding = None if about.encoding is None else restore_encoding(about.encoding, members)
+    return Group(tuple(layers), np.array(about.weights), functions, about.scaling, encoding, about.target)
 
 
 def _function_of(

@@ -1,40 +1,77 @@
-"""The 90 % prediction interval: measured on held-out rows, applied to predictions."""
+"""Prediction intervals: measured on held-out rows, and as wide as residuals are where the prediction is."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 COVERAGE = 0.9
+_LEVELS = np.linspace(0, 1, 201)
+_ROWS, _MOST_BINS = 60, 8  # Held-out rows in a bin, and the number of bins.
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval that held 90 % of the held-out targets: `prediction + low * width` to `prediction + high * width`.
+    """What is known about residuals, target minus prediction, of held-out rows.
 
-    The width is 1, or for counts the root of the prediction, as for a Poisson distribution.
+    Their size depends on the prediction: it is interpolated between `knots`. Residuals divided by their size are alike
+    everywhere, and their quantiles make the interval.
     """
 
-    low: float
-    high: float
-    grows_with_root: bool = False
+    knots: tuple[float, ...]  # Predictions, in ascending order.
+    sizes: tuple[float, ...]  # The size of residuals there.
+    quantiles: tuple[float, ...]  # Of residuals divided by their size, at equally spaced levels from 0 to 1.
+    floor: float | None = None  # The smallest possible target; None for any.
 
     def __post_init__(self) -> None:
-        if not self.low <= self.high:
-            raise ValueError(f"low must not be above high; got {self.low} and {self.high}")
+        if not (len(self.knots) == len(self.sizes) > 0 and len(self.quantiles) > 1):
+            raise ValueError("an interval must have a size for each knot, and at least two quantiles")
+        if (np.diff(self.knots) < 0).any() or (np.diff(self.quantiles) < 0).any() or min(self.sizes) < 0:
+            raise ValueError("knots and quantiles must be in order, and sizes not negative")
 
-    def ends(self, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lower and the upper end (n,) around predictions (n,); counts are not negative."""
-        width = _width(prediction, self.grows_with_root)
-        low, high = prediction + self.low * width, prediction + self.high * width
-        return (np.maximum(low, 0) if self.grows_with_root else low), high
+    def ends(self, prediction: np.ndarray, coverage: float = COVERAGE) -> tuple[np.ndarray, np.ndarray]:
+        """Return the lower and the upper end (n,) around predictions (n,).
+
+        Arguments:
+            prediction: in the target's unit.
+            coverage: the share of targets inside, between 0 and 1.
+        """
+        if not 0 < coverage < 1:
+            raise ValueError(f"the coverage of an interval must be between 0 and 1; got {coverage}")
+        tails = (1 - coverage) / 2, (1 + coverage) / 2
+        size = np.interp(prediction, self.knots, self.sizes)
+        low, high = (
+            prediction + size * np.interp(level, np.linspace(0, 1, len(self.quantiles)), self.quantiles)
+            for level in tails
+        )
+        return (low, high) if self.floor is None else (np.maximum(low, self.floor), np.maximum(high, self.floor))
 
 
-def measure_interval(prediction: np.ndarray, target: np.ndarray, *, grows_with_root: bool) -> Interval:
-    """Return the interval of held-out predictions and targets (n,), both in the target's unit."""
-    tail = (1 - COVERAGE) / 2
-    low, high = np.quantile((target - prediction) / _width(prediction, grows_with_root), (tail, 1 - tail))
-    return Interval(float(low), float(high), grows_with_root)
+def measure_interval(prediction: np.ndarray, target: np.ndarray) -> Interval:
+    """Return the interval of held-out predictions and targets (n,), both in the target's unit.
+
+    Rows are put into up to eight bins of equal counts by their prediction. The size of residuals in a bin is the
+    80 % quantile of their absolute values, smoothed over neighbouring bins.
+    """
+    residual, n = target - prediction, len(target)
+    order = np.argsort(prediction, kind="stable")
+    bins = np.array_split(order, int(np.clip(n // _ROWS, 1, _MOST_BINS)))
+    # The means of equal predictions may differ in the last bit.
+    knots = np.maximum.accumulate([prediction[rows].mean() for rows in bins])
+    sizes = np.array([np.quantile(np.abs(residual[rows]), 0.8) for rows in bins])
+    padded = np.pad(sizes, 1, mode="edge")
+    sizes = np.maximum((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4, 1e-12 + 1e-6 * np.abs(residual).max())
+    scaled = residual / np.interp(prediction, knots, sizes)
+    # A little wider than the quantiles of the sample, so that new rows are covered too (conformal prediction).
+    levels = np.clip(0.5 + (_LEVELS - 0.5) * (n + 1) / n, 0, 1)
+    quantiles = np.maximum.accumulate(np.quantile(scaled, levels))
+    floor = 0.0 if target.min() >= 0 else None
+    return Interval(tuple(knots.tolist()), tuple(sizes.tolist()), tuple(quantiles.tolist()), floor)
 
 
-def _width(prediction: np.ndarray, grows_with_root: bool) -> np.ndarray:
-    return np.sqrt(np.maximum(prediction, 1e-6)) if grows_with_root else np.ones_like(prediction)
+def cross_fit_interval(prediction: np.ndarray, target: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends (n,) of the 90 % interval of each row, measured on the rows of the other parts (n,)."""
+    low, high = np.empty_like(prediction), np.empty_like(prediction)
+    for k in np.unique(part):
+        own, others = part == k, part != k
+        low[own], high[own] = measure_interval(prediction[others], target[others]).ends(prediction[own])
+    return low, high

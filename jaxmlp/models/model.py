@@ -2,9 +2,9 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from jax import Array
@@ -12,14 +12,16 @@ from jax import Array
 from jaxmlp._fork import validate_process
 from jaxmlp._validation import validate_criterion
 from jaxmlp.activations import Activation, relu
-from jaxmlp.criteria import CRITERIA, Criterion, squared_error
+from jaxmlp.criteria import CRITERIA, Criterion, softmax_cross_entropy, squared_error
 from jaxmlp.fitting.groups import Group, make_group, predict_groups
-from jaxmlp.fitting.scaling import Scaling, validate_scaling
+from jaxmlp.fitting.scaling import Scaling
+from jaxmlp.fitting.targets import TargetScaling
 from jaxmlp.fitting.tasks import TASKS
+from jaxmlp.fitting.temperature import apply_temperature
 from jaxmlp.models.interval import Interval
 from jaxmlp.network import Params
 from jaxmlp.tables import Recipe, TableWarning, as_frame, is_table
-from jaxmlp.tables.findings import Finding, Notes, merge_findings
+from jaxmlp.tables.findings import Finding, Notes, find, merge_findings
 from jaxmlp.tables.messages import CellError, join, quote
 
 if TYPE_CHECKING:
@@ -37,8 +39,10 @@ class Model:
         activation: of one network or ensemble: one for all hidden layers, or a tuple with one for each.
         criterion: maps outputs to predictions.
         recipe: how a table becomes inputs; None for a model of arrays.
-        target: the scaling of the targets in training, which predictions undo; None for targets as they are.
-        interval: the 90 % prediction interval; None if it was not measured.
+        target: the scaling of the targets in training, which predictions of groups without one undo; None for targets
+            as they are.
+        interval: the prediction interval; None if it was not measured.
+        temperature: of the probabilities, see `apply_temperature`; None for probabilities as they are.
         report: how the model was found and how good it is; what JSON can hold.
         plan: what repeats the training; what JSON can hold.
 
@@ -51,39 +55,46 @@ class Model:
     activation: InitVar[Activation | tuple[Activation, ...]] = relu
     criterion: Criterion = squared_error
     recipe: Recipe | None = None
-    target: Scaling | None = None
+    target: InitVar[Scaling | None] = None
     interval: Interval | None = None
+    temperature: float | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
     groups: tuple[Group, ...] = field(init=False)
 
     def __post_init__(
-        self, networks: Params | tuple[Group, ...], activation: Activation | tuple[Activation, ...]
+        self,
+        networks: Params | tuple[Group, ...],
+        activation: Activation | tuple[Activation, ...],
+        target: Scaling | None,
     ) -> None:
         groups: Any = networks
         if not (isinstance(networks, tuple) and networks and isinstance(networks[0], Group)):
             groups = (make_group(groups, activation),)
+        if target is not None:
+            groups = tuple(replace(group, target=group.target or TargetScaling(target)) for group in groups)
         object.__setattr__(self, "groups", groups)
         validate_criterion(self.criterion, self.groups[0].sizes[-1])
-        sizes = {(group.sizes[0], group.sizes[-1]) for group in self.groups}
+        sizes = {(group.columns, group.sizes[-1]) for group in self.groups}
         if len(sizes) > 1:
             raise ValueError(f"groups must have the same numbers of inputs and outputs; got {sorted(sizes)}")
-        if self.target is not None:
-            validate_scaling("target", self.target, groups[0].sizes[-1])
+        is_other = self.criterion in CRITERIA.values() and self.criterion != softmax_cross_entropy
+        is_other |= self.recipe is not None and not self.recipe.classes
+        if self.temperature is not None and (is_other or not 0 < self.temperature < np.inf):
+            raise ValueError(f"temperature must be positive, and None unless for classes; got {self.temperature}")
         if self.recipe is not None:
             self._validate_recipe(self.recipe)
 
     def _validate_recipe(self, recipe: Recipe) -> None:
-        expected, sizes = (recipe.n_inputs, recipe.n_outputs), self.groups[0].sizes
-        if (sizes[0], sizes[-1]) != expected:
-            raise ValueError(
-                f"params must have inputs and outputs {expected}, as the recipe has; got {(sizes[0], sizes[-1])}"
-            )
+        expected, sizes = (recipe.n_inputs, recipe.n_outputs), (self.groups[0].columns, self.groups[0].sizes[-1])
+        if sizes != expected:
+            raise ValueError(f"params must have inputs and outputs {expected}, as the recipe has; got {sizes}")
         criterion = TASKS[recipe.task]
         if self.criterion in CRITERIA.values() and self.criterion.predict != criterion.predict:
             raise ValueError(f"criterion must be one for {recipe.task}, as the recipe's task is")
-        if recipe.task != "regression" and self.target is not None:
-            raise ValueError(f"target must be None for {recipe.task}")
+        scaled = [group.target for group in self.groups if group.target is not None]
+        if recipe.task != "regression" and any(target.is_log or not target.scaling.is_identity for target in scaled):
+            raise ValueError(f"target must not scale for {recipe.task}")
         if recipe.classes and self.interval is not None:
             raise ValueError("interval must be None for classification")
 
@@ -98,27 +109,40 @@ class Model:
         return sum(group.members for group in self.groups)
 
 
-def predict(model: Model, data: Any) -> Array | np.ndarray:
+@overload
+def predict(model: Model, data: Any, *, interval: None = None) -> Array | np.ndarray: ...
+@overload
+def predict(model: Model, data: Any, *, interval: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+def predict(model: Model, data: Any, *, interval: float | None = None) -> Any:
     """Predict the mean, class probabilities or mean count of each row.
 
     Arguments:
         model: a model.
         data: for a model with a recipe, a table: a DataFrame of polars or pandas, or a dict of columns, which are
             found by name; others are ignored. For a model without a recipe, inputs (n, fan_in).
+        interval: the share of targets that a prediction interval should hold, such as 0.9; None for no interval.
 
     Returns:
         (n, outputs), the weighted mean of the networks. With a recipe, a regression is in the target's unit, and
         the classes are `recipe.classes`, in order. For a table NumPy's float64; for an array JAX's, of the networks'
-        dtype, unless the model scales its targets.
+        dtype, unless the model scales its targets or has a temperature. With `interval`, a tuple of the prediction and
+        of the lower and the upper end, each (n, 1).
 
     Raises:
-        ValueError: a shape that does not fit, or a table that does not fit the recipe (a TableError).
+        ValueError: a shape that does not fit, or a table that does not fit the recipe (a TableError); an interval that
+            is not between 0 and 1, or of a model whose interval was not measured.
         TypeError: a table for a model without a recipe, or anything else for a model with one.
 
     Warns:
         TableWarning: values unlike those in training: unknown levels, missing values, numbers far outside the range.
     """
-    return _predict(model, data)[0]
+    if interval is None:
+        return _predict(model, data)[0]
+    if model.interval is None:
+        raise ValueError("interval must be None: the model has no prediction interval, which is measured for numbers")
+    mean = np.asarray(_predict(model, data)[0], np.float64)
+    low, high = model.interval.ends(mean[:, 0], interval)
+    return mean, low[:, None], high[:, None]
 
 
 def predict_with_std(model: Model, data: Any) -> tuple[Array | np.ndarray, Array | np.ndarray]:
@@ -181,11 +205,15 @@ def _predict_rows(model: Model, recipe: Recipe, frame: "DataFrame") -> tuple[np.
     """Return the same as `predict_frame`, for rows that are predicted at once."""
     x, findings = recipe.encode(frame)
     with np.errstate(over="ignore", invalid="ignore"):  # What is not finite is refused.
-        inputs = [group.encode(x) for group in model.groups]
+        inputs = _scale(model, x)
         _require_finite(recipe, inputs)
-        mean, std = (np.asarray(values, np.float64) for values in _predict_inputs(model, inputs))
+        mean, std, clipped = _predict_inputs(model, inputs)
+    mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     for row in np.flatnonzero(~np.isfinite(mean).all(axis=1))[:1]:
         raise CellError("", int(row), "the prediction is not finite; numbers are too far from those in training")
+    if clipped is not None:
+        text = " of a network clipped to the range of the training targets, widened by a tenth"
+        findings += find(recipe.target, "prediction", text, clipped, is_warning=False)
     return mean, std, findings
 
 
@@ -195,24 +223,38 @@ def _predict(model: Model, data: Any) -> tuple[Array | np.ndarray, Array | np.nd
         raise TypeError("data must be an array or a table; read a file with jaxmlp.tables.load_table first")
     validate_process()
     if model.recipe is None and not is_table(data):
-        return _predict_inputs(model, [group.encode(data) for group in model.groups])
+        return _predict_inputs(model, _scale(model, data))[:2]
     mean, std, findings = predict_frame(model, data, only_warnings=True)
     for note in Notes().add(findings).lines():
         warnings.warn(note, TableWarning, stacklevel=3)
     return mean, std
 
 
-def _predict_inputs(model: Model, inputs: list[Any]) -> tuple[Array | np.ndarray, Array | np.ndarray]:
-    """Return mean and standard deviation in the target's unit, given the encoded inputs of each group."""
-    mean, std = predict_groups(model.groups, inputs, model.criterion)
-    if model.target is not None:
-        return model.target.invert(np.asarray(mean)), np.asarray(std, np.float64) * model.target.unit
-    return mean, std
+def _predict_inputs(model: Model, inputs: list[Any]) -> tuple[Any, Any, np.ndarray | None]:
+    """Return mean and standard deviation in the target's unit, and which rows were clipped."""
+    mean, std, clipped = predict_groups(model.groups, inputs, model.criterion)
+    if model.temperature is not None:
+        mean = apply_temperature(np.asarray(mean, np.float64), model.temperature)
+    return mean, std, clipped
+
+
+def _scale(model: Model, x: Any) -> list[Any]:
+    """Return the scaled inputs of each group; groups with equal scalings share the array."""
+    scaled: dict[Any, Any] = {}
+
+    def scale(group: Group) -> Any:
+        scaling = () if group.scaling is None else tuple(values.tobytes() for values in group.scaling)
+        key = scaling, group.params[0].w.dtype
+        if key not in scaled:
+            scaled[key] = group.scale(x)
+        return scaled[key]
+
+    return [scale(group) for group in model.groups]
 
 
 def _require_finite(recipe: Recipe, inputs: list[Any]) -> None:
     """Refuse numbers of a table that are too far from those of the training rows for the networks' dtype."""
-    for rows in map(np.asarray, inputs):
+    for rows in {id(rows): np.asarray(rows) for rows in inputs}.values():
         for row, column in np.argwhere(~np.isfinite(rows))[:1]:
             name = recipe.input_names()[column]
             raise CellError(f"column {name!r}, ", int(row), "the number is too far from those of the training rows")

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from jaxmlp.models.interval import Interval
 from jaxmlp.models.model import Model, predict_frame
 from jaxmlp.tables import Recipe, TableError, as_frame, polars
 from jaxmlp.tables.findings import Finding
@@ -39,7 +38,8 @@ def predict_table(
     frame = as_frame(frame)
     require_columns(frame, ids)
     assert model.recipe is not None
-    table = arrange_predictions(model.recipe, mean, std if model.members > 1 else None, model.interval)
+    ends = None if model.interval is None else model.interval.ends(mean[:, 0])
+    table = arrange_predictions(model.recipe, mean, std if model.members > 1 else None, ends)
     table.insert_column(table.width - 1, _name_outside(frame.height, findings))
     for name in reversed(tuple(ids)):
         if name in table.columns:
@@ -49,16 +49,16 @@ def predict_table(
 
 
 def arrange_predictions(
-    recipe: Recipe, mean: np.ndarray, std: np.ndarray | None, interval: Interval | None
+    recipe: Recipe, mean: np.ndarray, std: np.ndarray | None, ends: tuple[np.ndarray, np.ndarray] | None
 ) -> "polars.DataFrame":
-    """Return the table of predictions whose mean and standard deviation (n, outputs) are given."""
+    """Return the table of predictions, given their mean and standard deviation (n, outputs), and interval ends (n,)."""
     table = recipe.decode(mean)
     more = {}
     if std is not None:
         column = mean.argmax(axis=1) if recipe.classes else np.zeros(len(mean), int)
         more["std"] = np.take_along_axis(std, column[:, None], axis=1)[:, 0]
-    if interval is not None:
-        more["low"], more["high"] = interval.ends(mean[:, 0])
+    if ends is not None:
+        more["low"], more["high"] = ends
     for name, values in more.items():
         table.insert_column(table.width - 1, polars.Series(name, values))
     return table

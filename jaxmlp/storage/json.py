@@ -181,7 +181,7 @@ def _kind(cls: Any) -> str | None:
 
 def _is_plain(annotation: object, content: Any) -> bool:
     if annotation is np.ndarray:
-        return isinstance(content, list) and all(_is_plain(float, item) for item in content)
+        return isinstance(content, list) and _shape(content) is not None
     if annotation is float:
         return type(content) in (int, float) and abs(content) <= sys.float_info.max
     if annotation is int:
@@ -189,6 +189,15 @@ def _is_plain(annotation: object, content: Any) -> bool:
     if annotation is str:
         return type(content) is str and not _SURROGATE.search(content)  # which are not Unicode
     return type(content) is annotation
+
+
+def _shape(content: Any) -> tuple[int, ...] | None:
+    """Return the shape of a number, or of a list of items of equal shape; None for anything else."""
+    if not isinstance(content, list):
+        return () if _is_plain(float, content) else None
+    shapes = {_shape(item) for item in content}
+    first = next(iter(shapes), ())
+    return None if first is None or len(shapes) > 1 else (len(content), *first)
 
 
 def _require(is_valid: bool, content: Any, where: str, expected: str) -> Any:
