@@ -16,7 +16,7 @@ import polars
 import pytest
 from fuzz import TARGET, draw_table
 from helpers import files_no_longer_than
-from tables import FAST, SHORT, SMALL, N, houses, words
+from tables import FAST, SEARCH, SMALL, N, houses, words
 
 import jaxmlp
 from jaxmlp.fitting import loop
@@ -38,17 +38,26 @@ def numbers(line):
     return [float(text) for text in re.findall(r"-?\d[\d.]*(?:e[+-]?\d+)?", line)]
 
 
-def test_the_search_compares_three_models_ranks_columns_and_ends_with_the_command_to_predict(command):
-    code, out, err = command(*TRAIN, *words(SMALL), "--epochs", 100, "--learning-rate", 0.02, "--plot", "run.svg")
+def scores(out):
+    """The scores of the models in a report, each with its standard error, by label; and the label of the saved one."""
+    lines = [re.split(r"  +", line) for line in out[3 : out.index("", 2)]]
+    (saved,) = (line[0] for line in lines if line[-1] == "<- saved")
+    return {label: numbers(" ".join(cells)) for label, *cells in lines}, saved
+
+
+def test_the_search_compares_models_ranks_columns_and_ends_with_the_command_to_predict(command):
+    options = SMALL | {"epochs": 100, "learning_rate": 0.02, "weight_decay": 0.1, "plot": "run.svg"}
+    code, out, err = command(*TRAIN, *words(options))
     assert code == 0
     assert out[0] == "price: better than the constant and the linear baseline"
-    rows = {line.split()[0]: numbers(line) for line in out[2:6]}
+    rows, saved = scores(out)
+    assert list(rows) == ["network and linear, mean", "network", "boosted trees", "linear", "constant (mean)"]
     assert out[2].split() == ["model", "RMSE"]
-    assert rows["network"][0] < 0.6 * rows["linear"][0] < rows["constant"][0]
-    assert [line for line in out if "<- saved" in line] == [out[3]]
+    assert rows["network"][0] < 0.6 * rows["linear"][0] < rows["constant (mean)"][0]
+    assert saved == "network"
     (measured,) = (line for line in out if line.startswith("Measured: "))
-    assert measured.startswith("Measured: RMSE on 80 held-out rows, 5 folds, 10 networks; ± is one standard error. ")
-    assert measured.endswith("so this error is slightly optimistic")
+    assert measured.startswith("Measured: RMSE on 80 held-out rows, 5 folds, 15 networks; ± is one standard error. ")
+    assert measured.endswith("What predicts the rows of a fold was chosen by the rows of the others")
     start = next(k for k, line in enumerate(out) if line.startswith("Columns that matter (permutation importance"))
     ranked = [line.split()[0] for line in out[start + 1 : start + 5]]
     assert ranked[:2] == ["rooms", "city"]  # a column once, whatever its number of inputs
@@ -104,10 +113,10 @@ def test_options_are_those_of_fit_table(command):
     options = FAST | {"optimizer": "sgd", "learning_rate": 0.01, "weight_decay": 0.001, "patience": 7, "members": 2}
     command(*TRAIN, *words(options), "--activation", "tanh", "--drop", "street,zone", "--drop", "age")
     model = jaxmlp.load_model("houses.safetensors")
-    candidates = [{"learning_rate": 0.01, "weight_decay": 0.001}]
+    candidates = [{"learning_rate": 0.01, "weight_decay": 0.001, "hidden": [8], "bins": 16, "is_log": False}]
     assert model.plan == {
-        "folds": 1, "members": 2, "candidates": candidates, "epochs": 8, "batch_size": 8, "patience": 7, "hidden": [8],
-        "activation": "tanh", "optimizer": "sgd",
+        "folds": 1, "members": 2, "candidates": candidates, "epochs": 8, "batch_size": 8, "patience": 7, "cycles": 1,
+        "activation": "tanh", "optimizer": "sgd", "trees": True,
     }  # fmt: skip
     assert [column.name for column in model.recipe.columns] == ["rooms", "city"]
     assert len(model.recipe.left_out) == 3
@@ -127,39 +136,42 @@ def test_text_is_classified_from_csv_as_from_parquet(command):
     code, out, err = command("train", "sold.csv", "--target", "sold", *options, "--predictions", "held-out.csv")
     assert code == 0
     assert out[2].split() == ["model", "log", "loss", "accuracy"]
-    assert numbers(out[3])[2] >= 75
+    rows, saved = scores(out)
+    assert rows[saved][2] >= 75
     assert any("name (80 texts in 80 rows, like an identifier)" in line for line in err)
     predicted = command("predict", "sold.safetensors", "sold.csv")[1]
-    assert predicted[0] == "probability_no,probability_yes,prediction"
-    rows = [line.split(",") for line in predicted[1:]]
-    assert all(abs(float(no) + float(yes) - 1) < 1e-6 for no, yes, _ in rows)
-    assert all((float(yes) > 0.5) == (name == "yes") for _, yes, name in rows)
+    assert re.fullmatch("probability_no,probability_yes,(std,)?prediction", predicted[0])
+    lines = [line.split(",") for line in predicted[1:]]
+    assert all(abs(float(no) + float(yes) - 1) < 1e-6 for no, yes, *_ in lines)
+    assert all((float(yes) > 0.5) == (name == "yes") for _, yes, *_, name in lines)
     held_out = polars.read_csv("held-out.csv")
     right = (held_out["target"] == held_out["prediction"]).mean()
-    assert f"{right:.1%}" in out[3]
+    assert [f"{right:.1%}" in line for line in out if line.endswith("<- saved")] == [True]
 
     assert command("train", "sold.parquet", "--target", "sold", *options, "--out", "other")[0] == 0
     assert command("predict", "other", "sold.parquet")[1] == predicted
 
 
-def test_the_interval_of_counts_grows_with_the_root_of_the_prediction(command):
+def test_the_intervals_of_counts_are_wider_for_larger_predictions_and_never_negative(command):
     rng = np.random.default_rng(0)
-    frame = houses().drop("price")
+    frame = polars.concat([houses().drop("price")] * 12).with_columns(rooms=rng.uniform(1, 9, size=12 * N))
     calls = rng.poisson(np.exp(frame["rooms"] / 2))
     frame.with_columns(calls=calls).write_csv("calls.csv")
-    options = (*words(FAST), "--epochs", 100, "--learning-rate", 0.02, "--task", "counts")
+    options = (*words(SMALL), "--fast", "--epochs", 15, "--learning-rate", 0.02, "--task", "counts")
     code, out, _ = command("train", "calls.csv", "--target", "calls", *options)
     assert code == 0
-    assert numbers(out[3])[0] < 0.2 * numbers(out[5])[0]  # the deviance, and that of the mean
-    (line,) = (line for line in out if line.startswith("90 % of targets fall within"))
-    below, above = (float(x.replace(" ", "")) for x in re.findall(r"prediction ([+-] [\d.]+) √prediction", line))
-    assert -4 < below < 0 < above < 4  # for a normal distribution, 1.64
-    predicted = np.array([row.split(",") for row in command(*shlex.split(out[-1])[1:])[1][1:]], float)
-    low, high, prediction = predicted.T
-    np.testing.assert_allclose(high - prediction, above * np.sqrt(prediction), rtol=1e-3)
-    np.testing.assert_allclose(low, np.maximum(prediction + below * np.sqrt(prediction), 0), atol=1e-2)
+    rows, saved = scores(out)
+    assert rows[saved][0] < 0.2 * rows["constant (mean)"][0]  # the deviance
+    (line,) = (line for line in out if line.startswith("90 % prediction intervals, "))
+    below, above, held = numbers(line)[1:]
+    assert 0 < below < above
+    assert 80 <= held <= 100
+    predicted = command(*shlex.split(out[-1])[1:])[1]
+    low, high, prediction = np.array([row.split(",")[-3:] for row in predicted[1:]], float).T
+    assert low.min() >= 0
+    assert np.corrcoef(high - low, prediction)[0, 1] > 0.8
     assert np.corrcoef(prediction, np.exp(frame["rooms"] / 2))[0, 1] > 0.9
-    assert np.mean((low <= calls) & (calls <= high)) > 0.7  # an interval of 16 rows
+    assert np.mean((low <= calls) & (calls <= high)) > 0.85
 
 
 @pytest.mark.parametrize("name", ["held-out.csv", "held-out.parquet"])
@@ -171,17 +183,33 @@ def test_predictions_of_held_out_rows_are_written(command, name):
     assert f"Predictions: {name}, 16 rows" in err
     table = polars.read_csv(name) if name.endswith("csv") else polars.read_parquet(name)
     assert table.columns == ["row", "fold", "target", "low", "high", "prediction"]
-    assert table.equals(jaxmlp.fit_table("houses.csv", "price", **FAST).predictions)
-    prices = polars.read_csv("houses.csv")["price"]
+    result = jaxmlp.fit_table("houses.csv", "price", **FAST)
+    digits, prices = result.model.recipe.digits, polars.read_csv("houses.csv")["price"]
+    assert 0.1**digits < 1e-4 * prices.std()
+    ends = ["low", "high", "prediction"]
+    assert table.equals(result.predictions.with_columns(polars.col(ends).round(digits)))
     assert table["target"].to_list() == prices.gather(table["row"] - 1).to_list()
 
 
 def test_a_search_writes_a_prediction_of_each_row(command):
-    options = words(SHORT | {"learning_rate": 0.02, "weight_decay": 0.01})
+    options = words(SEARCH)
     assert command(*TRAIN, *options, "--predictions", "all.csv")[0] == 0
     table = polars.read_csv("all.csv")
     assert sorted(table["row"]) == list(range(1, N + 1))
     assert sorted(table["fold"].unique()) == [1, 2, 3, 4, 5]
+
+
+def test_a_terminal_shows_how_much_of_a_large_file_is_read(command, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("jaxmlp.cli.train.LARGE_FILE", 100)
+    assert "Reading" not in "".join(command(*TRAIN, *words(FAST))[2])
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    command(*TRAIN, *words(FAST))
+    assert "Reading houses.csv: 100%" in terminal.getvalue()
+    assert "Training: 100%" in terminal.getvalue()
 
 
 def test_a_table_from_standard_input(command, monkeypatch):
@@ -195,7 +223,7 @@ def test_a_table_from_standard_input(command, monkeypatch):
 def test_noise_is_no_better_than_the_constant_baseline(command):
     price = np.random.default_rng(0).normal(size=N)
     houses().with_columns(price=price).write_csv("houses.csv")
-    code, out, _ = command(*TRAIN, *words(SHORT), "--learning-rate", 0.003)
+    code, out, _ = command(*TRAIN, *words(SEARCH))
     assert code == 0
     assert out[0] == "price: no better than the constant baseline"
 
@@ -282,7 +310,7 @@ def test_ctrl_c_before_there_is_a_model_is_one_line(command, monkeypatch):
     assert not pathlib.Path("houses.safetensors").exists()
 
 
-@pytest.mark.parametrize("options", [FAST, SHORT], ids=["fast", "search"])
+@pytest.mark.parametrize("options", [FAST, SEARCH], ids=["fast", "search"])
 def test_training_that_diverges_is_one_line_and_leaves_no_model(command, options):
     code, out, err = command(*TRAIN, *words(options), "--learning-rate", 1e30)
     assert (code, out) == (1, [])
@@ -321,15 +349,15 @@ def test_predictions_and_a_plot_that_cannot_be_written_cost_neither_model_nor_re
     assert (code, out) == (1, report)
     names = ("gone/all.csv", "gone/run.png")
     assert err[-1] == "jaxmlp train: " + "; ".join(f"cannot write {name}: No such file or directory" for name in names)
-    assert jaxmlp.load_model("houses.safetensors").members == 1
+    assert jaxmlp.load_model("houses.safetensors").report["target"] == "price"
 
 
 def test_a_checkpoint_that_cannot_be_written_is_one_line_and_the_search_goes_on(command):
     with files_no_longer_than(500):
-        code, out, err = command(*TRAIN, *words(SHORT), "--checkpoint", "kept")
+        code, out, err = command(*TRAIN, *words(SEARCH), "--checkpoint", "kept")
     assert (code, out[0].startswith("price: ")) == (1, True)
     lines = [line for line in err if "candidate" in line]
-    message = "cannot write kept/candidate-0.safetensors: File too large; training goes on without the checkpoint"
+    message = "cannot write kept/candidate-0-0.safetensors: File too large; training goes on without the checkpoint"
     assert lines == [f"Warning: {message}"]
 
 
@@ -345,7 +373,7 @@ def test_a_file_that_is_no_model_is_not_overwritten(command):
 
 def test_a_search_that_a_directory_holds_is_not_replaced(command):
     pathlib.Path("kept").mkdir()
-    file = pathlib.Path("kept/candidate-0.safetensors")
+    file = pathlib.Path("kept/candidate-0-3.safetensors")
     file.write_text("a search")
     code, out, err = command(*TRAIN, *words(FAST), "--checkpoint", "kept")
     assert (code, out) == (2, [])

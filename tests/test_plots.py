@@ -15,10 +15,9 @@ POINTS = np.column_stack([TARGETS, TARGETS + 1])
 REPORT = {
     "target": "price",
     "error": "RMSE",
-    "candidates": [
-        {"learning_rate": 1e-3, "weight_decay": 0.1, "score": 2.0, "standard_error": 0.1},
-        {"learning_rate": 1e-2, "weight_decay": 0.1, "score": 1.5, "standard_error": 0.2},
-    ],
+    "saved": "mean",
+    "mean": {"score": 1.5, "standard_error": 0.2},
+    "network": {"score": 2.0, "standard_error": 0.1},
     "linear": {"score": 3.0, "standard_error": 0.3},
     "constant": {"score": 40.0, "standard_error": 0.4},
     "columns": [{"name": f"x{k} " + "long" * k, "importance": 20.0 - k, "std": 1.0} for k in range(20)],
@@ -108,17 +107,24 @@ def test_names_with_control_characters_stay_on_one_line():
     assert labels == ["\\t", "b\\u202e", "a\\n\\x1b[1m"]
 
 
-def test_a_report_compares_the_candidates_with_the_baselines():
+def test_a_report_compares_the_models():
     scores = report_figure(REPORT, TARGETS, TARGETS + 1, title="a report").axes[0]
     names = [text.get_text() for text in scores.get_yticklabels()]
-    assert names[2:] == ["linear baseline", "constant baseline"]
-    assert [name.endswith("(chosen)") for name in names] == [False, True, False, False]
+    assert names == ["network and\nlinear, mean  (saved)", "network", "linear", "constant"]
     markers = [container.lines[0] for container in scores.containers]
-    assert [float(marker.get_xdata()[0]) for marker in markers] == [2.0, 1.5, 3.0, 40.0]
-    assert [marker.get_markerfacecolor() == "white" for marker in markers] == [True, False, False, False]
-    np.testing.assert_allclose(scores.containers[1].lines[2][0].get_segments()[0][:, 0], [1.3, 1.7])
+    assert [float(marker.get_xdata()[0]) for marker in markers] == [1.5, 2.0, 3.0, 40.0]
+    assert [marker.get_marker() for marker in markers] == ["o"] * 4
+    np.testing.assert_allclose(scores.containers[0].lines[2][0].get_segments()[0][:, 0], [1.3, 1.7])
     assert (scores.get_xlabel(), scores.get_xscale()) == ("RMSE of price ± standard error", "log")
     assert labels_of(scores.xaxis) == ["2", "5", "10", "20"]
+
+
+def test_boosted_trees_are_drawn_and_models_that_diverged_are_not():
+    entries = {"trees": {"score": 1.0, "standard_error": 0.1}, "linear": {"score": None, "standard_error": None}}
+    scores = report_figure(REPORT | entries, TARGETS, TARGETS, title="").axes[0]
+    names = [text.get_text() for text in scores.get_yticklabels()]
+    assert names == ["network and\nlinear, mean  (saved)", "network", "boosted trees", "constant"]
+    assert [float(container.lines[0].get_xdata()[0]) for container in scores.containers] == [1.5, 2.0, 1.0, 40.0]
 
 
 def test_a_report_shows_the_held_out_rows_and_the_most_important_columns():

@@ -77,7 +77,7 @@ def time_of(directory, line):
     return time.monotonic() - start
 
 
-LONG = [*TRAIN[:4], *map(str, words(SMALL)), "--fast", "--epochs", "1000000", "--patience", "1000000"]
+LONG = [*TRAIN[:4], *map(str, words(SMALL)), "--fast", "--epochs", "1000000"]
 LONG += ["--out", "interrupted"]
 TUTORIAL = ["tutorial", "--epochs", "3000000"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from jaxmlp import __version__
-from jaxmlp._validation import count, require
+from jaxmlp._validation import count, escape, require
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.cli.common import (
     CommandError,
@@ -46,8 +46,8 @@ def add_parser(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "train",
-        description="Train networks that predict a column of a table from the others, choose the best of several "
-        "settings by cross-validation, compare them with a constant and a linear baseline, and save them as a model. "
+        description="Train networks that predict a column of a table from the others, cross-validate several settings, "
+        "compare them with a linear model, boosted trees and a constant, and save the best as a model. "
         "A hyperparameter that is given is fixed in the search.",
     )
     formats = "a text file with a header line (CSV), JSON lines, Parquet, Arrow or Feather, Excel, or - for stdin"
@@ -61,14 +61,11 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--plot", metavar="FILE", help="write a figure of the report (.png, .svg, .pdf)")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
     parser.add_argument("--seed", type=key_seed, default=0, help="random seed (default: 0)")
-    add_reading_options(parser)
+    add_reading_options(parser, "decided for each column")
     add = parser.add_argument_group("columns and rows").add_argument
     add("--keep", type=columns, action="extend", default=[], metavar="A,B", help="columns to use like all others")
     words = "more words or numbers that are missing values"
     add("--missing", type=columns, action="extend", default=[], metavar="X,Y", help=words)
-    add("--decimal", choices=(".", ","), metavar="MARK", help="decimal mark, . or , (default: decided for each column)")
-    orders = "order of day, month and year in dates (default: decided for each column)"
-    add("--date-order", choices=("dmy", "mdy", "ymd"), help=orders)
     levels = "largest number of levels of a column with an input each (default: 50)"
     add("--max-levels", type=positive, default=50, metavar="N", help=levels)
     add("--group", metavar="COLUMN", help="rows with the same value stay in one fold")
@@ -81,24 +78,32 @@ def add_parser(commands: Commands) -> None:
     add("--checkpoint", metavar="DIR", help="keep the search in this directory")
     add("--resume", action="store_true", help="continue the search that --checkpoint holds")
     add = parser.add_argument_group("hyperparameters (a given one is fixed in the search)").add_argument
-    add("--hidden", type=widths, metavar="64,64", help="hidden layer widths; 0 for a linear model (default: 100)")
-    add("--activation", choices=ACTIVATIONS, help="activation of the hidden layers (default: relu)")
+    add("--hidden", type=widths, metavar="64,64", help="hidden layer widths; 0 for a linear model (default: 128,128)")
+    add("--activation", choices=ACTIVATIONS, help="activation of the hidden layers (default: gelu)")
     add("--optimizer", choices=("adam", "sgd"), help="optimizer (default: adam)")
-    add("--learning-rate", type=rate, metavar="RATE", help="learning rate of the first step")
+    add("--learning-rate", type=rate, metavar="RATE", help="largest learning rate")
     decay = "share of a weight that a step removes, times the learning rate"
     add("--weight-decay", type=rate, metavar="SHARE", help=decay)
     add("--epochs", type=positive, help="largest number of passes over all rows")
     add("--batch-size", type=positive, metavar="ROWS", help="rows in a step")
-    add("--patience", type=positive, metavar="EPOCHS", help="stop after this number of epochs without improvement")
-    add("--members", type=positive, metavar="K", help="networks of a setting in a fold (default: 2; with --fast: 1)")
+    add(
+        "--patience",
+        type=positive,
+        metavar="EPOCHS",
+        help="stop after so many epochs without improvement (default: never)",
+    )
+    add("--members", type=positive, metavar="K", help="save K networks, trained on all rows (default: an ensemble)")
     parser.set_defaults(run=run)
 
 
-def add_reading_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how a file is read."""
+def add_reading_options(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the options that say how a file is read; by default, numbers and dates are read as `default` says."""
     add = parser.add_argument_group("file").add_argument
     add("--separator", metavar="CHARACTER", help="character between two fields, or tab (default: the one that fits)")
     add("--sheet", metavar="NAME", help="sheet of a spreadsheet (default: the first)")
+    add("--decimal", choices=(".", ","), metavar="MARK", help=f"decimal mark, . or , (default: {default})")
+    orders = f"order of day, month and year in dates (default: {default})"
+    add("--date-order", choices=("dmy", "mdy", "ymd"), help=orders)
 
 
 def columns(text: str) -> list[str]:
@@ -113,20 +118,22 @@ def run(args: argparse.Namespace) -> int:
     """Fit the table, print the report, save the model."""
     out = _validate_paths(args)
     from jaxmlp.models import load_model, save_model
+    from jaxmlp.models.tables import round_predictions
     from jaxmlp.pipeline import fit_table
 
     names = ("task", "drop", "seed", "fast", "hidden", "activation", "optimizer", "learning_rate", "weight_decay")
     names += ("epochs", "batch_size", "patience", "members", "checkpoint", "resume", "separator", "sheet", "keep")
     names += ("missing", "decimal", "date_order", "max_levels", "group", "time")
     options = {name: getattr(args, name) for name in names}
-    with report_errors(args.file), note_warnings(), _progress() as progress:
+    bars = reading_progress(args.file), _progress()
+    with report_errors(args.file), note_warnings(), bars[0] as reading, bars[1] as progress:
         with jax.enable_x64(True):  # a model of float64 needs it
             plan = None if args.plan is None else load_model(args.plan).plan
         if plan == {}:
             raise CommandError(f"--plan {args.plan}: the model has no plan; it was not made by jaxmlp train")
         result = fit_table(
             args.file, args.target, budget=max(args.budget - time.process_time(), 1.0), plan=plan, progress=progress,
-            on_note=note, **options,
+            reading_progress=reading, on_note=note, **options,
         )  # fmt: skip
     # The files first: stdout may be closed. And the report whatever happens to the files.
     problems: list[str] = []
@@ -135,7 +142,9 @@ def run(args: argparse.Namespace) -> int:
     is_saved = not problems
     if args.predictions is not None:
         with writing(problems):
-            write_table(result.predictions, Path(args.predictions))
+            recipe = result.model.recipe
+            assert recipe is not None
+            write_table(round_predictions(recipe, result.predictions), Path(args.predictions))
     note(f"{count(result.report['networks'], 'network')}, {result.seconds:.1f} s")
     if args.plot:
         with writing(problems):
@@ -250,15 +259,20 @@ def reading_progress(file: str) -> Iterator[Callable[[float], None]]:
     if size < LARGE_FILE:
         yield lambda share: None
         return
-    hidden = None if sys.stderr else True
-    with require("tqdm", extra="tables").tqdm(total=100, unit="%", disable=hidden, desc=f"Reading {file}") as bar:
-        yield lambda share: bar.update(round(100 * share) - bar.n)
+    with _bar(f"Reading {escape(file)}") as bar:
+
+        def show(share: float) -> None:
+            bar.update(round(100 * share) - bar.n)
+            if share >= 1:
+                bar.close()
+
+        yield show
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[float], None]]:
     """A progress bar on stderr, if that is a terminal."""
-    with require("tqdm", extra="tables").tqdm(total=100, unit="%", disable=None if sys.stderr else True) as bar:
+    with _bar("Training") as bar:
         stops = []
 
         def show(share: float) -> None:
@@ -269,3 +283,9 @@ def _progress() -> Iterator[Callable[[float], None]]:
                 raise KeyboardInterrupt
 
         yield show
+
+
+def _bar(description: str) -> Any:
+    """Return a bar for percent that appears on stderr with its first update, if that is a terminal."""
+    disable = None if sys.stderr else True
+    return require("tqdm", extra="tables").tqdm(total=100, unit="%", disable=disable, delay=1e-9, desc=description)

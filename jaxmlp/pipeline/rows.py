@@ -7,18 +7,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxmlp._validation import count
 from jaxmlp.fitting.grouping import join_groups
-from jaxmlp.models import Interval
 from jaxmlp.models.tables import arrange_predictions
 from jaxmlp.selection import CrossValidation
 from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table, polars
 from jaxmlp.tables.columns import Number
-from jaxmlp.tables.messages import Note, join, quote, quote_if_odd, require_columns
+from jaxmlp.tables.messages import Note, format_option, join, quote, quote_if_odd, require_columns
+from jaxmlp.tables.outliers import find_bounds
 from jaxmlp.tables.temporal import Date, to_dates
 from jaxmlp.tables.values import is_missing, prepare, to_numbers
 
 MIN_ROWS = 6
-LEAST_GROUPS = 50  # With fewer different rows, equal ones say nothing: whole folds would lack the values of others.
+MIN_GROUPS = 6  # 5 folds, and one group to train on.
+# Rows with equal columns stay in one fold if there are at most this many of each on average. With more, they are cells
+# of a small table, such as each sex in each class: a cell that no training row has cannot be learned. Then rows stay in
+# one fold if targets are equal too, and few are: otherwise a cell would have other targets in training than held out.
+MOST_COPIES = 10
+MOST_EQUAL_TARGETS = 2
 
 
 class Rows(NamedTuple):
@@ -32,10 +38,10 @@ class Rows(NamedTuple):
     times: np.ndarray | None = None  # (n,) the latest rows are held out
 
 
-def read_frame(table: Any, separator: str | None, sheet: str | None, note: Note) -> "polars.DataFrame":
-    """Return a table from a file or from memory."""
+def read_frame(table: Any, **options: Any) -> "polars.DataFrame":
+    """Return a table from a file, for which `options` are those of `load_table`, or from memory."""
     if isinstance(table, str | PathLike):
-        return load_table(Path(table), separator=separator, sheet=sheet, on_note=note)
+        return load_table(Path(table), **options)
     return as_frame(table)
 
 
@@ -75,9 +81,11 @@ def read_rows(
     for line in [*recipe.describe(), *remarks]:
         note(line)
     rows = np.flatnonzero(has_target)
+    if recipe.task == "regression" and target not in keep:
+        rows = _drop_far_targets(target, y[:, 0], rows, note)
     n = len(rows)
-    if n < frame.height:
-        note(f"Rows without a target, left out: {frame.height - n}")
+    if has_target.sum() < frame.height:
+        note(f"Rows without a target, left out: {frame.height - has_target.sum()}")
     least, of = max(MIN_ROWS, 2 * len(recipe.classes)), f" of {len(recipe.classes)} classes" * bool(recipe.classes)
     if n < least:
         raise TableError(f"{n} rows with a target; at least {least} are needed to measure a model{of} on held-out rows")
@@ -93,20 +101,27 @@ def read_rows(
     return Rows(recipe, x, y, rows + 1, groups=_find_groups(frame, group, x, y, rows, note))
 
 
+def _drop_far_targets(target: str, y: np.ndarray, rows: np.ndarray, note: Note) -> np.ndarray:
+    """Return the rows whose target is not so far from all others that it would decide the model and its score."""
+    bounds = find_bounds(y[rows])
+    if bounds is None:
+        return rows
+    far = (y[rows] < bounds[0]) | (y[rows] > bounds[1])
+    first = rows[far][0]
+    number = count(int(far.sum()), "row")
+    option = format_option("--keep", target)
+    note(
+        f"{quote_if_odd(target)}, the target, is far from all others in {number}, left out, "
+        f"the first {y[first]:.4g} in row {first + 1}; to use them: {option}"
+    )
+    return rows[~far]
+
+
 def _find_groups(
     frame: "polars.DataFrame", group: str | None, x: np.ndarray, y: np.ndarray, rows: np.ndarray, note: Note
 ) -> np.ndarray | None:
     """Return the rows that must stay in one fold: those of a group, and equal rows; None if each is on its own."""
-    equal = _hash_rows(x)
-    equal_targets = _hash_rows(np.concatenate([x, y], axis=1))
-    repeated = len(rows) - len(np.unique(equal_targets))
-    different = len(np.unique(equal))
-    largest = np.unique(equal, return_counts=True)[1].max()
-    stay = different < len(rows) and different >= LEAST_GROUPS and largest <= len(rows) / 10
-    if repeated:
-        where = "they stay in one fold" if stay else f"there are only {different} different ones, so folds share them"
-        note(f"{repeated} of {len(rows)} rows equal an earlier one; {where}")
-    keys = [equal] if stay else []
+    keys = _find_equal_rows(x, y, note)
     if group is not None:
         column = prepare(frame, [group])[group][rows]
         names = column.cast(str).fill_null("").to_numpy()
@@ -117,9 +132,26 @@ def _find_groups(
     if not keys:
         return None
     groups = join_groups(*keys)
-    if len(np.unique(groups)) < 6:
-        raise TableError(f"column {quote(str(group))} has too few groups; at least 6 are needed for 5 folds")
+    if len(np.unique(groups)) < MIN_GROUPS:
+        raise TableError(f"column {quote(str(group))} has too few groups; at least {MIN_GROUPS} are needed for 5 folds")
     return groups
+
+
+def _find_equal_rows(x: np.ndarray, y: np.ndarray, note: Note) -> list[np.ndarray]:
+    """Return a number for each row (n,), the same for equal rows, which stay in one fold; nothing if none must."""
+    columns, whole = _hash_rows(x), _hash_rows(np.concatenate([x, y], axis=1))
+    key = columns if _can_stay(columns, MOST_COPIES) else whole if _can_stay(whole, MOST_EQUAL_TARGETS) else None
+    repeated = len(x) - len(np.unique(whole))
+    if repeated:
+        where = "; they stay in one fold" if key is not None else ", too many to stay in one fold: folds share them"
+        note(f"{repeated} of {len(x)} rows equal an earlier one{where}")
+    return [] if key is None or len(np.unique(key)) == len(key) else [key]
+
+
+def _can_stay(key: np.ndarray, most: int) -> bool:
+    """Return whether rows with the same key are few enough to stay in one fold: `most` on average, none over a fold."""
+    sizes = np.unique(key, return_counts=True)[1]
+    return len(sizes) >= MIN_GROUPS and sizes.mean() <= most and sizes.max() <= len(key) / 5
 
 
 def _hash_rows(values: np.ndarray) -> np.ndarray:
@@ -148,10 +180,12 @@ def _learn_times(
     return values.cast(float).to_numpy()
 
 
-def arrange_held_out(rows: Rows, result: CrossValidation, interval: Interval | None) -> "polars.DataFrame":
-    """Return the predictions of held-out rows with row and fold (from 1) and target."""
+def arrange_held_out(
+    rows: Rows, result: CrossValidation, ends: tuple[np.ndarray, np.ndarray] | None
+) -> "polars.DataFrame":
+    """Return the predictions of held-out rows with row and fold (from 1), target, and the ends of intervals (n,)."""
     held_out = np.flatnonzero(result.fold >= 0)
-    predictions = arrange_predictions(rows.recipe, result.network.predictions[held_out], None, interval)
+    predictions = arrange_predictions(rows.recipe, result.model.predictions[held_out], None, ends)
     target = rows.recipe.decode(rows.y[held_out])["prediction"]
     about = {"row": rows.number[held_out], "fold": result.fold[held_out] + 1, "target": target}
     return polars.concat([polars.DataFrame(about), predictions], how="horizontal")

@@ -1,7 +1,7 @@
 """`fit_table`: the whole path from a table to a model and its report."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from time import perf_counter
@@ -14,23 +14,29 @@ from jaxmlp._fork import validate_process
 from jaxmlp._validation import count
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.fitting.checkpoints import CheckpointError, read_about
+from jaxmlp.fitting.encoding import count_inputs
 from jaxmlp.fitting.tasks import TASKS
 from jaxmlp.models import Model, measure_interval
+from jaxmlp.models.interval import cross_fit_interval
 from jaxmlp.pipeline.plan import Plan, find_conflicts, fit_to_budget, full_plan, read_plan, require_agreement
 from jaxmlp.pipeline.report import describe_report, make_report
 from jaxmlp.pipeline.rows import Rows, arrange_held_out, read_frame, read_rows
-from jaxmlp.selection import CrossValidation, permutation_importance
-from jaxmlp.selection.crossvalidation import Progress, prepare_search, run_search
-from jaxmlp.selection.search import Search, Settings, checkpoint_of, measure_epoch, validate_checkpoint
+from jaxmlp.selection import permutation_importance
+from jaxmlp.selection.assembly import refit_best
+from jaxmlp.selection.crossvalidation import compare, prepare_search
+from jaxmlp.selection.rounds import Progress, Trained, train_candidates
+from jaxmlp.selection.scores import Score, score_predictions
+from jaxmlp.selection.search import Search, Settings, count_work, find_first, measure_epoch, validate_checkpoint
+from jaxmlp.selection.trees import estimate_trees, measure_trees
 from jaxmlp.storage.files import StorageError
-from jaxmlp.tables import Recipe
 from jaxmlp.tables.learning import MOST_LEVELS
 from jaxmlp.tables.messages import Note
 
 if TYPE_CHECKING:
     from polars import DataFrame
 
-TRAINING_SHARE = 0.85  # The share of the remaining time that is for training; the rest is for the report.
+TRAINING_SHARE = 0.75  # The share of the remaining time that is for training; the rest is for the report.
+TREES_SHARE = 0.15  # The share of the budget that boosted trees may take.
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +86,13 @@ def fit_table(
     checkpoint: str | PathLike[str] | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    reading_progress: Progress = lambda share: None,
     on_note: Note = lambda text: None,
 ) -> TableResult:
     """Find a model that predicts a column of a table from the others, and measure it on rows it was not trained on.
 
-    Networks are cross-validated for several hyperparameters and compared with a constant and a linear baseline. A given
+    Networks are cross-validated for several hyperparameters and compared with a constant and a linear baseline. The
+    model is an ensemble of networks, a linear model or the mean of both, whichever is best on held-out rows. A given
     hyperparameter is fixed in the search. Time decides only how many candidates and epochs run; the plan that ran is
     in the result, and repeats it.
 
@@ -107,19 +115,22 @@ def fit_table(
         seed: of folds, initial weights and the order of rows, from 0 to 2**32 - 1.
         fast: train one candidate, and measure it on a single hold-out of a fifth of the rows.
         plan: of an earlier result or model, to repeat it; None to find one within the budget.
-        hidden: hidden layer widths; None for (100,).
-        activation: name of the activation of the hidden layers; None for "relu".
+        hidden: hidden layer widths; None for (128, 128).
+        activation: name of the activation of the hidden layers; None for "gelu".
         optimizer: "adam" or "sgd"; None for "adam".
-        learning_rate: of the first step; it falls to zero along half a cosine.
+        learning_rate: the largest one; in each of four cycles it rises from zero and falls back.
         weight_decay: share of each weight that a step takes away, times the learning rate.
         epochs: largest number of passes over all rows.
         batch_size: rows in a step.
-        patience: epochs without a lower validation loss after which a network stops.
-        members: networks of each candidate in each fold, whose mean predicts.
+        patience: epochs without a lower validation loss after which a network stops, in a single cycle; a tenth of the
+            training rows is then for validation.
+        members: number of networks in the model, of the best candidate, trained on all rows; None for an ensemble of
+            the networks of all folds and several candidates.
         checkpoint: a directory that keeps the search. If it cannot be written during training, a `CheckpointWarning`
             says so once, and training goes on.
         resume: continue from the checkpoint, by the plan that it holds. Without it, the directory may hold no search.
         progress: called with the share of the training that is done, from 0 to 1.
+        reading_progress: called with the share of the file that is read, from 0 to 1.
         on_note: called with each note as soon as it is known.
 
     Returns:
@@ -146,48 +157,58 @@ def fit_table(
 
     options = {"hidden": None if hidden is None else tuple(hidden), "activation": activation, "optimizer": optimizer}
     options |= {"epochs": epochs, "batch_size": batch_size, "patience": patience, "members": members}
-    options |= {"learning_rate": learning_rate, "weight_decay": weight_decay, "fast": fast or None}
-    options |= {"folds": None if time is None else 1}
+    options |= {"learning_rate": learning_rate, "weight_decay": weight_decay}
+    options |= {"fast": fast or None, "folds": None if time is None else 1}
     options = {name: value for name, value in options.items() if value is not None}
+    frame = read_frame(table, separator=separator, sheet=sheet, on_note=note, on_progress=reading_progress)
     rows = read_rows(
-        read_frame(table, separator, sheet, note), target, note, group=group, time=time, task=task, drop=drop,
-        keep=keep, missing=missing, decimal=decimal, date_order=date_order, max_levels=max_levels,
+        frame, target, note, group=group, time=time, task=task, drop=drop, keep=keep, missing=missing, decimal=decimal,
+        date_order=date_order, max_levels=max_levels,
     )  # fmt: skip
     fixed = read_plan(plan) if isinstance(plan, Mapping) else plan
     if directory is not None and resume:
         fixed = _read_stored_plan(directory, fixed, note)
-    used, search = _choose_plan(rows, options, fixed, seed, start + budget, note)
+    used, search = _choose_plan(rows, options, fixed, seed, start, budget, note)
     about = {"plan": used.to_json(), "seed": int(seed), "target": target, "task": rows.recipe.task}
-    result = run_search(
-        search, rows.y, used.candidates, checkpoint=directory, about=about, resume=resume, progress=progress
-    )
-    return _conclude(rows, result, used, seed, tuple(notes), start)
+    stored = {"checkpoint": directory, "about": about, "resume": resume}
+    trained = train_candidates(search, used.candidates, progress=progress, **stored)
+    return _conclude(rows, search, trained, used, seed, notes, note, start)
 
 
 def _choose_plan(
-    rows: Rows, options: Mapping[str, Any], fixed: Plan | None, seed: int, end: float, note: Note
+    rows: Rows, options: Mapping[str, Any], fixed: Plan | None, seed: int, start: float, budget: float, note: Note
 ) -> tuple[Plan, Search]:
     """Return the plan that is fixed, or else the one that ends in time; and the search of its candidates."""
     if fixed is None:
-        full = full_plan(len(rows.x), options)
+        full = full_plan(len(rows.x), options, has_log=_is_skewed(rows))
         search = _prepare(rows, full, seed)
-        used = _reduce(full, search, end - perf_counter(), note, options)
-        search = search._replace(settings=search.settings._replace(epochs=used.epochs, patience=used.patience))
+        seconds = estimate_trees(search.prepared)
+        has_trees = seconds is not None and seconds <= TREES_SHARE * budget
+        used = replace(_reduce(full, search, start + budget, note, options), trees=has_trees)
+        search = search._replace(settings=search.settings._replace(epochs=used.epochs))
     else:
         used = require_agreement(fixed, options)
         search = _prepare(rows, used, seed)
-    note(_describe_plan(used, rows.recipe))
+    note(_describe_plan(used, search))
     return used, search
 
 
-def _reduce(plan: Plan, search: Search, seconds: float, note: Note, options: Mapping[str, Any]) -> Plan:
+def _is_skewed(rows: Rows) -> bool:
+    """Return whether the target is positive and skewed, so that its logarithm may be learned better."""
+    y = rows.y[:, 0]
+    if rows.recipe.task != "regression" or y.min() <= 0:
+        return False
+    return bool(np.mean(((y - y.mean()) / y.std()) ** 3) > 1)
+
+
+def _reduce(plan: Plan, search: Search, end: float, note: Note, options: Mapping[str, Any]) -> Plan:
     """Return the plan that fits into the time, by the measured time of an epoch."""
     if len(plan.candidates) == 1 and "epochs" in options:
         return plan
-    start = perf_counter()
-    seconds_per_epoch = measure_epoch(search, plan.candidates[0])
-    left = TRAINING_SHARE * (seconds - (perf_counter() - start))
-    reduced = fit_to_budget(plan, seconds_per_epoch, left, options)
+    first = plan.candidates[0]
+    seconds_per_epoch = measure_epoch(search, first) / count_work(search, first)
+    left = TRAINING_SHARE * (end - perf_counter())
+    reduced = fit_to_budget(plan, lambda candidate: seconds_per_epoch * count_work(search, candidate), left, options)
     if reduced != plan:
         tried = f"{len(reduced.candidates)} of {len(plan.candidates)} settings, at most {reduced.epochs} epochs"
         note(f"Search reduced to fit the budget: {tried}")
@@ -196,8 +217,8 @@ def _reduce(plan: Plan, search: Search, seconds: float, note: Note, options: Map
 
 def _read_stored_plan(directory: Path, given: Plan | None, note: Note) -> Plan | None:
     """Return the plan of a checkpoint, if there is one, and otherwise the one that is given."""
-    path = checkpoint_of(directory, 0)
-    if not path.exists():
+    path = find_first(directory)
+    if path is None:
         note(f"{directory}: no checkpoint; starting a new search")
         return given
     try:
@@ -216,16 +237,18 @@ def _read_stored_plan(directory: Path, given: Plan | None, note: Note) -> Plan |
 
 def _prepare(rows: Rows, plan: Plan, seed: int) -> Search:
     settings = Settings(
-        plan.hidden, plan.folds, plan.members, plan.epochs, plan.batch_size, plan.patience, plan.optimizer,
+        plan.folds, plan.members or 1, plan.epochs, plan.batch_size, plan.patience or 0, plan.cycles, plan.optimizer,
         ACTIVATIONS[plan.activation], TASKS[rows.recipe.task],
     )  # fmt: skip
     return prepare_search(rows.x, rows.y, settings, jax.random.key(seed), None, rows.groups, rows.times)
 
 
-def _describe_plan(plan: Plan, recipe: Recipe) -> str:
-    sizes = "-".join(map(str, (recipe.n_inputs, *plan.hidden, recipe.n_outputs)))
+def _describe_plan(plan: Plan, search: Search) -> str:
+    shapes = [(count_inputs(search.prepared.encoding(each.bins)), *each.hidden) for each in plan.candidates]
+    outputs = search.prepared.y.shape[1]
+    sizes = " or ".join(dict.fromkeys("-".join(map(str, (*shape, outputs))) for shape in shapes))
     folds = f"{plan.folds} folds" if plan.folds > 1 else "one hold-out"
-    settings, networks = count(len(plan.candidates), "setting"), count(plan.members, "network")
+    settings, networks = count(len(plan.candidates), "setting"), count(plan.members or 1, "network")
     return (
         f"Plan: networks {sizes}, {plan.activation}, {plan.optimizer}; {folds}, {settings}, "
         f"{networks} each; at most {plan.epochs} epochs, batches of {plan.batch_size}"
@@ -233,22 +256,47 @@ def _describe_plan(plan: Plan, recipe: Recipe) -> str:
 
 
 def _conclude(
-    rows: Rows, result: CrossValidation, plan: Plan, seed: int, notes: tuple[str, ...], start: float
+    rows: Rows,
+    search: Search,
+    trained: Trained,
+    plan: Plan,
+    seed: int,
+    notes: list[str],
+    note: Note,
+    start: float,
 ) -> TableResult:
-    """Measure what the report tells, and put model, report and predictions together."""
+    """Choose what predicts, measure what the report tells, and put model, report and predictions together."""
+    result = compare(search, trained, blends=plan.members is None)
     if not np.isfinite(result.network.score):
-        cause = "weight decay" if all(decay >= 1 > rate for rate, decay in plan.candidates) else "learning rate"
-        raise FloatingPointError(f"training diverged: try a smaller {cause}")
+        decays = all(candidate.weight_decay >= 1 > candidate.learning_rate for candidate in plan.candidates)
+        raise FloatingPointError(f"training diverged: try a smaller {'weight decay' if decays else 'learning rate'}")
     recipe, x, y, *_ = rows
     importance = permutation_importance(result, x, y, recipe.groups(), key=jax.random.key(seed))
-    interval = None
+    trees = _measure_trees(rows, search, plan, note)
+    interval, ends = None, None
     if not recipe.classes:
-        held_out, counts = result.fold >= 0, recipe.task == "counts"
-        interval = measure_interval(result.network.predictions[held_out, 0], y[held_out, 0], grows_with_root=counts)
-    report = make_report(recipe, result, importance, y, interval) | {"seed": seed}
+        held_out = result.fold >= 0
+        predictions, targets = result.model.predictions[held_out, 0], y[held_out, 0]
+        interval = measure_interval(predictions, targets)
+        ends = cross_fit_interval(predictions, targets, result.parts[held_out])
+    refitted = [] if plan.members is None else [refit_best(search, trained, result.weights, plan.members)]
+    groups = tuple(refitted) or result.groups
+    report = make_report(recipe, result, importance, y, ends, trees)
+    report |= {"members": sum(group.members for group in groups), "seed": seed}
     model = Model(
-        (result.group,), criterion=result.criterion, recipe=recipe, interval=interval,
-        target=result.target if result.task.standardizes_target else None,
-        report=report, plan=plan.to_json(),
+        groups, criterion=result.criterion, recipe=recipe,
+        interval=interval, temperature=result.temperature, report=report, plan=plan.to_json(),
     )  # fmt: skip
-    return TableResult(model, report, arrange_held_out(rows, result, interval), plan, notes, perf_counter() - start)
+    held = arrange_held_out(rows, result, ends)
+    return TableResult(model, report, held, plan, tuple(notes), perf_counter() - start)
+
+
+def _measure_trees(rows: Rows, search: Search, plan: Plan, note: Note) -> Score | None:
+    """Return the score of boosted trees, if the plan has them and they are installed."""
+    prepared, predictions = search.prepared, None
+    if plan.trees:
+        predictions = measure_trees(prepared, is_count=rows.recipe.task == "counts")
+    if predictions is None:
+        note("Boosted trees (HistGradientBoosting of scikit-learn) were left out: not installed, or too slow")
+        return None
+    return score_predictions(predictions, prepared.y, prepared.task, prepared.held_out)

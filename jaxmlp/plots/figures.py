@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 _MOST_COLUMNS = 15
 _BLUE, _ORANGE, _GREY = "#1f4e79", "#c8642b", "#8a8a8a"
+# The models of a report, with their labels and colors.
+_MODELS = {
+    "mean": ("network and\nlinear, mean", _BLUE), "network": ("network", _BLUE), "trees": ("boosted trees", _ORANGE),
+    "linear": ("linear", _ORANGE), "constant": ("constant", _GREY),
+}  # fmt: skip
 
 
 def training_figure(
@@ -64,12 +69,12 @@ def report_figure(
     *,
     title: str,
 ) -> "Figure":
-    """Plot the candidates and baselines, the predictions for held-out rows, and the importance of the columns.
+    """Plot the errors of the models, the predictions for held-out rows, and the importance of the columns.
 
     Arguments:
-        report: `target` (the name of the target), `error` (the name of the error), `candidates`, `linear` and
-            `constant` (the baselines), each with `score` and `standard_error`, and `columns`, each with `name`,
-            `importance` and `std`.
+        report: `target` (the name of the target), `error` (the name of the error); `mean`, `network`, `trees`, `linear`
+            and `constant`, or some of them, each with `score` and `standard_error`; `saved` (one of these names); and
+            `columns`, each with `name`, `importance` and `std`.
         targets: (n,) numbers, or indices of classes.
         predictions: (n,) predictions for the same rows, made by networks that were not trained on them.
         classes: names of the classes, for a confusion matrix; None for numbers.
@@ -126,28 +131,19 @@ def _figure(title: str, columns: int) -> "tuple[Figure, Sequence[Axes]]":
 
 
 def _scores(axes: "Axes", report: Mapping[str, Any]) -> None:
-    """Plot the score and standard error of each candidate and baseline; the markers of other candidates are hollow."""
-    candidates = [candidate for candidate in report["candidates"] if candidate["score"] is not None]  # None: diverged
-    best = min(candidate["score"] for candidate in candidates)
-    entries = []
-    for candidate in candidates:
-        name = f"learning rate {candidate['learning_rate']:g},\nweight decay {candidate['weight_decay']:g}"
-        chosen = candidate["score"] == best
-        entries.append((name + "  (chosen)" * chosen, candidate, _BLUE, _BLUE if chosen else "white"))
-    if report["linear"]["score"] is not None:
-        entries.append(("linear baseline", report["linear"], _ORANGE, _ORANGE))
-    entries.append(("constant baseline", report["constant"], _GREY, _GREY))
-    for place, (_, entry, color, filling) in enumerate(entries):
-        error = entry["standard_error"]
-        axes.errorbar(entry["score"], place, xerr=error, fmt="o", color=color, mfc=filling, capsize=4)
-    axes.set_yticks(range(len(entries)), [name for name, *_ in entries])
+    """Plot the score and standard error of each model that has not diverged."""
+    models = {name: report[name] for name in _MODELS if name in report and report[name]["score"] is not None}
+    for place, (name, entry) in enumerate(models.items()):
+        axes.errorbar(entry["score"], place, xerr=entry["standard_error"], fmt="o", color=_MODELS[name][1], capsize=4)
+    labels = [_MODELS[name][0] + "  (saved)" * (name == report["saved"]) for name in models]
+    axes.set_yticks(range(len(models)), labels)
     axes.invert_yaxis()
-    scores = [entry["score"] for _, entry, *_ in entries]
+    scores = [entry["score"] for entry in models.values()]
     if min(scores) > 0 and max(scores) > 10 * min(scores):
         axes.set_xscale("log")
         _plain_log_ticks(axes.xaxis, min(scores), max(scores))
     error = f"{report['error']} of {_cut(report['target'], 32)} ± standard error"
-    axes.set(xlabel=error, title="Candidates and baselines")
+    axes.set(xlabel=error, title="Models")
     _plain(axes, grid="x")
 
 

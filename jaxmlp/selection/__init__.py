@@ -1,7 +1,8 @@
 """The choice among networks, and how good the chosen one is on rows that it was not trained on.
 
-`crossvalidation.py` compares candidates with baselines. It trains them by `search.py` on the rows of `preparation.py`,
-solves the linear baseline by `linear.py`, and scores by `scores.py`. `importance.py` measures which columns matter.
+`crossvalidation.py` compares candidates with baselines. `rounds.py` trains them, each by `search.py`, on the rows of
+`preparation.py`; `linear.py` fits the linear baseline. `ensemble.py` chooses what predicts, `assembly.py` makes groups
+of it, and `scores.py` measures it. `importance.py` measures which columns matter, and `trees.py` boosted trees.
 """
 
 from jaxmlp.selection.crossvalidation import CrossValidation as CrossValidation

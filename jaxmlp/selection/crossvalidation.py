@@ -1,6 +1,6 @@
 """Cross-validation of candidates, compared with a constant and a linear baseline."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
@@ -18,45 +18,42 @@ from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.fitting import defaults
 from jaxmlp.fitting.checkpoints import describe_functions, describe_key
 from jaxmlp.fitting.defaults import Candidate
-from jaxmlp.fitting.groups import Group, make_group
+from jaxmlp.fitting.groups import Group
 from jaxmlp.fitting.optimizers import OPTIMIZERS
-from jaxmlp.fitting.scaling import Scaling, absorb, require_precision
-from jaxmlp.fitting.splitting import make_folds, rng_of
+from jaxmlp.fitting.scaling import Scaling, absorb, identity_scaling, require_precision
+from jaxmlp.fitting.splitting import join_validation, make_folds, rng_of
 from jaxmlp.fitting.tasks import Task, task_of
+from jaxmlp.fitting.temperature import cross_fit_temperature, measure_temperature
 from jaxmlp.fitting.values import validate_finite, validate_targets
 from jaxmlp.network import Params
-from jaxmlp.selection.linear import solve_linear
-from jaxmlp.selection.preparation import prepare
-from jaxmlp.selection.scores import Score, is_better, score_predictions
-from jaxmlp.selection.search import (
-    Search,
-    Settings,
-    Trained,
-    checkpoint_of,
-    scale_members,
-    train_candidate,
-    train_linear,
-    validate_checkpoint,
-)
-
-Progress = Callable[[float], None]
+from jaxmlp.selection.assembly import make_groups
+from jaxmlp.selection.ensemble import Library, choose_all, cross_fit, describe_choice, make_parts
+from jaxmlp.selection.linear import fit_linear
+from jaxmlp.selection.preparation import Prepared, learn_base_scaling
+from jaxmlp.selection.rounds import Progress, Trained, train_candidates
+from jaxmlp.selection.scores import Score, is_better, rank_score, score_predictions
+from jaxmlp.selection.search import Search, Settings, validate_checkpoint
 
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
-    """The networks of the best candidate, and the scores of all. Predictions are in the target's unit."""
+    """What was chosen, and the scores of all. Predictions are in the target's unit."""
 
-    group: Group  # The networks of the best candidate, (folds * seeds, …), fold by fold.
-    target: Scaling  # The scaling of the targets; predictions undo it.
-    linear: Score  # The score of a linear model.
-    constant: Score  # The score of the constant baseline: each fold predicts the mean or frequencies of its other rows.
+    groups: tuple[Group, ...]  # What was chosen: the networks of all folds.
+    members: tuple[np.ndarray, ...]  # The fold of each network of each group.
+    weights: np.ndarray  # (models,) of all networks and linear models in the choice
+    saved: str  # What was chosen: "network", "linear", or "mean" of both.
+    measured: dict[
+        str, Score
+    ]  # The scores of what was chosen, "model"; of each choice; and of the "constant" baseline.
     candidates: tuple[Candidate, ...]
-    scores: tuple[Score, ...]  # The score of each candidate.
-    best: int  # Index of the candidate with the lowest score.
+    scores: tuple[Score, ...]  # The score of each candidate, after its best cycle.
     fold: np.ndarray  # (n,) the fold in which a row is held out; -1 for rows never held out
+    parts: np.ndarray  # (n,) what predicts the rows of a part was chosen by the rows of the others; -1 for none
     seeds: int  # Number of networks of each candidate in each fold.
     criterion: Criterion
     task: Task
+    temperature: float | None  # Of the probabilities, if it was measured.
     interrupted: bool  # Whether Ctrl-C ended the search.
     unjudged: tuple[int, ...] = ()  # Classes with one row: no network that was tested on it has seen the class.
 
@@ -67,25 +64,63 @@ class CrossValidation:
         )
 
     @property
+    def model(self) -> Score:
+        """The score of what was chosen; the choice for the rows of a fold was made by those of the others."""
+        return self.measured["model"]
+
+    @property
     def network(self) -> Score:
-        """The score of the best candidate."""
-        return self.scores[self.best]
+        """The score of the best networks."""
+        return self.measured["network"]
+
+    @property
+    def linear(self) -> Score:
+        """The score of the linear model, with the best penalty."""
+        return self.measured["linear"]
+
+    @property
+    def constant(self) -> Score:
+        """The score of the constant baseline: each fold predicts the mean or frequencies of its other rows."""
+        return self.measured["constant"]
+
+    @property
+    def best(self) -> int:
+        """Index of the candidate with the lowest score."""
+        return min(range(len(self.scores)), key=lambda k: rank_score(self.scores[k]))
+
+    def networks_of(self, fold: int) -> list[Group]:
+        """Return the groups of the networks that were tested on the rows of a fold."""
+        parts = []
+        for group, folds in zip(self.groups, self.members, strict=True):
+            own = folds == fold
+            params, encoding = jax.tree.map(lambda leaf, own=own: leaf[own], (group.params, group.encoding))
+            parts.append(replace(group, params=params, weights=group.weights[own], encoding=encoding))
+        return parts
 
     @property
     def params(self) -> Params:
         """The networks of the best candidate for inputs and targets that are not scaled, in float32.
 
         Raises:
-            ValueError: a column whose values float32 cannot tell apart, such as Unix times.
+            ValueError: a column whose values float32 cannot tell apart, such as Unix times; networks of several groups,
+                or of inputs that are encoded in another way than by scaling.
         """
-        encoding = self.group.encoding
+        group = self.groups[0]
+        scaling, encoding, target = group.scaling, group.encoding, group.target
+        assert scaling is not None
         assert encoding is not None
-        remedy = "use jaxmlp.Model((result.group,), target=result.target), whose predictions scale in float64"
-        for name, scaling in {"x": encoding, "y": self.target}.items():
-            names = [f"column {k} of {name}" for k in range(len(scaling.center))]
-            require_precision(names, scaling.center, scaling.unit, np.dtype(np.float32), remedy)
-        members = self.group.members
-        return absorb(self.group.params, [encoding] * members, [self.target] * members)
+        if len(self.groups) > 1 or encoding.softness.any() or (target is not None and target.is_log):
+            raise ValueError("params cannot hold this model; use jaxmlp.Model(result.groups)")
+        identity = identity_scaling(group.sizes[-1])
+        target = identity if target is None else target.scaling
+        remedy = "use jaxmlp.Model(result.groups), whose predictions scale in float64"
+        for name, known in {"x": scaling, "y": target}.items():
+            names = [f"column {k} of {name}" for k in range(len(known.center))]
+            require_precision(names, known.center, known.unit, np.dtype(np.float32), remedy)
+        encodings = [Scaling(*pair) for pair in zip(encoding.center, encoding.factor, strict=True)]
+        members = group.members
+        inner = absorb(group.params, encodings, [identity] * members)
+        return absorb(inner, [scaling] * members, [target] * members)
 
     @property
     def folds(self) -> int:
@@ -114,11 +149,7 @@ class CrossValidation:
         rows = f"{int((self.fold >= 0).sum())} held-out rows"
         how = f"{self.folds} folds" if self.folds > 1 else "a single hold-out"
         text = f"{self.task.error} on {rows}, {how}, {count(self.n_networks, 'network')}; ± is one standard error"
-        if len(self.candidates) > 1:
-            text += (
-                f". The best of {len(self.candidates)} settings was chosen on the same rows, so this error is slightly "
-                "optimistic"
-            )
+        text += ". What predicts the rows of a fold was chosen by the rows of the others"
         if self.unjudged:
             classes = "1 class has" if len(self.unjudged) == 1 else f"{len(self.unjudged)} classes have"
             text += f". {classes} a single row and cannot be judged"
@@ -184,21 +215,22 @@ def cross_validate(
     refuse_tracing("cross_validate", x, y, key, candidates)
     directory = None if checkpoint is None else Path(checkpoint)
     validate_checkpoint(directory, resume=resume)
-    candidates = tuple(Candidate(float(rate), float(decay)) for rate, decay in candidates)
-    if not candidates:
+    networks = tuple(Candidate(float(rate), float(decay), tuple(hidden)) for rate, decay in candidates)
+    if not networks:
         raise ValueError("candidates must hold at least one pair of learning rate and weight decay")
     require_known("optimizer", optimizer, OPTIMIZERS)
-    for rate, decay in candidates:
-        OPTIMIZERS[optimizer](rate, weight_decay=decay)  # validates them
+    for candidate in networks:
+        OPTIMIZERS[optimizer](candidate.learning_rate, weight_decay=candidate.weight_decay)  # validates them
     given = {"epochs": epochs, "batch_size": batch_size, "patience": patience}
     limits = {name: 0 if value is None else validate_count(name, value, at_least=1) for name, value in given.items()}
     settings = Settings(
-        tuple(hidden), validate_count("folds", folds, at_least=1), validate_count("seeds", seeds, at_least=1),
-        limits["epochs"], limits["batch_size"], limits["patience"], optimizer, activation, criterion,
+        validate_count("folds", folds, at_least=1), validate_count("seeds", seeds, at_least=1),
+        limits["epochs"], limits["batch_size"], limits["patience"] or -1, 1, optimizer, activation, criterion,
     )  # fmt: skip
     search = prepare_search(x, y, settings, key, task)
     about = search.settings._asdict() | describe_functions(activation, criterion) | {"key": describe_key(key)}
-    return run_search(search, y, candidates, checkpoint=directory, about=about, resume=resume, progress=progress)
+    trained = train_candidates(search, networks, checkpoint=directory, about=about, resume=resume, progress=progress)
+    return compare(search, trained, blends=False)
 
 
 def prepare_search(
@@ -210,7 +242,10 @@ def prepare_search(
     groups: np.ndarray | None = None,
     times: np.ndarray | None = None,
 ) -> Search:
-    """Validate, draw the folds and scale the rows; arguments are those of `cross_validate` and of `make_folds`."""
+    """Validate, draw the folds and scale the rows; arguments are those of `cross_validate` and of `make_folds`.
+
+    A patience of -1 stands for a third of the epochs.
+    """
     x, y = _validate_finite("x", x), _validate_finite("y", y)
     validate_criterion(settings.criterion, y.shape[1])
     task = task_of(settings.criterion, task)
@@ -219,94 +254,51 @@ def prepare_search(
     validate_targets(y, settings.criterion)
     classes = y.argmax(axis=1) if task.stratifies else None
     folds = make_folds(len(x), settings.folds, rng_of(key), classes=classes, groups=groups, times=times)
+    if not settings.patience:
+        folds = join_validation(folds)
     batch_size = settings.batch_size or defaults.default_batch_size(folds.train.shape[1])
     epochs = settings.epochs or defaults.default_epochs(folds.train.shape[1], batch_size)
-    patience = settings.patience or defaults.default_patience(epochs)
+    patience = defaults.default_patience(epochs) if settings.patience < 0 else settings.patience
     settings = settings._replace(batch_size=batch_size, epochs=epochs, patience=patience)
-    return Search(prepare(x, y, folds, task), settings, key)
+    scaling = learn_base_scaling(x)
+    return Search(Prepared(scaling.apply(x).astype(np.float32), y, scaling, folds, task), settings, key)
 
 
-def run_search(
-    search: Search,
-    y: ArrayLike,
-    candidates: tuple[Candidate, ...],
-    *,
-    checkpoint: Path | None = None,
-    about: dict[str, Any] | None = None,
-    resume: bool = False,
-    progress: Progress | None = None,
-) -> CrossValidation:
-    """Train the candidates one after another, then the baselines, and compare them.
+def compare(search: Search, trained: Trained, *, blends: bool) -> CrossValidation:
+    """Choose what predicts, and measure it beside the baselines.
 
     Arguments:
         search: of `prepare_search`.
-        y: (n, outputs) targets.
-        candidates: to choose among.
-        checkpoint: a directory that keeps the search, one file for each candidate.
-        about: the settings of the search, stored in each checkpoint; what JSON can hold.
-        resume: continue from the checkpoint if it exists; see `validate_checkpoint`.
-        progress: called with the share of the training that is done, from 0 to 1.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C before the first candidate is usable.
+        trained: of `train_candidates`.
+        blends: whether to choose among an ensemble of the networks, a linear model and their mean; otherwise the best
+            candidate after its best cycle is chosen.
     """
-    trained: list[Trained] = []
-    failures: list[str] = []
-    interrupted = False
-
-    def report(state: Any, _: Any) -> None:
-        if progress is not None:  # the last loop trains the linear baseline, with epochs of its own
-            share = float(np.max(state.epoch)) / search.settings.epochs
-            progress(min((len(trained) + share) / len(candidates), 1.0))
-
-    try:
-        for k, candidate in enumerate(candidates):
-            networks = train_candidate(
-                search, candidate, checkpoint=None if checkpoint is None else checkpoint_of(checkpoint, k),
-                about=about, failures=failures, resume=resume, on_chunk=report,
-            )  # fmt: skip
-            if not networks.interrupted or networks.is_usable:
-                trained.append(networks)
-            if networks.interrupted:
-                raise KeyboardInterrupt
-    except KeyboardInterrupt:  # in the training loop, or between two loops
-        if not trained:
-            raise
-        interrupted = True
-    linear = partial(train_linear, search, report)
-    y, candidates = np.asarray(y, np.float64), candidates[: len(trained)]
-    return _compare(search, y, candidates, trained, linear, interrupted=interrupted)
-
-
-def _compare(
-    search: Search,
-    y: np.ndarray,
-    candidates: tuple[Candidate, ...],
-    trained: list[Trained],
-    train_linear: Callable[[], Trained],
-    *,
-    interrupted: bool,
-) -> CrossValidation:
-    prepared, settings, _ = search
+    prepared, settings, key = search
     task = prepared.task
+    linear = fit_linear(prepared, settings.criterion)
+    library = Library(trained.predictions(), linear.predictions, prepared.y, task)
+    choose = partial(choose_all, blends=blends)
+    parts = make_parts(prepared.folds.number, rng_of(key))
+    measured = cross_fit(library, parts, choose)
+    temperature = None
+    if blends and task.stratifies and np.isfinite(measured["model"][parts >= 0]).all():
+        temperature = measure_temperature(measured["model"][parts >= 0], prepared.y[parts >= 0])
+        measured = {name: cross_fit_temperature(own, prepared.y, parts) for name, own in measured.items()}
+    constant = np.repeat(prepared.constant()[:, None, :], prepared.folds.test.shape[1], axis=1)
+    measured |= {"constant": prepared.collect(constant)}
 
     def score(predictions: np.ndarray) -> Score:
-        return score_predictions(predictions, y, task, prepared.held_out)
+        return score_predictions(predictions, prepared.y, task, prepared.held_out)
 
-    if task.is_least_squares and prepared.data.x.shape[2] <= defaults.MAX_COLUMNS_SOLVED:
-        linear = prepared.collect(solve_linear(prepared))
-    else:
-        baseline = train_linear()
-        linear, interrupted = baseline.predictions, interrupted or baseline.interrupted
-    constant = prepared.collect(np.repeat(prepared.constant[:, None, :], prepared.x_test.shape[1], axis=1))
-    scores = tuple(score(networks.predictions) for networks in trained)
-    best = int(np.argmin([entry.score if np.isfinite(entry.score) else np.inf for entry in scores]))
-    rows_of_class = np.bincount(y.argmax(axis=1), minlength=y.shape[1]) if task.stratifies else np.empty(0)
-    group = make_group(scale_members(search, trained[best].params), settings.activation)
+    weights = choose(library, prepared.held_out)["model"]
+    groups, members = make_groups(search, trained, linear, weights)
+    rows_of_class = np.bincount(prepared.y.argmax(axis=1), minlength=prepared.y.shape[1]) if task.stratifies else []
     return CrossValidation(
-        replace(group, encoding=prepared.encoding), prepared.target, score(linear), score(constant),
-        candidates, scores, best, prepared.folds.number, settings.seeds, settings.criterion, task,
-        interrupted, tuple(np.flatnonzero(rows_of_class == 1).tolist()),
+        groups, members, weights, describe_choice(library, weights),
+        {name: score(predictions) for name, predictions in measured.items()}, trained.candidates,
+        tuple(min(map(score, own), key=rank_score) for own in trained.by_candidate()), prepared.folds.number,
+        parts, settings.seeds, settings.criterion, task, temperature, trained.interrupted,
+        tuple(np.flatnonzero(np.asarray(rows_of_class) == 1).tolist()),
     )  # fmt: skip
 
 

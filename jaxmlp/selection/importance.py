@@ -3,19 +3,18 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxmlp._validation import to_numpy
-from jaxmlp.ensembles.prediction import predict_mean_and_std
+from jaxmlp.fitting.groups import predict_groups
 from jaxmlp.fitting.splitting import rng_of
 from jaxmlp.selection.crossvalidation import CrossValidation
 
 # Rows of a fold that are shuffled at most and at least; and the largest number of multiplications.
 MAX_ROWS, MIN_ROWS = 2000, 100
-MAX_WORK = 3e11
+MAX_WORK = 5e10
 
 
 class Importance(NamedTuple):
@@ -50,12 +49,11 @@ def permutation_importance(
     Returns:
         The importance of each group over all folds.
     """
-    assert result.group.encoding is not None
     x, y = to_numpy("x", x).astype(np.float64), to_numpy("y", y).astype(np.float64)
-    x = result.group.encoding.apply(x).astype(np.float32)
+    x = np.asarray(result.groups[0].scale(x))  # all groups of a search share the scaling
     groups = [[column] for column in range(x.shape[1])] if groups is None else groups
     held_out = np.bincount(result.fold[result.fold >= 0])
-    weights = sum(layer.w.size for layer in result.group.params)
+    weights = sum(layer.w.size for group in result.groups for layer in group.params)
     affordable = int(MAX_WORK / (max(len(groups), 1) * weights))  # rows of a fold times shuffles
     length = min(MAX_ROWS, max(MIN_ROWS, affordable // repeats), held_out.min())
     repeats = min(repeats, max(2, affordable // length))
@@ -66,16 +64,13 @@ def permutation_importance(
     columns = [[], *groups]  # the first shuffles nothing
     errors = np.empty((len(columns), repeats, len(held_out), length))
     for k in range(len(held_out)):
-        members = slice(k * result.seeds, (k + 1) * result.seeds)
-        params = jax.tree.map(lambda leaf, members=members: leaf[members], result.group.params)
+        networks = result.networks_of(k)
         for group, error in zip(columns, errors, strict=True):
             mixed = np.repeat(x[rows[k]][None], repeats, axis=0)
             mixed[:, :, list(group)] = x[others[k]][:, :, list(group)]
-            mean, _ = predict_mean_and_std(
-                params, mixed.reshape(-1, x.shape[1]), activation=result.group.activation, criterion=result.criterion
-            )
-            predictions = result.target.invert(np.asarray(mean)).reshape(repeats, length, -1)
-            error[:, k] = result.task.row_error(predictions, y[rows[k]])
+            mixed = mixed.reshape(-1, x.shape[1])
+            mean, *_ = predict_groups(networks, [mixed] * len(networks), result.criterion)
+            error[:, k] = result.task.row_error(np.asarray(mean, np.float64).reshape(repeats, length, -1), y[rows[k]])
     scores = result.task.score(errors.reshape(len(columns), repeats, -1))
     growth = scores[1:] - scores[:1]
     return Importance(growth.mean(axis=1), growth.std(axis=1, ddof=1), np.argsort(-growth.mean(axis=1), kind="stable"))

@@ -1,40 +1,110 @@
-"""The linear baseline of a least-squares task: ridge regression, solved exactly."""
+"""The linear baseline: a model without hidden layers, with a penalty on its squared weights.
 
+Ridge regression is solved exactly. Other criteria, as those of logistic and Poisson regression, are minimized by L-BFGS
+over the loss and gradient of `backprop.py`, in float64.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
 import numpy as np
+from scipy.optimize import minimize
 
+from jaxmlp.backprop import manual_value_and_grads
+from jaxmlp.criteria import Criterion
+from jaxmlp.fitting.encoding import Encoding
+from jaxmlp.network import Layer, Params
 from jaxmlp.selection.preparation import Prepared
 
-# Penalties on the squared weights of scaled columns, per row. The smallest one only decides between columns that are
-# linear functions of each other.
-PENALTIES = np.array([1e-10, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
+# Penalties on the squared weights of standardized columns, per row. The smallest one only decides between columns that
+# are linear functions of each other.
+PENALTIES = (1e-10, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+_ITERATIONS = 100
+_MOST_WORK = 2e10  # Multiplications of all steps of L-BFGS; with more rows or columns, there are fewer steps.
 
 
-def solve_linear(prepared: Prepared) -> np.ndarray:
-    """Return the predictions (folds, n_test, outputs) of a ridge regression on the rows that a fold does not hold out.
+class Linear(NamedTuple):
+    """Linear models for a range of penalties."""
 
-    The penalty is the one with the lowest leave-one-out error on these rows.
-    """
-    predictions = []
-    data, weights = prepared.data, prepared.folds.valid_weights > 0
-    for k, target in enumerate(prepared.targets):
-        x, y = (
-            np.concatenate([np.asarray(train[k], np.float64), np.asarray(valid[k], np.float64)[weights[k]]])
-            for train, valid in ((data.x, data.x_valid), (data.y, data.y_valid))
-        )
-        predictions.append(target.invert(_predict(x, y, prepared.x_test[k].astype(np.float64))))
-    return np.stack(predictions)
+    params: list[Params]  # For each penalty, of all folds: leaves with a leading axis of folds.
+    predictions: np.ndarray  # (penalties, n, outputs) of held-out rows, in the target's unit
 
 
-def _predict(x: np.ndarray, y: np.ndarray, x_test: np.ndarray) -> np.ndarray:
-    """Return the predictions for `x_test` of the ridge regression of y on x."""
-    center, mean, n = x.mean(axis=0), y.mean(axis=0), len(x)
+def fit_linear(prepared: Prepared, criterion: Criterion) -> Linear:
+    """Fit a linear model for each fold and penalty, and predict the held-out rows."""
+    encoding, targets = prepared.encoding(None), prepared.targets(is_log=False)
+    fits, predictions = [], []
+    for k, rows in enumerate(prepared.used):
+        own: Encoding = jax.tree.map(lambda leaf, k=k: leaf[k], encoding)
+        x, x_test = (_encode(own, prepared.x[some]) for some in (rows, prepared.folds.test[k]))
+        y = targets[k].apply(prepared.y[rows])
+        solve = _solve_ridge if prepared.task.is_least_squares else _descend(criterion, _start(prepared, y))
+        layers = solve(x, y)
+        fits.append(layers)
+        predictions.append([targets[k].invert(_predict(criterion, x_test @ w + b)) for w, b in layers])
+    params: list[Params] = []
+    for of_folds in zip(*fits, strict=True):
+        w, b = (np.stack(leaves).astype(np.float32) for leaves in zip(*of_folds, strict=True))
+        params.append((Layer(w, b),))  # type: ignore[arg-type]
+    by_penalty = np.stack([prepared.collect(np.stack(of_folds)) for of_folds in zip(*predictions, strict=True)])
+    return Linear(params, by_penalty)
+
+
+def _encode(encoding: Encoding, x: np.ndarray) -> np.ndarray:
+    """Return standardized rows in float64."""
+    return (x.astype(np.float64) - encoding.center) * encoding.factor
+
+
+def _predict(criterion: Criterion, outputs: np.ndarray) -> np.ndarray:
+    with jax.enable_x64(True):
+        return np.asarray(criterion.predict(jax.numpy.asarray(outputs)), np.float64)
+
+
+def _solve_ridge(x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return weights and biases of the ridge regression of y on x for each penalty."""
+    center, mean = x.mean(axis=0), y.mean(axis=0)
     values, vectors = np.linalg.eigh((x - center).T @ (x - center))
-    z = (x - center) @ vectors  # columns that are orthogonal: each weight is found by itself
-    zy, shrunk = z.T @ (y - mean), np.maximum(values, 0) + n * PENALTIES[:, None]
-    # The leave-one-out error of a row is its residual over 1 - h, where h is the row's weight in its own prediction.
-    h = np.minimum(z**2 @ (1 / shrunk).T + 1 / n, 1 - 1e-6)
-    errors = [
-        np.mean(((y - mean - z @ (zy / scale[:, None])) / (1 - h[:, k : k + 1])) ** 2) for k, scale in enumerate(shrunk)
-    ]
-    w = zy / shrunk[int(np.argmin(errors))][:, None]
-    return (x_test - center) @ vectors @ w + mean
+    zy = vectors.T @ ((x - center).T @ (y - mean))  # columns that are orthogonal: each weight is found by itself
+    fits = []
+    for penalty in PENALTIES:
+        w = vectors @ (zy / (np.maximum(values, 0) + len(x) * penalty)[:, None])
+        fits.append((w, (mean - center @ w)[None]))
+    return fits
+
+
+def _start(prepared: Prepared, y: np.ndarray) -> np.ndarray:
+    """Return the biases (1, outputs) with which all rows have the constant prediction."""
+    return prepared.task.link(prepared.task.constant(y.mean(axis=0), len(y)))[None]
+
+
+def _descend(criterion: Criterion, bias: np.ndarray) -> Callable[..., list[tuple[np.ndarray, np.ndarray]]]:
+    """Return the function that minimizes the mean loss plus penalties, from the largest one on."""
+
+    def solve(x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        n, shape = len(x), (x.shape[1], y.shape[1])
+        steps = int(np.clip(_MOST_WORK / (len(PENALTIES) * 4 * x.size * shape[1]), 5, _ITERATIONS))
+        with jax.enable_x64(True):
+            data = jax.device_put((x, y, np.full(n, 1 / n)))
+
+            def value_and_grad(flat: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
+                w = flat[: -shape[1]].reshape(shape)
+                layer = Layer(w, flat[-shape[1] :][None])  # type: ignore[arg-type]
+                value, (grads,) = jax.device_get(_value_and_grads((layer,), *data, criterion=criterion))
+                gradient = np.concatenate([(grads.w + penalty * w).ravel(), grads.b.ravel()])
+                return float(value) + penalty / 2 * float(np.sum(w**2)), gradient
+
+            flat, fits = np.concatenate([np.zeros(x.size // n * shape[1]), bias.ravel()]), []
+            for penalty in reversed(PENALTIES):
+                found: Any = minimize(
+                    value_and_grad, flat, args=(max(penalty, 1e-8),), jac=True, method="L-BFGS-B",
+                    options={"maxiter": steps},
+                )  # fmt: skip
+                flat = found.x if np.isfinite(found.x).all() else flat
+                fits.append((flat[: -shape[1]].reshape(shape), flat[-shape[1] :][None]))
+        return fits[::-1]
+
+    return solve
+
+
+_value_and_grads = jax.jit(manual_value_and_grads, static_argnames=("criterion",))

@@ -1,71 +1,89 @@
-"""The rows of each fold, scaled for training, and the baseline that needs no training."""
+"""The rows of each fold, their encodings and target scalings, and the baseline that needs no training."""
 
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from jaxmlp.fitting.scaling import Scaling, finest_scaling, identity_scaling, learn_scaling
+from jaxmlp.fitting.encoding import Encoding, learn_encoding, stack_encodings
+from jaxmlp.fitting.scaling import Scaling
 from jaxmlp.fitting.splitting import Folds
 from jaxmlp.fitting.state import FitData
+from jaxmlp.fitting.targets import TargetScaling, learn_target_scaling
 from jaxmlp.fitting.tasks import Task
 
 
-class Prepared(NamedTuple):
-    """All folds, each scaled by the rows that it does not hold out."""
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """All rows, and what each fold learns from the rows that it does not hold out."""
 
-    data: FitData  # Training and validation rows, with a leading axis of folds.
-    x_test: np.ndarray  # (folds, n_test, fan_in) held-out rows
+    x: np.ndarray  # (n, columns) float32, scaled
+    y: np.ndarray  # (n, outputs) float64
+    scaling: Scaling  # Of x: so that float32 holds it; folds learn their encodings from the scaled rows.
     folds: Folds
-    inputs: tuple[Scaling, ...]  # The scaling of the inputs in each fold.
-    targets: tuple[Scaling, ...]  # The scaling of the targets in each fold.
-    encoding: Scaling  # The finest scaling of the inputs, which a model applies.
-    target: Scaling  # The finest scaling of the targets, which a model inverts.
-    constant: np.ndarray  # (folds, outputs) predictions of the constant baseline
     task: Task
+    _learned: dict[object, object] = field(default_factory=dict)
 
     @property
     def held_out(self) -> np.ndarray:
         """Whether a row is held out in some fold, (n,) bool."""
         return self.folds.number >= 0
 
+    @property
+    def used(self) -> list[np.ndarray]:
+        """The rows that each fold does not hold out, as indices."""
+        parts = []
+        for name in ("train", "valid"):
+            rows, weights = getattr(self.folds, name), getattr(self.folds, f"{name}_weights")
+            parts.append([own if weights is None else own[weights[k] > 0] for k, own in enumerate(rows)])
+        return [np.unique(np.concatenate(both)) for both in zip(*parts, strict=True)]
+
+    def encoding(self, bins: int | None) -> Encoding:
+        """Return the encodings of all folds, leaves with a leading axis of folds; see `learn_encoding`."""
+        if ("encoding", bins) not in self._learned:
+            is_number = ((self.x != 0) & (self.x != 1)).any(axis=0) & (np.ptp(self.x, axis=0) > 0)
+            binned = np.flatnonzero(is_number)
+            encodings = [learn_encoding(self.x[rows], bins, binned) for rows in self.used]
+            self._learned["encoding", bins] = stack_encodings(encodings)
+        return self._learned["encoding", bins]  # type: ignore[return-value]
+
+    def targets(self, *, is_log: bool) -> list[TargetScaling]:
+        """Return the target scaling of each fold."""
+        return [learn_target_scaling(self.y[rows], self.task, is_log=is_log) for rows in self.used]
+
+    def data(self, *, is_log: bool) -> FitData:
+        """Return the rows to train and to validate on, leaves with a leading axis of folds."""
+        folds, targets = self.folds, self.targets(is_log=is_log)
+
+        def scaled(rows: np.ndarray) -> np.ndarray:
+            return np.stack([target.apply(self.y[own]) for own, target in zip(rows, targets, strict=True)])
+
+        weights = None if folds.train_weights is None else folds.train_weights.astype(np.float32)
+        data = FitData(self.x[folds.train], scaled(folds.train).astype(np.float32), weights)
+        if not folds.valid.size:
+            return data
+        y_valid = scaled(folds.valid).astype(np.float32)
+        return data._replace(x_valid=self.x[folds.valid], y_valid=y_valid, valid_weight=folds.valid_weights)
+
+    def constant(self) -> np.ndarray:
+        """Return the predictions of the constant baseline, (folds, outputs)."""
+        return np.stack([self.task.constant(self.y[rows].mean(axis=0), len(self.y)) for rows in self.used])
+
     def collect(self, predictions: np.ndarray) -> np.ndarray:
         """Return (n, outputs) predictions of held-out rows, given those of each fold (folds, n_test, outputs)."""
-        collected = np.full((len(self.folds.number), predictions.shape[-1]), np.nan)
+        collected = np.full((len(self.y), predictions.shape[-1]), np.nan)
         real = self.folds.test_weights > 0
         collected[self.folds.test[real]] = predictions[real]
         return collected
 
 
-def prepare(x: np.ndarray, y: np.ndarray, folds: Folds, task: Task) -> Prepared:
-    """Scale the rows of each fold by the rows that it does not hold out.
+def learn_base_scaling(x: np.ndarray) -> Scaling:
+    """Return a scaling of columns (n, columns) after which float32 holds their differences.
 
-    Arguments:
-        x: (n, fan_in), float64.
-        y: (n, outputs), float64.
-        folds: which rows train, validate and are held out.
-        task: says whether targets are standardized, and what the constant baseline predicts.
-
-    Returns:
-        The folds, in float32.
+    By median and interquartile range, so that far values do not make the others look equal. Columns of zeros and ones
+    stay as they are.
     """
-    used = [np.concatenate([train, np.unique(valid)]) for train, valid in zip(folds.train, folds.valid, strict=True)]
-    scale_target = learn_scaling if task.standardizes_target else lambda rows: identity_scaling(rows.shape[1])
-    inputs = tuple(learn_scaling(x[rows]) for rows in used)
-    targets = tuple(scale_target(y[rows]) for rows in used)
-    data = FitData(
-        x=_scale(x, folds.train, inputs),
-        y=_scale(y, folds.train, targets),
-        x_valid=_scale(x, folds.valid, inputs),
-        y_valid=_scale(y, folds.valid, targets),
-        valid_weight=folds.valid_weights,
-    )
-    constant = np.stack([task.constant(y[rows].mean(axis=0), len(y)) for rows in used])
-    x_test = _scale(x, folds.test, inputs)
-    encoding, target = finest_scaling(inputs), finest_scaling(targets)
-    return Prepared(data, x_test, folds, inputs, targets, encoding, target, constant, task)
-
-
-def _scale(values: np.ndarray, rows: np.ndarray, scalings: tuple[Scaling, ...]) -> np.ndarray:
-    return np.stack([scaling.apply(values[fold]) for fold, scaling in zip(rows, scalings, strict=True)]).astype(
-        np.float32
-    )
+    low, first, center, third, high = np.quantile(x, (0, 0.25, 0.5, 0.75, 1), axis=0)
+    spread = np.where(third > first, third - first, high - low)
+    factor = np.where(spread > 0, 1 / np.where(spread > 0, spread, 1), 0)
+    is_binary = ((x == 0) | (x == 1)).all(axis=0) & (high > low)
+    return Scaling(np.where(is_binary, 0, center), np.where(is_binary, 1, factor))

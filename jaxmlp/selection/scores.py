@@ -43,6 +43,11 @@ def score_predictions(predictions: np.ndarray, y: np.ndarray, task: Task, held_o
     return Score(predictions, errors, float(task.score(errors)), task.standard_error(errors))
 
 
+def rank_score(score: Score) -> float:
+    """Return a score that sorts, infinity if training diverged."""
+    return score.score if np.isfinite(score.score) else np.inf
+
+
 def is_better(candidate: Score, other: Score) -> bool:
     """Return whether `candidate` has a lower error than `other` on the same rows, by a paired bootstrap at 1 %.
 
