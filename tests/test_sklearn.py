@@ -50,8 +50,8 @@ TABLES = {
 def _quick_programs():
     """The checks compile a program for each shape of table; without optimization, that takes acceptable time."""
     run, predict = epochs._run, prediction._mean_and_std
-    epochs._run = jax.jit(run.__wrapped__, static_argnums=(7, 8), compiler_options=QUICK)
-    prediction._mean_and_std = jax.jit(predict.__wrapped__, static_argnums=(3, 4), compiler_options=QUICK)
+    epochs._run = jax.jit(run.__wrapped__, static_argnums=(8, 9), compiler_options=QUICK)
+    prediction._mean_and_std = jax.jit(predict.__wrapped__, static_argnums=(4, 5), compiler_options=QUICK)
     yield
     epochs._run, prediction._mean_and_std = run, predict
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import is_classifier
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -60,7 +60,7 @@ class Perceptron(Parameters):
             ValueError: data or parameters that cannot be used; training that diverges.
             TypeError: a parameter of another type; a sparse matrix.
         """
-        with _unchanged_on_error(self):
+        with unchanged_on_error(self):
             continues = self.warm_start and hasattr(self, "coefs_")
             rows = validate_rows(self, X, y, sample_weight, reset=not continues)
             params, random = self._prepare(rows, continues=continues)
@@ -77,7 +77,7 @@ class Perceptron(Parameters):
     def _partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, classes: object = None) -> Self:
         if self.early_stopping:
             raise ValueError("early_stopping must be False in partial_fit: one epoch is no training to stop")
-        with _unchanged_on_error(self):
+        with unchanged_on_error(self):
             continues = hasattr(self, "coefs_")
             rows = validate_rows(self, X, y, sample_weight, reset=not continues, classes=classes)
             state = self._start(*self._prepare(rows, continues=continues))
@@ -224,7 +224,7 @@ class Perceptron(Parameters):
 
 
 @contextmanager
-def _unchanged_on_error(estimator: Perceptron) -> Iterator[None]:
+def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
     """Give an estimator its old attributes back if fitting fails or is interrupted outside the training loop."""
     before = dict(vars(estimator))
     try:
