@@ -31,10 +31,10 @@ def commands_of(page):
 
 
 def shorten(line):
-    """The words of a command, with fewer networks; a search that is repeated or resumed has its plan already."""
+    """The words of a command, with smaller networks; a search that is repeated or resumed has its plan already."""
     words = shlex.split(line)[1:]
     if words[0] == "train" and not {"--plan", "--resume"} & {*words}:
-        words += ["--fast", "--epochs", "2"]
+        words += ["--fast", "--epochs", "2"] + ["--hidden", "8"] * ("--hidden" not in words)
     if "--html" in words:
         words.append("--no-open")
     return ["10" if word == "1000" else word for word in words]
