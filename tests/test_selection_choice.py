@@ -129,6 +129,18 @@ def test_logistic_regression_is_scikit_learns(classes):
     np.testing.assert_allclose(linear.predictions[k][held_out], expected.predict_proba(z[held_out]), atol=2e-3)
 
 
+def test_ridge_regression_of_very_many_columns_is_minimized_to_the_same_predictions(monkeypatch):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(60, 3))
+    y = x[:, :1] - 2 * x[:, 1:2] + 0.1 * rng.normal(size=(60, 1))
+    settings = Settings(2, 1, 8, 16, 0, 4, "adam", jaxmlp.relu, jaxmlp.squared_error)
+    prepared = prepare_search(x, y, settings, jax.random.key(0)).prepared
+    solved = fit_linear(prepared, jaxmlp.squared_error)
+    monkeypatch.setattr("jaxmlp.selection.linear._MOST_COLUMNS", 2)
+    minimized = fit_linear(prepared, jaxmlp.squared_error)
+    np.testing.assert_allclose(minimized.predictions[:4], solved.predictions[:4], rtol=0.05, atol=0.05)
+
+
 def test_a_search_keeps_networks_after_each_cycle_and_measures_what_it_chooses(classes):
     _, _, search, trained = classes
     epochs = [snapshot.epoch for snapshot in trained.trainings[0].snapshots]

@@ -1,10 +1,9 @@
 """The linear baseline: a model without hidden layers, with a penalty on its squared weights.
 
-Ridge regression is solved exactly. Other criteria, as those of logistic and Poisson regression, are minimized by L-BFGS
-over the loss and gradient of `backprop.py`, in float64.
+Ridge regression is solved exactly, unless there are very many columns. Other criteria, as those of logistic and Poisson
+regression, are minimized by L-BFGS over the loss and gradient of `backprop.py`, in float64.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +19,7 @@ from jaxmlp.selection.preparation import Prepared
 # Penalties on the squared weights of standardized columns, per row. The smallest one only decides between columns that
 # are linear functions of each other.
 PENALTIES = (1e-10, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+_MOST_COLUMNS = 2000  # Ridge regression is solved up to this number of columns: time grows with their cube.
 _ITERATIONS = 100
 _MOST_WORK = 2e10  # Multiplications of all steps of L-BFGS; with more rows or columns, there are fewer steps.
 
@@ -39,8 +39,8 @@ def fit_linear(prepared: Prepared, criterion: Criterion) -> Linear:
         own: Encoding = jax.tree.map(lambda leaf, k=k: leaf[k], encoding)
         x, x_test = (_encode(own, prepared.x[some]) for some in (rows, prepared.folds.test[k]))
         y = targets[k].apply(prepared.y[rows])
-        solve = _solve_ridge if prepared.task.is_least_squares else _descend(criterion, _start(prepared, y))
-        layers = solve(x, y)
+        is_solved = prepared.task.is_least_squares and x.shape[1] <= _MOST_COLUMNS
+        layers = _solve_ridge(x, y) if is_solved else _descend(criterion, _start(prepared, y), x, y)
         fits.append(layers)
         predictions.append([targets[k].invert(_predict(criterion, x_test @ w + b)) for w, b in layers])
     params: list[Params] = []
@@ -78,33 +78,35 @@ def _start(prepared: Prepared, y: np.ndarray) -> np.ndarray:
     return prepared.task.link(prepared.task.constant(y.mean(axis=0), len(y)))[None]
 
 
-def _descend(criterion: Criterion, bias: np.ndarray) -> Callable[..., list[tuple[np.ndarray, np.ndarray]]]:
-    """Return the function that minimizes the mean loss plus penalties, from the largest one on."""
+def _descend(
+    criterion: Criterion, bias: np.ndarray, x: np.ndarray, y: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return weights and biases with the lowest mean loss plus penalty, for each penalty."""
+    n, shape = len(x), (x.shape[1], y.shape[1])
+    steps = int(np.clip(_MOST_WORK / (len(PENALTIES) * 4 * x.size * shape[1]), 5, _ITERATIONS))
+    with jax.enable_x64(True):
+        data = jax.device_put((x, y, np.full(n, 1 / n)))
 
-    def solve(x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        n, shape = len(x), (x.shape[1], y.shape[1])
-        steps = int(np.clip(_MOST_WORK / (len(PENALTIES) * 4 * x.size * shape[1]), 5, _ITERATIONS))
-        with jax.enable_x64(True):
-            data = jax.device_put((x, y, np.full(n, 1 / n)))
+        def value_and_grad(flat: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
+            w, b = _unpack(flat, shape)
+            value, (grads,) = jax.device_get(_value_and_grads((Layer(w, b),), *data, criterion=criterion))  # type: ignore[arg-type]
+            gradient = np.concatenate([(grads.w + penalty * w).ravel(), grads.b.ravel()])
+            return float(value) + penalty / 2 * float(np.sum(w**2)), gradient
 
-            def value_and_grad(flat: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
-                w = flat[: -shape[1]].reshape(shape)
-                layer = Layer(w, flat[-shape[1] :][None])  # type: ignore[arg-type]
-                value, (grads,) = jax.device_get(_value_and_grads((layer,), *data, criterion=criterion))
-                gradient = np.concatenate([(grads.w + penalty * w).ravel(), grads.b.ravel()])
-                return float(value) + penalty / 2 * float(np.sum(w**2)), gradient
+        flat, fits = np.concatenate([np.zeros(shape[0] * shape[1]), bias.ravel()]), []
+        for penalty in reversed(PENALTIES):
+            found: Any = minimize(
+                value_and_grad, flat, args=(max(penalty, 1e-8),), jac=True, method="L-BFGS-B",
+                options={"maxiter": steps},
+            )  # fmt: skip
+            flat = found.x if np.isfinite(found.x).all() else flat
+            fits.append(_unpack(flat, shape))
+    return fits[::-1]
 
-            flat, fits = np.concatenate([np.zeros(x.size // n * shape[1]), bias.ravel()]), []
-            for penalty in reversed(PENALTIES):
-                found: Any = minimize(
-                    value_and_grad, flat, args=(max(penalty, 1e-8),), jac=True, method="L-BFGS-B",
-                    options={"maxiter": steps},
-                )  # fmt: skip
-                flat = found.x if np.isfinite(found.x).all() else flat
-                fits.append((flat[: -shape[1]].reshape(shape), flat[-shape[1] :][None]))
-        return fits[::-1]
 
-    return solve
+def _unpack(flat: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights (columns, outputs) and biases (1, outputs) that are one array."""
+    return flat[: -shape[1]].reshape(shape), flat[-shape[1] :][None]
 
 
 _value_and_grads = jax.jit(manual_value_and_grads, static_argnames=("criterion",))
