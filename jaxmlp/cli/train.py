@@ -90,7 +90,7 @@ def add_parser(commands: Commands) -> None:
         "--patience",
         type=positive,
         metavar="EPOCHS",
-        help="stop after so many epochs without improvement (default: never)",
+        help="epochs without improvement after which training stops (default: never)",
     )
     add("--members", type=positive, metavar="K", help="save K networks, trained on all rows (default: an ensemble)")
     parser.set_defaults(run=run)

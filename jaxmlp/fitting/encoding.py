@@ -11,9 +11,9 @@ import numpy as np
 from jax import Array
 
 from jaxmlp.fitting.metrics import Values, numpy_of
-from jaxmlp.fitting.scaling import learn_scaling
+from jaxmlp.fitting.scaling import inverse, learn_scaling
 
-REACH = 2.0  # A value beyond the first or last edge is encoded as if it were at most so many bins away.
+REACH = 2.0  # A value beyond the first or last edge is encoded as if it were at most two bins away.
 SOFTNESS = 1 / 3  # Scaled values stay within its inverse.
 
 
@@ -97,7 +97,7 @@ def learn_encoding(x: np.ndarray, bins: int | None, binned: np.ndarray | None = 
     center = np.where(is_binary, x.mean(axis=0), center)
     spread = np.where(third > first, third - first, (high - low) / 2)
     spread = np.where(is_binary, high - low, spread)
-    factor = np.where(spread > 0, 1 / np.where(spread > 0, spread, 1), 0)
+    factor = inverse(spread)
     binned = np.flatnonzero(~is_binary) if binned is None else binned
     binned = binned if bins else np.empty(0, int)
     edges = [learn_edges(x[:, k], bins) for k in binned]

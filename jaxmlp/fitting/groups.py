@@ -88,10 +88,10 @@ class Group:
 
         Targets stay scaled; of a logarithm too, the mean is that of the logarithms.
         """
-        partial = None if self.encoding is None else Partial(encode, self.encoding)
+        encoding = None if self.encoding is None else Partial(encode, self.encoding)
         return predict_mean_and_std(
             self.params, x, activation=self.activation, criterion=criterion, member_weights=self.weights,
-            encode=partial,
+            encode=encoding,
         )  # fmt: skip
 
 
@@ -138,7 +138,8 @@ def combine(shares: np.ndarray, means: Sequence[Any], stds: Sequence[Any]) -> tu
 def _invert(target: TargetScaling | None, mean: Array, std: Array) -> tuple[Any, Any, np.ndarray | None]:
     if target is None:
         return mean, std, None
-    inverted = target.invert(np.asarray(mean))
+    unscaled = target.unscale(np.asarray(mean))
+    inverted = target.clip(unscaled)
     has_bounds = target.low is not None or target.high is not None
-    clipped: Any = target.is_outside(np.asarray(mean)).any(axis=-1) if has_bounds else None
+    clipped: Any = (inverted != unscaled).any(axis=-1) if has_bounds else None
     return inverted, target.invert_std(np.asarray(std), inverted), clipped

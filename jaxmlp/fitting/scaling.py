@@ -18,7 +18,7 @@ class Scaling(NamedTuple):
     @property
     def unit(self) -> np.ndarray:
         """The size of a step of 1 after scaling, in the columns' units; 0 for a constant column."""
-        return _inverse(self.factor)
+        return inverse(self.factor)
 
     @property
     def is_identity(self) -> bool:
@@ -46,7 +46,7 @@ def learn_scaling(rows: np.ndarray) -> Scaling:
     """
     center, scale = rows.mean(axis=0), rows.std(axis=0)
     scale[((rows == 0) | (rows == 1)).all(axis=0)] = 1
-    return Scaling(center, _inverse(np.where(np.ptp(rows, axis=0) > 0, scale, 0)))
+    return Scaling(center, inverse(np.where(np.ptp(rows, axis=0) > 0, scale, 0)))
 
 
 def validate_scaling(name: str, scaling: Scaling, columns: int) -> None:
@@ -119,11 +119,11 @@ def absorb(params: Params, inputs: list[Scaling], targets: list[Scaling]) -> Par
     first[0] = first[0] * factor.swapaxes(1, 2)
     first[1] = first[1] - center @ first[0]
     # z = (y - c) f, so y = z / f + c
-    last[0], last[1] = last[0] * _inverse(y_factor), last[1] * _inverse(y_factor) + y_center
+    last[0], last[1] = last[0] * inverse(y_factor), last[1] * inverse(y_factor) + y_center
     dtype = params[0].w.dtype
     return tuple(Layer(jnp.asarray(w, dtype), jnp.asarray(b, dtype)) for w, b in layers)
 
 
-def _inverse(factor: np.ndarray) -> np.ndarray:
+def inverse(factor: np.ndarray) -> np.ndarray:
     """Return 1 / factor, and 0 where factor is 0."""
     return np.where(factor == 0, 0, 1 / np.where(factor == 0, 1, factor))

@@ -24,10 +24,13 @@ class TargetScaling(NamedTuple):
 
     def invert(self, mean: np.ndarray) -> np.ndarray:
         """Return predictions (..., outputs) in the target's unit, given those of a network."""
+        return self.clip(self.unscale(mean))
+
+    def unscale(self, mean: np.ndarray) -> np.ndarray:
+        """Return the same before they are clipped."""
         mean = self.scaling.invert(mean)
         with np.errstate(over="ignore"):
-            mean = np.exp(mean) if self.is_log else mean
-        return self.clip(mean)
+            return np.exp(mean) if self.is_log else mean
 
     def clip(self, mean: np.ndarray) -> np.ndarray:
         """Return predictions in the target's unit within the bounds."""
@@ -40,11 +43,6 @@ class TargetScaling(NamedTuple):
         std = np.asarray(std, np.float64) * self.scaling.unit
         return std * mean if self.is_log else std
 
-    def is_outside(self, mean: np.ndarray) -> np.ndarray:
-        """Return which predictions (..., outputs) of a network would be clipped."""
-        inverted = self._replace(low=None, high=None).invert(mean)
-        return inverted != self.clip(inverted)
-
 
 def learn_target_scaling(y: np.ndarray, task: Task, *, is_log: bool = False) -> TargetScaling:
     """Return the scaling of training targets (n, outputs).
@@ -52,9 +50,9 @@ def learn_target_scaling(y: np.ndarray, task: Task, *, is_log: bool = False) -> 
     Predictions are clipped to the range of the targets, widened by a tenth. If no target is negative, no prediction is;
     if all are positive, so are the predictions.
     """
-    if not task.has_bounds:
-        return TargetScaling(identity_scaling(y.shape[1]))
     scaling = identity_scaling(y.shape[1])
+    if not task.has_bounds:
+        return TargetScaling(scaling)
     if task.standardizes_target:
         scaling = learn_scaling(np.log(y) if is_log else y)
     low, high = float(y.min()), float(y.max())

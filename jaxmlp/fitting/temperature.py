@@ -35,10 +35,10 @@ def cross_fit_temperature(probabilities: np.ndarray, y: np.ndarray, part: np.nda
         y: (n, classes) one-hot.
         part: (n,) the part of each row; -1 for rows that are not held out.
     """
+    if not np.isfinite(probabilities[part >= 0]).all():  # diverged
+        return probabilities
     scaled = probabilities.copy()
     for k in range(part.max() + 1):
         own, others = part == k, (part >= 0) & (part != k)
-        if np.isfinite(probabilities[part >= 0]).all():
-            temperature = measure_temperature(probabilities[others], y[others])
-            scaled[own] = apply_temperature(probabilities[own], temperature)
+        scaled[own] = apply_temperature(probabilities[own], measure_temperature(probabilities[others], y[others]))
     return scaled

@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxmlp.fitting.defaults import Candidate
 from jaxmlp.selection import CrossValidation, Importance, Score
+from jaxmlp.selection.scores import difference_of
 from jaxmlp.storage.json import make_finite
 from jaxmlp.tables import Recipe
 from jaxmlp.tables.messages import quote_if_odd
@@ -65,8 +66,8 @@ def _are_better(trees: Score | None, model: Score) -> bool:
     """Return whether boosted trees have a lower error than the model by two standard errors, on the same rows."""
     if trees is None:
         return False
-    difference = model.row_errors - trees.row_errors
-    return bool(difference.mean() > 2 * difference.std(ddof=1) / np.sqrt(len(difference)))
+    mean, standard_error = difference_of(model.row_errors, trees.row_errors)
+    return mean > 2 * standard_error
 
 
 def _describe_ends(ends: tuple[np.ndarray, np.ndarray], predictions: np.ndarray, y: np.ndarray) -> dict[str, float]:

@@ -43,9 +43,7 @@ class CrossValidation:
     members: tuple[np.ndarray, ...]  # The fold of each network of each group.
     weights: np.ndarray  # (models,) of all networks and linear models in the choice
     saved: str  # What was chosen: "network", "linear", or "mean" of both.
-    measured: dict[
-        str, Score
-    ]  # The scores of what was chosen, "model"; of each choice; and of the "constant" baseline.
+    measured: dict[str, Score]  # The scores of what was chosen, "model", of each choice, and of the constant.
     candidates: tuple[Candidate, ...]
     scores: tuple[Score, ...]  # The score of each candidate, after its best cycle.
     fold: np.ndarray  # (n,) the fold in which a row is held out; -1 for rows never held out
@@ -86,7 +84,7 @@ class CrossValidation:
     @property
     def best(self) -> int:
         """Index of the candidate with the lowest score."""
-        return min(range(len(self.scores)), key=lambda k: rank_score(self.scores[k]))
+        return min(range(len(self.scores)), key=lambda k: rank_score(self.scores[k].score))
 
     def networks_of(self, fold: int) -> list[Group]:
         """Return the groups of the networks that were tested on the rows of a fold."""
@@ -190,8 +188,8 @@ def cross_validate(
         folds: number of folds, stratified by class; 1 for a single hold-out of a fifth of the rows.
         candidates: pairs of learning rate and weight decay.
         seeds: number of networks of each candidate in each fold; their mean is scored.
-        epochs: largest number of epochs; None for about 10,000 steps, and from 20 to 400 epochs.
-        batch_size: rows in a step; None for 32, and more above 5,000 rows.
+        epochs: largest number of epochs; None for about 8,000 steps, and from 4 to 200 epochs.
+        batch_size: rows in a step; None for 32, and more above 4,000 rows.
         patience: epochs without a lower validation loss after which a network stops; None for a third of `epochs`.
         optimizer: "adam" or "sgd"; the learning rate falls to zero along half a cosine.
         activation: one for all hidden layers, or a tuple with one for each.
@@ -265,7 +263,7 @@ def prepare_search(
 
 
 def compare(search: Search, trained: Trained, *, blends: bool) -> CrossValidation:
-    """Choose what predicts, and measure it beside the baselines.
+    """Choose what predicts, and compare it with the baselines.
 
     Arguments:
         search: of `prepare_search`.
@@ -290,13 +288,16 @@ def compare(search: Search, trained: Trained, *, blends: bool) -> CrossValidatio
     def score(predictions: np.ndarray) -> Score:
         return score_predictions(predictions, prepared.y, task, prepared.held_out)
 
+    def best_of(snapshots: list[np.ndarray]) -> Score:
+        return min(map(score, snapshots), key=lambda entry: rank_score(entry.score))
+
     weights = choose(library, prepared.held_out)["model"]
     groups, members = make_groups(search, trained, linear, weights)
     rows_of_class = np.bincount(prepared.y.argmax(axis=1), minlength=prepared.y.shape[1]) if task.stratifies else []
     return CrossValidation(
         groups, members, weights, describe_choice(library, weights),
         {name: score(predictions) for name, predictions in measured.items()}, trained.candidates,
-        tuple(min(map(score, own), key=rank_score) for own in trained.by_candidate()), prepared.folds.number,
+        tuple(map(best_of, trained.by_candidate())), prepared.folds.number,
         parts, settings.seeds, settings.criterion, task, temperature, trained.interrupted,
         tuple(np.flatnonzero(np.asarray(rows_of_class) == 1).tolist()),
     )  # fmt: skip

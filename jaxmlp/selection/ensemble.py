@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmlp.fitting.tasks import Task
+from jaxmlp.selection.scores import difference_of, rank_score
 
 _ROUNDS = 25
 
@@ -61,10 +62,12 @@ def choose_all(library: Library, rows: np.ndarray, *, blends: bool) -> dict[str,
     errors = {name: library.errors(weights, rows) for name, weights in choices.items()}
     best = min(choices, key=lambda name: _score(library, choices[name], rows))
     for name, weights in choices.items():
-        difference = errors[name] - errors[best]
-        if name == best or difference.mean() <= difference.std(ddof=1) / np.sqrt(len(difference)):
+        if name == best:
+            break
+        mean, standard_error = difference_of(errors[name], errors[best])
+        if mean <= standard_error:
             return choices | {"model": weights}
-    raise AssertionError  # the best one is among them
+    return choices | {"model": choices[best]}
 
 
 def describe_choice(library: Library, weights: np.ndarray) -> str:
@@ -84,7 +87,7 @@ def choose_ensemble(library: Library, rows: np.ndarray) -> np.ndarray:
     total, counts = np.zeros(y.shape), np.zeros(len(predictions))
     lowest, best = np.inf, None
     for size in range(1, _ROUNDS + 1):
-        scores = [_finite(float(task.score(task.row_error((total + own) / size, y)))) for own in predictions]
+        scores = [rank_score(float(task.score(task.row_error((total + own) / size, y)))) for own in predictions]
         added = int(np.argmin(scores))
         total, counts = total + predictions[added], counts + np.eye(1, len(counts), added)[0]
         if best is None or scores[added] < lowest:
@@ -121,8 +124,4 @@ def make_parts(fold: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _score(library: Library, weights: np.ndarray, rows: np.ndarray) -> float:
-    return _finite(float(library.task.score(library.errors(weights, rows))))
-
-
-def _finite(score: float) -> float:
-    return score if np.isfinite(score) else np.inf
+    return rank_score(float(library.task.score(library.errors(weights, rows))))

@@ -1,11 +1,12 @@
 """The rows of each fold, their encodings and target scalings, and the baseline that needs no training."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from jaxmlp.fitting.encoding import Encoding, learn_encoding, stack_encodings
-from jaxmlp.fitting.scaling import Scaling
+from jaxmlp.fitting.scaling import Scaling, inverse
 from jaxmlp.fitting.splitting import Folds
 from jaxmlp.fitting.state import FitData
 from jaxmlp.fitting.targets import TargetScaling, learn_target_scaling
@@ -28,7 +29,7 @@ class Prepared:
         """Whether a row is held out in some fold, (n,) bool."""
         return self.folds.number >= 0
 
-    @property
+    @cached_property
     def used(self) -> list[np.ndarray]:
         """The rows that each fold does not hold out, as indices."""
         parts = []
@@ -84,6 +85,5 @@ def learn_base_scaling(x: np.ndarray) -> Scaling:
     """
     low, first, center, third, high = np.quantile(x, (0, 0.25, 0.5, 0.75, 1), axis=0)
     spread = np.where(third > first, third - first, high - low)
-    factor = np.where(spread > 0, 1 / np.where(spread > 0, spread, 1), 0)
     is_binary = ((x == 0) | (x == 1)).all(axis=0) & (high > low)
-    return Scaling(np.where(is_binary, 0, center), np.where(is_binary, 1, factor))
+    return Scaling(np.where(is_binary, 0, center), np.where(is_binary, 1, inverse(spread)))

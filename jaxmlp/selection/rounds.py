@@ -24,7 +24,7 @@ from jaxmlp.selection.search import (
 )
 
 Progress = Callable[[float], None]
-FULL_ROUNDS = 2  # All candidates run so many cycles; then half of them go on.
+FULL_ROUNDS = 2  # Number of cycles that all candidates run; then half of them go on.
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ def _select(search: Search, trainings: list[Training], going: list[int], cycle: 
     prepared = search.prepared
 
     def score(snapshot: Snapshot) -> float:
-        return rank_score(score_predictions(snapshot.predictions, prepared.y, prepared.task, prepared.held_out))
+        return rank_score(score_predictions(snapshot.predictions, prepared.y, prepared.task, prepared.held_out).score)
 
     scores = {k: [score(snapshot) for snapshot in trainings[k].snapshots] for k in going}
     improved = [k for k in going if scores[k][-1] < min(scores[k][:-1], default=np.inf)]

@@ -43,9 +43,15 @@ def score_predictions(predictions: np.ndarray, y: np.ndarray, task: Task, held_o
     return Score(predictions, errors, float(task.score(errors)), task.standard_error(errors))
 
 
-def rank_score(score: Score) -> float:
-    """Return a score that sorts, infinity if training diverged."""
-    return score.score if np.isfinite(score.score) else np.inf
+def rank_score(score: float) -> float:
+    """Return a score that sorts: infinity if training diverged."""
+    return score if np.isfinite(score) else np.inf
+
+
+def difference_of(errors: np.ndarray, others: np.ndarray) -> tuple[float, float]:
+    """Return by how much errors (n,) are larger on average than others of the same rows, and the standard error."""
+    difference = errors - others
+    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference)))
 
 
 def is_better(candidate: Score, other: Score) -> bool:

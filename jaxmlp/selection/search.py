@@ -174,7 +174,7 @@ def train_until(
 
 
 def join_rows(search: Search, members: int) -> Search:
-    """Return a search whose networks, so many, train on all rows."""
+    """Return a search of one candidate's networks, `members` of them, on all rows."""
     prepared, settings, _ = search
     n, none = len(prepared.y), np.empty((1, 0))
     rows = np.arange(n)[None]
@@ -188,7 +188,7 @@ def refit(search: Search, candidate: Candidate, epoch: int) -> Params:
     training = start_training(search, candidate)
     run = _prepare(search, candidate, training.state)
     state, _, interrupted = run_chunks(run, training.state, training.history, epochs=epoch, patience=None)
-    if interrupted:  # The networks are not those of so many epochs.
+    if interrupted:  # The networks have not had all their epochs.
         raise KeyboardInterrupt
     return jax.device_get(state.params)
 

@@ -122,11 +122,11 @@ class TableRegressor(RegressorMixin, TableEstimator):
         hidden: tuple of int or None, default=None. Hidden layer widths. A given hyperparameter is fixed in the search.
         activation: str or None, default=None. Name of the activation of the hidden layers.
         optimizer: {"adam", "sgd"} or None, default=None.
-        learning_rate: float or None, default=None. Learning rate of the first step.
+        learning_rate: float or None, default=None. Largest learning rate.
         weight_decay: float or None, default=None. Share of each weight that a step takes away, times the learning rate.
         epochs: int or None, default=None. Largest number of passes over all rows.
         batch_size: int or None, default=None. Number of rows in a step.
-        members: int or None, default=None. Number of networks of each candidate in each fold, whose mean predicts.
+        members: int or None, default=None. Number of networks to train on all rows; None for an ensemble.
         plan: Plan, dict or None, default=None. `plan_` of an earlier fit, to repeat its search; None to find one within
             the budget.
 
