@@ -18,8 +18,9 @@ from typing import Any, ParamSpec
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.custom_derivatives import SymbolicZero
 from jax.sharding import AxisType
+
+from jaxmlp import _dispatch
 
 Operands = ParamSpec("Operands")
 Product = Callable[..., Array]
@@ -61,7 +62,7 @@ def with_cpu_form(
             # single rows between them.
             if form is None or operands[0].dtype == jnp.bfloat16 or on_several_devices(operands):
                 return textbook(*operands)  # type: ignore[call-arg]
-            return _by_platform(form, textbook, *operands)
+            return _dispatch.by_platform("cpu", form, textbook, *operands)
 
         return product  # type: ignore[return-value]
 
@@ -170,22 +171,3 @@ def _pairwise_sum(terms: list[Array]) -> Array:
         odd = terms[-1:] if len(terms) % 2 else []
         terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)] + odd
     return terms[0]
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _by_platform(form: Product, textbook: Product, *operands: Array) -> Array:
-    # Decided when the program is lowered, so that an export for other platforms gets the textbook's form.
-    return lax.platform_dependent(*operands, cpu=form, default=textbook)
-
-
-@partial(_by_platform.defjvp, symbolic_zeros=True)
-def _by_platform_jvp(form, textbook, operands, tangents):
-    # Autodiff of a sum that is written out would be one program for each of its terms.
-    moved = [k for k, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
-
-    def of_moved(*values):
-        given = dict(zip(moved, values, strict=True))
-        return textbook(*[given.get(k, operand) for k, operand in enumerate(operands)])
-
-    _, tangent = jax.jvp(of_moved, [operands[k] for k in moved], [tangents[k] for k in moved])
-    return _by_platform(form, textbook, *operands), tangent

@@ -1,14 +1,15 @@
-"""How a training function becomes a compiled program, and what happens in each call before `jax.jit` sees it."""
+"""How a training function becomes a compiled program: what happens before `jax.jit` sees a call, and per platform."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax.core import Tracer
+from jax.custom_derivatives import SymbolicZero
 
 from jaxmlp._fork import validate_process
 from jaxmlp._validation import cast, validate_params, validate_scalar, validate_static
@@ -85,3 +86,25 @@ def _scalar(value: Any, dtype: np.dtype) -> Array:
             _scalars.clear()
         _scalars[value, dtype] = scalar
     return scalar
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def by_platform(platform: str, form: Callable[..., Any], textbook: Callable[..., Any], *operands: Array) -> Any:
+    """Return `form(*operands)` on that platform, and `textbook(*operands)`, the same function, on others.
+
+    The platform is known when the program is lowered, so that an export for others gets the textbook's form.
+    """
+    return lax.platform_dependent(*operands, default=textbook, **{platform: form})
+
+
+@partial(by_platform.defjvp, symbolic_zeros=True)
+def _by_platform_jvp(platform, form, textbook, operands, tangents):
+    # Autodiff of a form would be slow, as of a sum that is written out, or not possible, as of a kernel.
+    moved = [k for k, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
+
+    def of_moved(*values):
+        given = dict(zip(moved, values, strict=True))
+        return textbook(*[given.get(k, operand) for k, operand in enumerate(operands)])
+
+    _, tangent = jax.jvp(of_moved, [operands[k] for k in moved], [tangents[k] for k in moved])
+    return by_platform(platform, form, textbook, *operands), tangent

@@ -4,6 +4,7 @@ import jax
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from jaxmlp import _gpu_training
 from jaxmlp._dispatch import compiled
 from jaxmlp._validation import validate, validate_update
 from jaxmlp.activations import Activation, relu
@@ -93,9 +94,15 @@ def train(
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
     params, x, y, c, f = validate(params, x, y, sample_weight, activation, criterion)  # once, outside the loop
+    return run_steps(params, x, y, c, learning_rate, f, criterion, epochs)  # type: ignore[arg-type]
+
+
+@_gpu_training.with_gpu_form
+def run_steps(params: Params, x: Array, y: Array, c: Array | None, rate: Array, f, criterion, epochs: int):
+    """`train` of validated arguments."""
 
     def epoch(params: Params, _: None) -> tuple[Params, Array]:
         value, grads = backpropagate(params, x, y, c, f, criterion)
-        return descend(params, grads, learning_rate), value  # type: ignore[arg-type]
+        return descend(params, grads, rate), value
 
     return lax.scan(epoch, params, length=epochs)

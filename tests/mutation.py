@@ -36,6 +36,7 @@ TESTS = {
     "backprop": ["test_backprop", "test_training"],
     "training": ["test_training", "test_validation"],
     "_cpu_products": ["test_dense", "test_backprop"],
+    "_gpu_training": ["test_gpu_training"],
     "_dispatch": ["test_training", "test_validation"],
 }
 

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(jaxmlp.__file__).parent
 measure = runpy.run_path(str(pathlib.Path(__file__).parent.parent / "bench" / "size.py"))["measure"]
 
 # From the ground up: a file of the core may import those before it, and a folder the core and the folders before it.
-CORE = ["_fork", "activations", "criteria", "_validation", "_dispatch", "_cpu_products"]
+CORE = ["_fork", "activations", "criteria", "_validation", "_dispatch", "_cpu_products", "_gpu_training"]
 CORE += ["dense", "network", "backprop", "training", "tutorial"]
 FOLDERS = ["storage", "ensembles", "fitting", "verification", "sharding", "export", "selection", "tables", "models"]
 FOLDERS += ["pipeline", "sklearn", "plots", "page", "cli"]
@@ -27,8 +27,8 @@ MAY_IMPORT["cli"] |= {"jaxmlp"}
 STANDARD_LIBRARY = {"collections", "dataclasses", "functools", "importlib", "itertools", "math", "operator", "typing"}
 STANDARD_LIBRARY |= {"os", "sys"}
 
-# Where autodiff may be called: as the oracle of the gradients, and to tell JAX how to differentiate the CPU forms.
-AUTODIFF = {"_cpu_products.py": {"custom_jvp", "jvp"}}
+# Where autodiff may be called: as the oracle of the gradients, and to tell JAX how to differentiate the fast forms.
+AUTODIFF = {"_dispatch.py": {"custom_jvp", "jvp"}}
 
 MODULES = sorted(ROOT.rglob("*.py"))
 FILES = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

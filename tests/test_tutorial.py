@@ -18,7 +18,8 @@ def test_two_hundred_epochs_equal_the_numpy_transcription(dtype, tolerance, x64)
     weights, x, y = tutorial_problem()
     expected_losses, expected = numpy_tutorial(*weights, x, y)
     weights, x, y = jax.tree.map(lambda v: jnp.asarray(v, dtype), (weights, x, y))
-    trained, losses = jax.jit(tutorial)(weights, x, y, jnp.asarray(1e-4, dtype))
+    with jax.default_matmul_precision("highest"):  # By default, accelerators round the inputs of a product.
+        trained, losses = jax.jit(tutorial)(weights, x, y, jnp.asarray(1e-4, dtype))
     np.testing.assert_allclose(losses, expected_losses, rtol=tolerance)
     for leaf, other in zip(trained, expected, strict=True):
         assert relative_error(leaf, other) < tolerance
