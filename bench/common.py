@@ -62,7 +62,7 @@ def closeness() -> float:
 
 
 def where() -> dict[str, Any]:
-    """Commit, device and versions: what a figure belongs to."""
+    """Commit, device, driver and versions: what a figure belongs to."""
     import jax
 
     commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True)
@@ -70,6 +70,7 @@ def where() -> dict[str, Any]:
     return {
         "commit": commit.stdout.strip() or "unknown",
         "device": f"{device.platform} {device.device_kind}",
+        **({} if device.platform == "cpu" else {"driver": _driver(device)}),
         "devices": jax.local_device_count(),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -143,6 +144,16 @@ def _text(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _driver(device: Any) -> str:
+    version = device.client.platform_version.strip().splitlines()[0]
+    try:
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        found = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return version
+    return f"{found}, {version}"
 
 
 def _processor() -> str:

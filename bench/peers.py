@@ -1,6 +1,7 @@
 """The tutorial's training run as others write it: each a function of no arguments that returns the losses (epochs,).
 
-A peer that is not here (no compiler, no torch, no scikit-learn) raises `AbsentError`, which names it.
+A peer that is not here (no compiler, no torch, no scikit-learn) raises `AbsentError`, which names it. torch computes
+where JAX does: on a GPU, if that is JAX's default device.
 """
 
 import ctypes
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from common import AbsentError, imported
 
@@ -49,6 +51,18 @@ def c_loop(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float,
     return train
 
 
+def torch_here() -> Any:
+    """torch, with JAX's default device as its own."""
+    torch = imported("torch")
+    platform = jax.default_backend()
+    if platform == "gpu" and not torch.cuda.is_available():
+        raise AbsentError("torch for a GPU")
+    if platform not in ("cpu", "gpu"):
+        raise AbsentError("torch for this device")
+    torch.set_default_device("cuda" if platform == "gpu" else "cpu")
+    return torch
+
+
 def numpy_loop(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
     """The tutorial's lines with NumPy."""
 
@@ -75,7 +89,7 @@ def numpy_loop(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: fl
 
 def torch_tutorial(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
     """The tutorial's program: torch tensors, gradients by hand, in place."""
-    torch = imported("torch")
+    torch = torch_here()
     tx, ty = torch.tensor(x), torch.tensor(y)
 
     def train() -> np.ndarray:
@@ -102,7 +116,7 @@ def torch_tutorial(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate
 
 def torch_batched(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
     """The tutorial's lines for many networks at once, with batched products; weights have a leading member axis."""
-    torch = imported("torch")
+    torch = torch_here()
     tx, ty = torch.tensor(x), torch.tensor(y)
 
     def train() -> np.ndarray:
@@ -120,14 +134,14 @@ def torch_batched(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate:
             b1 -= learning_rate * grad_h.sum(dim=1, keepdim=True)
             w2 -= learning_rate * grad_w2
             b2 -= learning_rate * grad_y_pred.sum(dim=1, keepdim=True)
-        return torch.stack(losses, dim=1).numpy()
+        return torch.stack(losses, dim=1).cpu().numpy()
 
     return train
 
 
 def torch_nn(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:
     """torch.nn modules, autograd and torch.optim.SGD."""
-    torch = imported("torch")
+    torch = torch_here()
     tx, ty = torch.tensor(x), torch.tensor(y)
     w1, b1, w2, b2 = weights
 
@@ -150,20 +164,58 @@ def torch_nn(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: floa
     return train
 
 
-def torch_gradients(weights: Weights, x: np.ndarray, y: np.ndarray) -> Peer:
-    """The loss of a ReLU network of any depth (w, b, w, b, …) and its gradients by torch's autograd."""
-    torch = imported("torch")
+def torch_gradients(weights: Weights, x: np.ndarray, y: np.ndarray, precision: str = "highest") -> Peer:
+    """The loss of a ReLU network of any depth (w, b, w, b, …) and its gradients by torch's autograd.
+
+    At JAX's default precision, products on a GPU round their inputs to TF32, here too.
+    """
+    torch = torch_here()
     tx, ty = torch.tensor(x), torch.tensor(y)
     parameters = [torch.tensor(w, requires_grad=True) for w in weights]
 
     def value_and_grads() -> Any:
+        torch.set_float32_matmul_precision("highest" if precision == "highest" else "high")
         *hidden, w, b = parameters
         a = tx
         for v, c in zip(hidden[::2], hidden[1::2], strict=True):
             a = torch.addmm(c, a, v).relu()
-        return torch.autograd.grad((torch.addmm(b, a, w) - ty).pow(2).sum(), parameters)
+        grads = torch.autograd.grad((torch.addmm(b, a, w) - ty).pow(2).sum(), parameters)
+        if tx.is_cuda:
+            torch.cuda.synchronize()
+        return grads
 
     return value_and_grads
+
+
+def torch_minibatches(
+    params: Sequence[Any], x: np.ndarray, y: np.ndarray, rate: float, epochs: int, batch: int
+) -> Peer:
+    """Mini-batches in a new order each epoch, autograd and fused Adam; returns the mean loss of each epoch."""
+    torch = torch_here()
+    tx, ty = torch.tensor(x), torch.tensor(y)
+
+    def train() -> np.ndarray:
+        layers = [torch.nn.Linear(*w.shape) for w, _ in params]
+        with torch.no_grad():
+            for layer, (w, b) in zip(layers, params, strict=True):
+                layer.weight.copy_(torch.tensor(np.array(w.T)))
+                layer.bias.copy_(torch.tensor(np.array(b[0])))
+        model = torch.nn.Sequential(*(part for layer in layers for part in (layer, torch.nn.ReLU())))[:-1]
+        optimizer = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
+        losses = []
+        for _ in range(epochs):
+            order = torch.randperm(len(tx))
+            total = torch.zeros(())
+            for rows in order.split(batch):
+                optimizer.zero_grad()
+                loss = (model(tx[rows]) - ty[rows]).pow(2).sum()
+                (loss / len(rows)).backward()
+                optimizer.step()
+                total += loss.detach()
+            losses.append(total)
+        return torch.stack(losses).cpu().numpy() / len(tx)
+
+    return train
 
 
 def scikit_learn(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float, epochs: int) -> Peer:

@@ -1,9 +1,10 @@
-"""Claim: each form of `jaxmlp/_cpu_products.py` makes whole gradients or training runs at least 10 % faster.
+"""Claim: each form of `_cpu_products.py` and `_gpu_training.py` makes gradients or training at least 10 % faster.
 
-    python bench/products.py                      (--form _dense_few_inputs for one)
+    python bench/products.py                      (--form _dense_few_inputs for one; --device cuda for the GPU's)
 
 Each form is switched off alone: its products are then computed in the textbook form, the others as ever. Both programs
-run in this process and alternate. `train` is a run of 200 epochs, `gradient` one call of `manual_value_and_grads`.
+run in this process and alternate. `train` is a run of 200 epochs, `ensemble` one of 1,000 networks, and `gradient` one
+call of `manual_value_and_grads`.
 `gain` is the time without the form divided by the time with it, from the medians and from the minima.
 """
 
@@ -18,17 +19,18 @@ import numpy as np
 from common import alternate, arguments, closeness, configured, report
 
 import jaxmlp
-from jaxmlp import _cpu_products
+from jaxmlp import _dispatch
 
 
 class Work(NamedTuple):
-    """A gradient, or a training run, of a network."""
+    """A gradient or a training run of a network, or of an ensemble."""
 
     name: str
     rows: int
     sizes: tuple[int, ...]
 
 
+MEMBERS = 1000
 TUTORIAL = Work("train", 100, (3, 32, 1))
 LARGE = Work("gradient", 8192, (256, 1024, 1024, 10))
 FORMS = {  # by the start of their names
@@ -38,15 +40,24 @@ FORMS = {  # by the start of their names
     "_weight_grad_turned": [Work("gradient", 8192, (8, 32, 1)), Work("gradient", 8192, (8, 64, 10))],
     "_column_sums": [TUTORIAL],  # both forms of the column sums
 }
+ONE_KERNEL = [
+    Work(name, rows, (inputs, units, 1))
+    for name in ("train", "ensemble")
+    for rows, inputs, units in [
+        (100, 3, 32), (16, 1, 4), (100, 8, 32), (500, 3, 32), (100, 3, 128), (200, 8, 64), (1000, 3, 16),
+    ]
+]  # fmt: skip
+GPU_FORMS = {"one_kernel": ONE_KERNEL}
 
 
 def main():
     parser = arguments(__doc__, rounds=60)
-    parser.add_argument("--form", action="append", choices=FORMS, help="only this form; may be repeated")
+    parser.add_argument("--form", action="append", choices=(*FORMS, *GPU_FORMS), help="only this form; may be repeated")
     args = configured(parser)
+    forms = GPU_FORMS if jax.default_backend() == "gpu" else FORMS
     rows = []
-    for form in args.form or FORMS:
-        for work in FORMS[form]:
+    for form in args.form or forms:
+        for work in forms[form]:
             programs = {"with": program(work)}
             with switched_off(form):
                 programs["without"] = program(work)
@@ -65,10 +76,13 @@ def program(work: Work) -> Callable[[], Any]:
     """Compile a piece of work; the result runs it and returns its losses."""
     rng = np.random.default_rng(0)
     params = jaxmlp.init_params(jax.random.key(0), work.sizes)
+    if work.name == "ensemble":
+        params = jaxmlp.init_ensemble(jax.random.key(0), work.sizes, MEMBERS)
     x, y = (jnp.asarray(rng.normal(size=(work.rows, k)), jnp.float32) for k in (work.sizes[0], work.sizes[-1]))
     functions = {
         "gradient": jaxmlp.manual_value_and_grads,
-        "train": lambda params, x, y: jaxmlp.train(params, x, y, 1e-4)[::-1],
+        "train": lambda params, x, y: jaxmlp.train(params, x, y, 1e-5)[::-1],
+        "ensemble": lambda params, x, y: jaxmlp.train_ensemble(params, x, y, 1e-5)[::-1],
     }
     compiled = jax.jit(functions[work.name]).lower(params, x, y).compile()
     return lambda: np.asarray(jax.block_until_ready(compiled(params, x, y))[0])
@@ -77,15 +91,16 @@ def program(work: Work) -> Callable[[], Any]:
 @contextmanager
 def switched_off(name: str) -> Iterator[None]:
     """Compute products in the textbook form instead of the forms whose names start with `name`."""
-    by_platform = _cpu_products._by_platform
+    by_platform = _dispatch.by_platform
 
-    def without(chosen: Any, textbook: Any, *operands: Any) -> Any:
-        return textbook(*operands) if chosen.__name__.startswith(name) else by_platform(chosen, textbook, *operands)
+    def without(platform: str, chosen: Any, textbook: Any, *operands: Any) -> Any:
+        off = chosen.__name__.startswith(name)
+        return textbook(*operands) if off else by_platform(platform, chosen, textbook, *operands)
 
-    _cpu_products._by_platform = without
+    _dispatch.by_platform = without
     jax.clear_caches()  # the products are traced again
     yield
-    _cpu_products._by_platform = by_platform
+    _dispatch.by_platform = by_platform
     jax.clear_caches()
 
 

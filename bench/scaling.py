@@ -1,12 +1,14 @@
 """Claim: gradients by hand cost no more than autodiff's, in time or memory, from tiny networks to large ones.
 
-    python bench/scaling.py --devices 2           (all parts; --part grid, epochs, large, sharded or middle for one)
+    python bench/scaling.py --devices 2           (all parts; --part grid, epochs, large, fit, sharded or middle)
 
 grid    `manual_value_and_grads` beside `jax.value_and_grad` of our own loss and of the loss as a textbook writes it:
         100 to 8192 rows, 32 to 1024 units, one and three hidden layers, 1 and 10 outputs; with temporary memory.
 epochs  `train` of 100 rows through 3-32-1, 1 to 10,000 epochs, compared with the same scan over `jax.value_and_grad`.
-large   one gradient step of 8192 rows through 256-1024-1024-10 beside this run's own peak of matrix products (the best
-        median of a jitted float32 (8192 x 1024)(1024 x 1024)), and beside torch. Work is the layer products needed.
+large   one gradient step of 8192 rows through 256-1024-1024-10 (accelerators: 1024-4096-4096-1024) beside this run's
+        own peak, the best median of a jitted float32 product of the largest layer, and beside torch; on accelerators
+        at JAX's default precision and at full float32. Work is the layer products needed.
+fit     mini-batches: 50,000 rows through 20-256-256-1 in batches of 256, Adam, 5 epochs, and the same loop in torch.
 sharded an epoch of `train` of that network: on one device, which on a CPU uses all cores, and with its rows over all.
 middle  an epoch of `train`, 1000 rows through 10-64-64-1 (50 in a call), on one core and on two: each in a process of
         its own, the two taking turns.
@@ -25,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from common import AbsentError, alternate, arguments, closeness, configured, ratio, report, summary
-from peers import torch_gradients
+from peers import torch_gradients, torch_minibatches
 
 import jaxmlp
 
@@ -40,12 +42,13 @@ GRID += [(n, (3, 32, 1)) for n in (100, 128, 129, 1000, 8192)] + [(8192, (3, 102
 
 def main():
     parser = arguments(__doc__)
-    parser.add_argument("--part", choices=("grid", "epochs", "large", "sharded", "middle", "worker"))
+    parser.add_argument("--part", choices=("grid", "epochs", "large", "fit", "sharded", "middle", "worker"))
     args = configured(parser)
     if args.part == "worker":
         worker()
         return
-    for name, part in {"middle": middle, "grid": grid, "epochs": epochs, "large": large, "sharded": sharded}.items():
+    parts = {"middle": middle, "grid": grid, "epochs": epochs, "large": large, "fit": fit, "sharded": sharded}
+    for name, part in parts.items():
         if args.part in (None, name):
             part(args.rounds)
 
@@ -125,32 +128,70 @@ def epochs(rounds):
 
 def large(rounds):
     n, sizes = 8192, (256, 1024, 1024, 10)
+    precisions = ["default"]
+    if jax.default_backend() != "cpu":
+        sizes, precisions = (1024, 4096, 4096, 1024), ["default", "highest"]
     params, x, y = data(n, sizes)
+    wide = sizes[1]
     weights = sum(i * o for i, o in itertools.pairwise(sizes))
     # forward and weight gradients through every layer; input gradients through all but the first
     work = 2 * n * (3 * weights - sizes[0] * sizes[1])
-    step = jax.jit(jaxmlp.manual_value_and_grads)
-    a, b = jnp.ones((8192, 1024)), jnp.ones((1024, 1024))
-    product = jax.jit(jnp.matmul)
-    calls = {
-        "matrix product, 8192 x 1024 x 1024": lambda: jax.block_until_ready(product(a, b)),
-        "jaxmlp.manual_value_and_grads": lambda: jax.block_until_ready(step(params, x, y)),
-    }
-    flops = {"matrix product, 8192 x 1024 x 1024": 2 * 8192 * 1024 * 1024}
+    a, b = (jax.random.normal(jax.random.key(k), shape) for k, shape in enumerate([(n, wide), (wide, wide)]))
+    peak = f"matrix product, {n} x {wide} x {wide}"
+    rows = []
+    for precision in precisions:
+        with jax.default_matmul_precision(precision):
+            product = jax.jit(jnp.matmul).lower(a, b).compile()
+            step = jax.jit(jaxmlp.manual_value_and_grads).lower(params, x, y).compile()
+        calls = {
+            peak: lambda product=product: jax.block_until_ready(product(a, b)),
+            "jaxmlp.manual_value_and_grads": lambda step=step: jax.block_until_ready(step(params, x, y)),
+        }
+        try:
+            calls["torch, autograd"] = torch_gradients(
+                [np.asarray(v) for v in jax.tree.leaves(params)], np.asarray(x), np.asarray(y), precision
+            )
+        except AbsentError as what:
+            print(f"skipped: torch ({what} is not here)")
+        seconds = alternate(calls, rounds)
+        speed = {name: (2 * n * wide**2 if name == peak else work) / statistics.median(seconds[name]) for name in calls}
+        rows += [
+            {"system": name, "precision": precision, "gflops": speed[name] / 1e9, "of_peak": speed[name] / speed[peak]}
+            | summary(seconds[name])
+            for name in calls
+        ]
+    report("scaling large", f"{n} rows through {'-'.join(map(str, sizes))}", rows)
+
+
+def fit(rounds):
+    n, sizes, epochs, batch, rate = 50_000, (20, 256, 256, 1), 5, 256, 1e-3
+    params, x, y = data(n, sizes)
+    y = jnp.sin(x[:, :1]) + x[:, 1:2] * x[:, 2:3] + 0.1 * y
+    optimizer = jaxmlp.adam(rate)
+    state = jaxmlp.init_fit(params, key=jax.random.key(1), optimizer=optimizer)
+    settings = {"optimizer": optimizer, "epochs": epochs, "batch_size": batch}
+    calls = {"jaxmlp.fit_epochs": lambda: np.asarray(jaxmlp.fit_epochs(state, x, y, **settings)[1].loss)}
     try:
-        calls["torch, autograd"] = torch_gradients(
-            [np.asarray(v) for v in jax.tree.leaves(params)], np.asarray(x), np.asarray(y)
-        )
+        arrays = jax.tree.map(np.asarray, params), np.asarray(x), np.asarray(y)
+        calls["torch nn, autograd, Adam"] = torch_minibatches(*arrays, rate, epochs, batch)
     except AbsentError as what:
         print(f"skipped: torch ({what} is not here)")
-    seconds = alternate(calls, rounds)
-    speed = {name: flops.get(name, work) / statistics.median(seconds[name]) for name in calls}
-    peak = speed["matrix product, 8192 x 1024 x 1024"]
+    losses = {name: call() for name, call in calls.items()}
+    for name, found in losses.items():  # The orders of the rows differ, and so do the losses a little.
+        np.testing.assert_allclose(found, losses["jaxmlp.fit_epochs"], rtol=0.3, err_msg=name)
+    seconds = alternate(calls, min(rounds, 5))
+    ours = seconds["jaxmlp.fit_epochs"]
     rows = [
-        {"system": name, "gflops": speed[name] / 1e9, "of_peak": speed[name] / peak} | summary(seconds[name])
+        {
+            "system": name,
+            "ours_to_it": ratio(ours, seconds[name]),
+            "rows_a_second": n * epochs / statistics.median(seconds[name]),
+        }
+        | {"loss": float(losses[name][-1])}
+        | summary([s / epochs for s in seconds[name]])
         for name in calls
     ]
-    report("scaling large", "8192 rows through 256-1024-1024-10", rows)
+    report("scaling fit", f"an epoch of {n} rows in batches of {batch}, {'-'.join(map(str, sizes))}, Adam", rows)
 
 
 def sharded(rounds):
