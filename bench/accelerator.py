@@ -108,6 +108,8 @@ def run(part: Part, device: str, end: float) -> dict[str, Any]:
         )
         out, error = done.stdout, done.stderr.strip() if done.returncode else ""
         error = error or (out.strip() if done.returncode else "")
+        if part.name == "tests":
+            error = "\n".join(line for line in error.splitlines() if line.startswith(("FAILED", "ERROR")))
     except subprocess.TimeoutExpired as stopped:
         out, error = (stopped.stdout or b"").decode(), f"stopped after {limit:.0f} s"
     result = {"part": part.name, "command": " ".join(["python", *part.words]).replace(f"{ROOT}/", "")}
@@ -124,7 +126,7 @@ def figures(name: str, out: str) -> list[dict[str, Any]]:
     if name == "check":
         rows = [
             {"configurations": len(row["configurations"]), "wrong": row["wrong"]}
-            | {"default_precision_changes_gradients_by": row["default_precision"]}
+            | {"change_by_default_precision": row["default_precision"]}
             for row in rows
         ]
     return [{key: row[key] for key in row if key != "seconds"} for row in rows]

@@ -2,11 +2,12 @@
 
     pip install '.[aot]'; python bench/compile_ahead.py            (--chip v5e --chip H100 for some)
 
-The real compilers of four TPU generations (libtpu) and two GPUs (jax's CUDA plug-in and ptxas) compile `train` and
-`train_ensemble` (the tutorial's network, 200 epochs; 256 of them), the first with its rows and the second with its
-members on four devices too, compared with the tutorial's lines under `jit` or `vmap`. Nothing runs, no time is claimed.
+The real compilers of four TPU generations (libtpu) and two GPUs (the CUDA plug-in of jax and ptxas) compile `train`
+and `train_ensemble` (the tutorial's network, 200 epochs; 256 of them), the first with its rows and the second with
+its members on four devices too, compared with the tutorial's lines under `jit` or `vmap`. For GPUs, the kernel of all
+epochs (`_gpu_training.py`) is compiled as well. Nothing runs, no time is claimed.
 
-loops        in the whole program; the epochs are one
+loops        in the whole program; the epochs are one, or none that is seen from outside of a kernel
 kernels      an epoch: what the compiled loop starts, bookkeeping and collectives aside
 fusions      those of them that are more than a single operation
 collectives  an epoch: messages between devices
@@ -34,6 +35,7 @@ from jax.experimental import topologies
 from jax.sharding import NamedSharding, PartitionSpec
 
 import jaxmlp
+from jaxmlp._gpu_training import train_in_one_kernel
 from jaxmlp.tutorial import tutorial
 
 EPOCHS, MEMBERS, DEVICES = 200, 256, 4
@@ -67,7 +69,7 @@ def main():
             print(f"skipped: {chip} ({compiler} is not here)")
             continue
         version = importlib.metadata.version(compiler)
-        for program, systems in programs(devices(chip)).items():
+        for program, systems in programs(devices(chip), kernel=chip in GPU).items():
             for system, (function, operands) in systems.items():
                 try:
                     figures = compiled(function, operands, chip)
@@ -109,7 +111,7 @@ def devices(chip: str) -> list[Any]:
     return topologies.get_topology_desc(platform="cuda", target_config=config, topology=f"1x1x{DEVICES}").devices
 
 
-def programs(four: list[Any]) -> dict[str, dict[str, tuple[Any, tuple[Any, ...]]]]:
+def programs(four: list[Any], kernel: bool) -> dict[str, dict[str, tuple[Any, tuple[Any, ...]]]]:
     """Each program: what our function and the textbook's lines take to be it."""
 
     def operands(mesh, rows, axes, members=()):
@@ -140,9 +142,13 @@ def programs(four: list[Any]) -> dict[str, dict[str, tuple[Any, tuple[Any, ...]]
 
         return at_highest
 
+    def in_one_kernel(params, x, y, rate):
+        return train_in_one_kernel(params, x, y, None, rate, jaxmlp.relu, jaxmlp.squared_error, EPOCHS)
+
     alone, together = jaxmlp.sharding.data_mesh(four[:1]), jaxmlp.sharding.data_mesh(four[:DEVICES])
+    train = one(alone, 100)
     return {
-        "train": one(alone, 100),
+        "train": train | ({"one kernel": (in_one_kernel, train["jaxmlp"][1])} if kernel else {}),
         "train, highest precision": {name: (precisely(f), given) for name, (f, given) in one(alone, 100).items()},
         f"train, rows on {DEVICES}": one(together, 104, ("data",)),
         "train_ensemble": many(alone),
@@ -155,7 +161,9 @@ def compiled(function: Any, operands: tuple[Any, ...], chip: str) -> dict[str, A
     for path in DUMP.glob("*"):
         path.unlink()
     # As a function of its own: jit would take a jitted one's cached program.
-    program: Any = jax.jit(lambda *operands: function(*operands)).lower(*operands).compile()
+    mesh = jax.tree.leaves(operands)[0].sharding.mesh
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # which tells Pallas the kind of device
+        program: Any = jax.jit(lambda *operands: function(*operands)).lower(*operands).compile()
     text = program.as_text()
     epoch, share = epoch_loop(text)
     kinds = Counter(kind for kind, _ in epoch)
@@ -177,7 +185,8 @@ def compiled(function: Any, operands: tuple[Any, ...], chip: str) -> dict[str, A
 def epoch_loop(text: str) -> tuple[list[tuple[str, str]], float]:
     """(operation, name) of each instruction that the loop over epochs starts, and the epochs of a turn, inverted."""
     bodies = {m[1]: m[2].splitlines() for m in re.finditer(r"^(?:ENTRY )?%?(\S+) .*?\{\n(.*?)^\}", text, re.S | re.M)}
-    (body, turns), *_ = re.findall(r" while\(.*?body=%?([\w.\-]+)(?:.*?known_trip_count\W+n\W+(\d+))?", text)
+    loops = re.findall(r" while\(.*?body=%?([\w.\-]+)(?:.*?known_trip_count\W+n\W+(\d+))?", text)
+    body, turns = loops[0] if loops else (re.findall(r"^ENTRY %?(\S+)", text, re.M)[0], 1)
     found = []
     pending = [body]
     while pending:

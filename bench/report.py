@@ -1,7 +1,8 @@
-"""Turn the JSON lines of the benchmarks into the README's tables, and a picture.
+"""Turn the figures of the benchmarks into the tables of the documentation, and a picture.
 
     python bench/tutorial.py > results.txt; python bench/ensembles.py --devices 2 >> results.txt; …
     python bench/report.py results.txt [--picture docs/pictures/peers.png]
+    python bench/report.py bench/results/*.json             (files of bench/accelerator.py)
 
 Prints a Markdown table for each benchmark, what loses too; lines that are no JSON are skipped.
 """
@@ -11,7 +12,7 @@ import json
 import pathlib
 from typing import Any
 
-HIDDEN = {"bench", "commit", "device", "devices", "processor", "cores", "jax", "python", "seconds"}
+HIDDEN = {"bench", "commit", "device", "devices", "driver", "processor", "cores", "jax", "python", "seconds"}
 HEADINGS = {
     "times_c": "times the C loop",
     "times_jaxmlp": "times jaxmlp",
@@ -22,6 +23,12 @@ HEADINGS = {
     "times_import": "times import jax",
     "ours_to_it": "ours to it",
     "us_an_epoch": "an epoch, µs",
+    "alone": "from training alone",
+    "gflops": "GFLOP/s",
+    "of_peak": "of the peak",
+    "rows_a_second": "rows a second",
+    "gain_median": "gain, median",
+    "gain_minimum": "gain, minimum",
 }
 
 
@@ -32,6 +39,9 @@ def main():
     args = parser.parse_args()
     runs: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for path in args.files:
+        if path.suffix == ".json":
+            print(accelerator(json.loads(path.read_text())))
+            continue
         for line in path.read_text().splitlines():
             if line.startswith("{"):
                 row = json.loads(line)
@@ -44,6 +54,24 @@ def main():
         draw(newest, args.picture)
 
 
+def accelerator(result: dict[str, Any]) -> str:
+    """The figures of one device, as `bench/accelerator.py` wrote them."""
+    place = result["where"]
+    driver = f", driver {place['driver']}" if "driver" in place else ""
+    lines = [f"### {place['device'].split(' ', 1)[1]}", "", f"{where(place)}{driver}."]
+    for part in result["parts"]:
+        counts = ", ".join(f"{cell(row[key])} {key.replace('_', ' ')}" for row in part["rows"] for key in row)
+        if part["part"] in ("check", "tests"):
+            lines += ["", f"`{part['command'].split(' tests/')[0]}`: {counts or part['error']}."]
+            continue
+        if not part["ok"]:
+            lines += ["", f"`{part['command']}` failed: {part['error']}"]
+        for bench in dict.fromkeys(row["bench"] for row in part["rows"]):
+            rows = [row for row in part["rows"] if row["bench"] == bench]
+            lines += ["", f"`{part['command']}`, {bench}:", "", table(rows)]
+    return "\n".join(lines)
+
+
 def where(row: dict[str, Any]) -> str:
     """What the figures belong to, in one line."""
     cores = "1 core" if row["cores"] == 1 else f"{row['cores']} cores"
@@ -53,7 +81,7 @@ def where(row: dict[str, Any]) -> str:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """A Markdown table with a column for each figure."""
-    columns = [key for key in rows[0] if key not in HIDDEN]
+    columns = [key for key in rows[0] if key not in HIDDEN and any(row.get(key) is not None for row in rows)]
     lines = ["| " + " | ".join(HEADINGS.get(column, column) for column in columns) + " |", "|---" * len(columns) + "|"]
     for row in rows:
         lines.append("| " + " | ".join(cell(row.get(column)) for column in columns) + " |")
@@ -64,7 +92,10 @@ def cell(value: object) -> str:
     """Three significant digits, no exponents."""
     if value is None:
         return "–"
-    return f"{float(f'{value:.3g}'):g}" if isinstance(value, float) and value < 1e6 else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:.0f}" if value >= 1e6 else f"{rounded:g}"
 
 
 def draw(rows: list[dict[str, Any]], path: pathlib.Path) -> None:

@@ -8,7 +8,10 @@ in float32, so the matrix units and their lower precision are not used.
 It computes the same function as the scan in `training.py`, for one hidden layer and one output; a test compares both in
 Pallas's interpret mode. Other networks, dtypes, functions and platforms, and programs on several devices, always get
 the scan. If you differentiate through it, JAX differentiates the scan. The limits were measured with
-`bench/products.py --device cuda`.
+`bench/products.py --device cuda` on an H100; see `bench/results/`.
+
+JAX has announced that it will remove the part of Pallas that compiles this kernel, Triton, and warns of it from version
+0.11 on. Versions of JAX that have not been tried get the scan.
 """
 
 from collections.abc import Callable
@@ -24,8 +27,12 @@ from jaxmlp import _dispatch
 from jaxmlp.activations import Activation, identity, relu, sigmoid, silu, tanh
 from jaxmlp.criteria import CRITERIA, Criterion
 
+# Within all of these limits the kernel is faster; beyond them its registers spill. Entries are rows times hidden units,
+# each rounded up to a power of two.
 FEW_INPUTS = 8
-FEW_ENTRIES = 2**14  # Rows times hidden units, each rounded up to a power of two.
+FEW_ENTRIES = 2**14
+FEW_PRODUCTS = 3 * FEW_ENTRIES  # Inputs times entries.
+TRIED_JAX = (0, 12)
 ENTRIES_OF_A_WARP = 1024  # With more of them, registers spill; with fewer, the threads wait for each other.
 ACTIVATIONS = (identity, relu, tanh, sigmoid, silu)  # Pallas cannot compile gelu's erfc.
 
@@ -119,12 +126,16 @@ def _kernel(w1, b1, w2, b2, x, y, c, rate, w1_out, b1_out, w2_out, b2_out, losse
 
 def _fits(params, x: Array, y: Array, f, criterion: Criterion, epochs: int) -> bool:
     """Return whether the kernel can train this network, and faster than the scan."""
+    if jax.__version_info__[:2] > TRIED_JAX:
+        return False
     if jax.default_backend() != "gpu" or len(params) != 2 or params[-1].w.shape[1] != 1 or epochs == 0:
         return False
     sizes = (*x.shape, params[0].w.shape[1])
     if not all(isinstance(size, int) for size in sizes) or x.dtype != jnp.float32:  # Exports leave the rows open.
         return False
-    small = sizes[1] <= FEW_INPUTS and 0 < _power_of_two(sizes[0]) * _power_of_two(sizes[2]) <= FEW_ENTRIES
+    rows, inputs, units = sizes
+    entries = _power_of_two(rows) * _power_of_two(units)
+    small = inputs <= FEW_INPUTS and 0 < entries <= FEW_ENTRIES and inputs * entries <= FEW_PRODUCTS
     known = f[0] in ACTIVATIONS and criterion in CRITERIA.values()
     return small and known and _is_on_one_device((params, x, y)) and not jax.config.jax_disable_jit  # type: ignore[attr-defined]
 

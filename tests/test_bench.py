@@ -1,9 +1,11 @@
-"""The comparison with peers on real tables: its errors and ratios, and a run on a small table."""
+"""The benchmarks: the comparison with peers on real tables, the run on an accelerator, the tables of the docs."""
 
+import json
 import pathlib
 import runpy
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -49,3 +51,39 @@ def test_a_small_table_has_a_row_for_each_system():
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split() for line in done.stdout.splitlines()]
     assert [line[2] for line in lines if line[:1] == ["Hitters"] and len(line) > 2] == ["linear", "hist"]
+
+
+@pytest.fixture
+def accelerator(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    return runpy.run_path(str(BENCH / "accelerator.py"))
+
+
+def test_a_part_that_fails_or_takes_too_long_is_reported_with_the_figures_so_far(accelerator):
+    part, run, later = accelerator["Part"], accelerator["run"], time.monotonic() + 60
+    row = 'print(\'{"bench": "b", "gain": 2}\', flush=True); '
+    good, bad, slow = (
+        run(part("b", ["-c", row + end], seconds), "cpu", later)
+        for end, seconds in [("", 30), ("raise SystemExit('no memory')", 30), ("import time; time.sleep(30)", 2)]
+    )
+    assert [good["ok"], bad["ok"], slow["ok"]] == [True, False, False]
+    assert [bad["error"], slow["error"]] == ["no memory", "stopped after 2 s"]
+    assert [result["rows"] for result in (good, bad, slow)] == [[{"bench": "b", "gain": 2}]] * 3
+
+
+def test_the_figures_of_the_tests_are_their_counts(accelerator):
+    assert accelerator["figures"]("tests", "..F\n1 failed, 2 passed in 3.1s\n") == [{"failed": 1, "passed": 2}]
+    assert accelerator["figures"]("tests", "Traceback") == []
+
+
+def test_results_are_filed_by_chip_and_version(accelerator):
+    file_name = accelerator["file_name"]
+    assert file_name({"device": "gpu NVIDIA H100 80GB HBM3", "jax": "0.11.2"}) == "nvidia-h100-80gb-hbm3-jax-0.11.2"
+    assert file_name({"device": "cpu cpu", "processor": "AMD EPYC", "jax": "0.12.0"}) == "amd-epyc-jax-0.12.0"
+
+
+@pytest.mark.parametrize("path", sorted((BENCH / "results").glob("*.json")), ids=lambda path: path.stem)
+def test_the_docs_show_the_results_as_they_are(path):
+    report = runpy.run_path(str(BENCH / "report.py"))
+    shown = report["accelerator"](json.loads(path.read_text(encoding="utf-8")))
+    assert shown in (BENCH.parent / "docs" / "benchmarks.md").read_text(encoding="utf-8")

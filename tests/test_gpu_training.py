@@ -93,14 +93,21 @@ def test_programs_for_a_cpu_keep_the_scan_where_a_gpu_is_the_default_device(on_a
 @pytest.mark.parametrize(
     ("sizes", "options"),
     [
-        ((2, 5, 5, 1), {}), ((2, 5, 2), {}), ((9, 5, 1), {}), ((2, 5000, 1), {}), ((2, 5, 1), {"epochs": 0}),
-        ((2, 5, 1), {"activation": jaxmlp.gelu}),
+        ((2, 5, 5, 1), {}), ((2, 5, 2), {}), ((9, 5, 1), {}), ((2, 5000, 1), {}), ((8, 1000, 1), {}),
+        ((2, 5, 1), {"epochs": 0}), ((2, 5, 1), {"activation": jaxmlp.gelu}),
     ],
 )  # fmt: skip
 def test_other_networks_get_the_scan(sizes, options, on_a_gpu, monkeypatch):
     monkeypatch.setattr(_gpu_training, "train_in_one_kernel", None)
     params, x, y, c = problem(sizes, n=7)
     jax.jit(lambda: jaxmlp.train(params, x, y, RATE, c, **options)).lower()
+
+
+def test_versions_of_jax_that_have_not_been_tried_get_the_scan(on_a_gpu, monkeypatch):
+    monkeypatch.setattr(_gpu_training, "train_in_one_kernel", None)
+    monkeypatch.setattr(jax, "__version_info__", (0, 13, 0))
+    params, x, y, c = small()
+    jax.jit(lambda: jaxmlp.train(params, x, y, RATE, c)).lower()
 
 
 def test_small_networks_get_the_kernel_on_a_gpu(on_a_gpu, monkeypatch):
