@@ -315,7 +315,7 @@ def test_time_decides_the_plan_and_nothing_else(monkeypatch):
     assert reduced.plan == given.plan
     several = jaxmlp.fit_table(houses(), "price", **SHORT | {"budget": 1100})
     assert (len(several.plan.candidates), several.plan.epochs) == (1, SHORT["epochs"])
-    assert any("1 of 7 settings, at most 8 epochs" in note for note in several.notes)
+    assert any("1 of 6 settings, at most 8 epochs" in note for note in several.notes)
 
 
 @pytest.mark.parametrize(

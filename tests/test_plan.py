@@ -14,12 +14,12 @@ FULL = full_plan(1000, {})
 FAST = full_plan(1000, {"fast": True})
 
 
-def test_the_full_plan_tries_seven_candidates_in_five_folds_and_four_cycles():
+def test_the_full_plan_tries_six_candidates_in_five_folds_and_four_cycles():
     assert (FULL.folds, FULL.members, FULL.optimizer, FULL.activation) == (5, None, "adam", "gelu")
     assert (FULL.cycles, FULL.patience) == (CYCLES, None) == (4, None)
     assert FULL.candidates == default_candidates()
-    assert len(set(FULL.candidates)) == 7
-    assert {candidate.hidden for candidate in FULL.candidates} == {(128, 128)}
+    assert len(set(FULL.candidates)) == 6
+    assert {candidate.hidden for candidate in FULL.candidates} == {(128, 128), (256,)}
     assert FULL.epochs == default_epochs(800, FULL.batch_size)
 
 
@@ -70,14 +70,14 @@ def test_with_patience_there_is_one_cycle():
 
 @pytest.mark.parametrize("fast", [False, True])
 def test_a_given_learning_rate_or_weight_decay_is_the_same_in_all_candidates(fast):
-    for name, different in {"learning_rate": 7, "weight_decay": 3}.items():
+    for name, different in {"learning_rate": 6, "weight_decay": 4}.items():
         plan = full_plan(1000, {name: 1, "fast": fast})
         assert {getattr(candidate, name) for candidate in plan.candidates} == {1.0}
         assert len(set(plan.candidates)) == len(plan.candidates) == (1 if fast else different)
         assert read_plan(plan.to_json()).to_json() == plan.to_json()  # 1.0 too, as a checkpoint compares it
     both = full_plan(1000, {"learning_rate": 0.5, "weight_decay": 0.0, "fast": fast})
-    bins = (16,) if fast else (16, 0, 48)
-    assert both.candidates == tuple(Candidate(0.5, 0.0, (128, 128), each) for each in bins)
+    shapes = [((128, 128), 16), ((128, 128), 0), ((256,), 16), ((128, 128), 48)][: 1 if fast else 4]
+    assert both.candidates == tuple(Candidate(0.5, 0.0, hidden, bins) for hidden, bins in shapes)
 
 
 def draws(count=300):
@@ -171,8 +171,9 @@ def test_options_that_cannot_be_are_refused(options):
 
 
 def test_options_that_agree_with_the_plan_are_accepted():
-    same = {"hidden": (128, 128), "optimizer": "adam", "epochs": FULL.epochs, "learning_rate": 0.003}
-    for plan, options in ((FULL, {}), (FULL, same), (FAST, {"fast": True, "weight_decay": 0.1})):
+    same = {"optimizer": "adam", "epochs": FULL.epochs}
+    one = {"fast": True, "weight_decay": 0.1, "hidden": (128, 128), "learning_rate": 0.003}
+    for plan, options in ((FULL, {}), (FULL, same), (FAST, one)):
         assert require_agreement(plan, options) is plan
 
 
@@ -187,7 +188,7 @@ def test_a_contradiction_names_both_values():
     options = {"epochs": 9, "hidden": (8, 4), "learning_rate": 0.5, "fast": True}
     with pytest.raises(ValueError) as refused:
         require_agreement(FULL, options)
-    values = (f"epochs {FULL.epochs}, not 9", "hidden 128, 128, not 8, 4", "learning_rate 0.003, not 0.5")
+    values = (f"epochs {FULL.epochs}, not 9", "hidden 128, 128, 256, not 8, 4", "learning_rate 0.003, 0.01, not 0.5")
     assert all(text in str(refused.value) for text in (*values, "fast False, not True"))
 
 

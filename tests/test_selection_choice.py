@@ -93,15 +93,16 @@ def test_each_cycle_is_twice_as_long_and_half_as_many_candidates_run_it():
     assert [count_survivors(1, cycle) for cycle in range(4)] == [1] * 4
 
 
-def test_settings_of_a_table_differ_in_bins_decay_and_the_logarithm():
+def test_settings_of_a_table_differ_in_bins_decay_layers_and_the_logarithm():
     candidates = default_candidates(has_log=True)
     assert {candidate.bins for candidate in candidates} == {0, 16, 48}
     assert {candidate.is_log for candidate in candidates} == {False, True}
+    assert {candidate.hidden for candidate in candidates} == {(128, 128), (256,)}
     assert len(set(candidates)) == len(candidates)
     fixed = default_candidates(weight_decay=0.5, hidden=(7,))
     assert {candidate.weight_decay for candidate in fixed} == {0.5}
     assert {candidate.hidden for candidate in fixed} == {(7,)}
-    assert len(fixed) == 3  # by bins
+    assert len(fixed) == 4  # by bins and learning rate
 
 
 @pytest.fixture(scope="module")

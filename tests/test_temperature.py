@@ -37,6 +37,13 @@ def test_the_temperature_undoes_a_factor_of_the_logits():
     np.testing.assert_allclose(apply_temperature(scaled, 1.0), scaled, rtol=1e-12)
 
 
+def test_rows_that_are_all_predicted_right_do_not_make_probabilities_certain():
+    y = np.eye(2)[np.arange(100) % 2]
+    probabilities = np.where(y > 0, 0.99, 0.01)
+    scaled = apply_temperature(probabilities, measure_temperature(probabilities, y))
+    np.testing.assert_allclose(scaled[y > 0], 1 - 0.5 / 101, atol=1e-4)
+
+
 def test_certain_and_wrong_probabilities_stay_finite():
     certain = np.array([[1.0, 0.0], [0.0, 1.0]])
     scaled = apply_temperature(certain, 2.0)

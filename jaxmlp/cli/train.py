@@ -78,7 +78,12 @@ def add_parser(commands: Commands) -> None:
     add("--checkpoint", metavar="DIR", help="keep the search in this directory")
     add("--resume", action="store_true", help="continue the search that --checkpoint holds")
     add = parser.add_argument_group("hyperparameters (a given one is fixed in the search)").add_argument
-    add("--hidden", type=widths, metavar="64,64", help="hidden layer widths; 0 for a linear model (default: 128,128)")
+    add(
+        "--hidden",
+        type=widths,
+        metavar="64,64",
+        help="hidden layer widths; 0 for a linear model (default: 128,128 and 256 are tried)",
+    )
     add("--activation", choices=ACTIVATIONS, help="activation of the hidden layers (default: gelu)")
     add("--optimizer", choices=("adam", "sgd"), help="optimizer (default: adam)")
     add("--learning-rate", type=rate, metavar="RATE", help="largest learning rate")

@@ -20,20 +20,19 @@ CANDIDATES = tuple((rate, decay) for decay in (0.01, 0.1) for rate in (0.02, 0.0
 SEARCH_FOLDS, SEARCH_SEEDS = 5, 2
 HIDDEN = (100,)
 
-# Candidates of a table's search, the most useful first: bins, weight decay, and whether the target's logarithm is
-# learned. `python bench/tables.py` measures what they are good for.
+# Candidates of a table's search, the most useful first. `python bench/tables.py` measures what they are good for; wide
+# networks with much decay suit tables of few rows.
+DEEP, WIDE = (128, 128), (256,)
 TABLE_CANDIDATES = (
-    (16, 0.1, False),
-    (0, 0.1, False),
-    (16, 1.0, False),
-    (48, 0.1, False),
-    (16, 0.1, True),
-    (16, 3.0, False),
-    (48, 1.0, False),
-    (0, 1.0, False),
+    Candidate(0.003, 0.1, DEEP, bins=16),
+    Candidate(0.003, 0.1, DEEP, bins=0),
+    Candidate(0.003, 1.0, DEEP, bins=16),
+    Candidate(0.01, 3.0, WIDE, bins=16),
+    Candidate(0.003, 0.1, DEEP, bins=48),
+    Candidate(0.003, 0.1, DEEP, bins=16, is_log=True),
+    Candidate(0.003, 3.0, DEEP, bins=16),
 )
-TABLE_HIDDEN = (128, 128)
-LEARNING_RATES = {"adam": 0.003, "sgd": 0.01}
+SGD_RATE = 0.01
 CYCLES = 4
 
 
@@ -51,18 +50,17 @@ def default_candidates(
     Arguments:
         optimizer: "adam" or "sgd".
         single: whether to return the first one only.
-        learning_rate: None for the default of the optimizer.
+        learning_rate: None for those that suit the optimizer.
         weight_decay: None to try several.
-        hidden: hidden layer widths; None for (128, 128).
+        hidden: hidden layer widths; None to try (128, 128) and (256,).
         has_log: whether to try the logarithm of the target, too.
     """
-    rate = LEARNING_RATES[optimizer] if learning_rate is None else float(learning_rate)
-    candidates = []
-    for bins, decay, is_log in TABLE_CANDIDATES:
-        decay = decay if weight_decay is None else float(weight_decay)
-        candidate = Candidate(rate, decay, TABLE_HIDDEN if hidden is None else hidden, bins, is_log)
-        if candidate not in candidates and (has_log or not is_log):
-            candidates.append(candidate)
+    rate = SGD_RATE if learning_rate is None and optimizer == "sgd" else learning_rate
+    given = {"learning_rate": rate, "weight_decay": weight_decay, "hidden": hidden}
+    fixed = {name: value for name, value in given.items() if value is not None}
+    fixed |= {name: float(fixed[name]) for name in ("learning_rate", "weight_decay") if name in fixed}
+    candidates = [candidate._replace(**fixed) for candidate in TABLE_CANDIDATES if has_log or not candidate.is_log]
+    candidates = list(dict.fromkeys(candidates))
     return tuple(candidates[:1] if single else candidates)
 
 

@@ -17,7 +17,13 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
 
 
 def measure_temperature(probabilities: np.ndarray, y: np.ndarray) -> float:
-    """Return the temperature from 0.2 to 5 with the lowest log loss of held-out probabilities, both (n, classes)."""
+    """Return the temperature from 0.2 to 5 with the lowest log loss of held-out probabilities, both (n, classes).
+
+    Of each target, one part in n + 1 is spread over all classes, as if a row more had been any of them. Otherwise, rows
+    that are all predicted right would ask for certain probabilities, which cost much where they are wrong (Platt 1999).
+    """
+    n, classes = y.shape
+    y = (n * y + 1 / classes) / (n + 1)
 
     def loss(logarithm: float) -> float:
         return float(row_log_loss(apply_temperature(probabilities, np.exp(logarithm)), y).mean())

@@ -115,7 +115,7 @@ def fit_table(
         seed: of folds, initial weights and the order of rows, from 0 to 2**32 - 1.
         fast: train one candidate, and measure it on a single hold-out of a fifth of the rows.
         plan: of an earlier result or model, to repeat it; None to find one within the budget.
-        hidden: hidden layer widths; None for (128, 128).
+        hidden: hidden layer widths; None to try (128, 128) and (256,).
         activation: name of the activation of the hidden layers; None for "gelu".
         optimizer: "adam" or "sgd"; None for "adam".
         learning_rate: the largest one; in each of four cycles it rises from zero and falls back.

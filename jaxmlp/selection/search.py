@@ -197,14 +197,19 @@ def measure_epoch(search: Search, candidate: Candidate, seconds: float = 0.3) ->
     """Return the time of an epoch in seconds, measured after compilation on epochs whose result is thrown away."""
     state = _start(search, candidate)
     run = _prepare(search, candidate, state)
-    state, _ = jax.block_until_ready(run(state, epochs=1))  # compiles
-    epochs, start = 1, perf_counter()
-    while True:
+
+    def measure(epochs: int) -> float:
+        start = perf_counter()
         jax.block_until_ready(run(state, epochs=epochs))
-        elapsed = perf_counter() - start
-        if elapsed > seconds or epochs >= search.settings.epochs:
-            return elapsed / epochs
-        epochs, start = min(2 * epochs, search.settings.epochs), perf_counter()
+        return perf_counter() - start
+
+    for _ in range(2):  # Compiles, the second time for a state that is on the devices.
+        state = jax.block_until_ready(run(state, epochs=1))[0]
+    epochs, elapsed = 1, measure(1)
+    while elapsed < seconds and epochs < search.settings.epochs:
+        epochs = min(2 * epochs, search.settings.epochs)
+        elapsed = measure(epochs)
+    return min(elapsed, measure(epochs)) / epochs  # Something else may have run beside the first.
 
 
 def count_work(search: Search, candidate: Candidate) -> float:
