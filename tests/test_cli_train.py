@@ -386,7 +386,8 @@ def test_a_mistake_in_a_table_names_file_column_and_row(command):
     path.write_text(path.read_text() + "0,3,large,Rome,Via,100\n")
     code, out, err = command(*TRAIN)
     assert (code, out) == (2, [])
-    assert err == ["jaxmlp train: houses.csv: column 'rooms', row 81: 'large' is not a number"]
+    fix = "correct it, or leave the field empty"
+    assert err == [f"jaxmlp train: houses.csv: column 'rooms', row 81: 'large' is not a number; {fix}"]
 
 
 @pytest.mark.parametrize("module", ["polars", "safetensors.numpy", "tqdm"])
