@@ -201,6 +201,12 @@ def test_a_large_file_is_read_in_blocks(write, monkeypatch, pack):
     assert table["x"].to_list() == [float(row[1]) for row in rows]
 
 
+def test_a_large_file_with_reversed_line_ends(write, monkeypatch):
+    monkeypatch.setattr(reading, "_BLOCK", 50)
+    content = "a,b\n\r" + "".join(f'"{k}","x"\n\r' for k in range(100))
+    assert load_table(write(content)).rows() == [(k, "x") for k in range(100)]
+
+
 def test_a_large_file_whose_numbers_become_text_keeps_them(write, monkeypatch):
     monkeypatch.setattr(reading, "_BLOCK", 100)
     values = [*(f"{k}.50" for k in range(100)), "many"]
