@@ -9,6 +9,7 @@ import numpy as np
 import polars
 
 from jaxmlp.storage.files import checksum, read_arrays, write_arrays
+from jaxmlp.tables.formats import import_zstd
 
 TARGET = "target"
 
@@ -138,24 +139,29 @@ def _write_parquet(frame):
     return file.getvalue()
 
 
+_KINDS = ["csv", "csv", "cp1252", "utf-16", "gzip", "zstd", "jsonl", "json", "arrow", "stream", "excel"]
+
+
 def _write_dialect(rng, frame):
     """Write a table in another dialect or format, with numbers and dates as people write them."""
     for write in rng.choice(_WRITERS, size=rng.integers(0, 3)):
         frame = _set_column(rng, frame, write(rng))
     separator = str(rng.choice([",", ";", "\t", "|"]))
-    file, kind = io.BytesIO(), str(rng.choice(["csv", "csv", "cp1252", "utf-16", "gzip", "jsonl", "arrow", "stream"]))
+    file, kind = io.BytesIO(), str(rng.choice(_KINDS))
     if kind == "arrow":
         frame.write_ipc(file)
     elif kind == "stream":
         frame.write_ipc_stream(file)
-    elif kind == "jsonl":
-        frame.write_ndjson(file)
+    elif kind == "excel":
+        frame.write_excel(file)
+    elif kind in ("jsonl", "json"):
+        (frame.write_ndjson if kind == "jsonl" else frame.write_json)(file)
     else:
         text = frame.write_csv(separator=separator)
         file.write((text.replace(".", ",") if separator != "," and rng.random() < 0.5 else text).encode())
     content = file.getvalue()
-    if kind == "gzip":
-        content = gzip.compress(content)
+    if kind in ("gzip", "zstd"):
+        content = (gzip if kind == "gzip" else import_zstd()).compress(content)
     elif kind in ("cp1252", "utf-16"):
         content = content.decode().encode(kind, errors="replace")
     elif kind == "csv" and rng.random() < 0.2:

@@ -386,7 +386,8 @@ def test_a_mistake_in_a_table_names_file_column_and_row(command):
     path.write_text(path.read_text() + "0,3,large,Rome,Via,100\n")
     code, out, err = command(*TRAIN)
     assert (code, out) == (2, [])
-    assert err == ["jaxmlp train: houses.csv: column 'rooms', row 81: 'large' is not a number"]
+    fix = "correct it, or leave the field empty"
+    assert err == [f"jaxmlp train: houses.csv: column 'rooms', row 81: 'large' is not a number; {fix}"]
 
 
 @pytest.mark.parametrize("module", ["polars", "safetensors.numpy", "tqdm"])
@@ -481,6 +482,8 @@ def test_a_corrupted_table_gives_a_model_or_one_line(command, monkeypatch, seeds
 
     monkeypatch.setattr(pipeline, "prepare_search", count)
     for seed in seeds:
+        if seed % 50 == 0:  # Linux limits the number of memory maps, and each compiled program has some.
+            jax.clear_caches()
         content, suffix = draw_table(seed)
         path = pathlib.Path(f"table{suffix}")
         path.write_bytes(content)

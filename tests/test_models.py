@@ -591,7 +591,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, saved):
     about, other = json.loads(metadata["jaxmlp_model"]), tmp_path / "other"
     group = about["groups"][0]
     changes = [
-        ({"version": 2}, "version 2 of the format; this jaxmlp reads version 3"),
+        ({"version": 2}, "version 2 of the format; this jaxmlp reads version 3, so train again"),
         ({"groups": [group | {"sizes": [7, 5, 1]}]}, "does not fit its metadata"),
         ({"groups": [group | {"sizes": [7]}]}, "sizes must hold at least two positive widths"),
         ({"groups": [group | {"weights": []}]}, "weights one number for each member"),

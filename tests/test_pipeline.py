@@ -365,6 +365,17 @@ def test_duplicate_rows_are_noted():
     assert "20 of 80 rows equal an earlier one; they stay in one fold" in notes
 
 
+def test_duplicate_rows_are_noted_in_a_split_by_time():
+    frame = houses().with_columns(year=np.arange(N) // 2)
+    told = []
+    read_rows(polars.concat([frame, frame.head(20)]), "price", told.append, time="year")
+    assert told[-1] == "20 of 100 rows equal an earlier one; they stay on one side"
+    frame = polars.concat([frame, frame.head(20).with_columns(year=polars.lit(99, polars.Int64))])
+    read_rows(frame, "price", told.append, time="year", drop=["year"])
+    expected = ", 20 of them at another time: held-out rows may equal training rows"
+    assert told[-1] == f"20 of 100 rows equal an earlier one{expected}"
+
+
 def test_notes_are_told_as_soon_as_they_are_known_and_kept():
     told, shares = [], []
     result = jaxmlp.fit_table(houses(), "price", **FAST, on_note=told.append, progress=shares.append)

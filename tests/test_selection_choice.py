@@ -63,6 +63,11 @@ def test_of_models_within_one_standard_error_the_simpler_is_chosen():
     assert describe_choice(library, choose_all(library, ALL, blends=True)["model"]) == "linear"
 
 
+def test_a_single_row_chooses_the_simplest_model():
+    library = Library(noisy(1), noisy(5), Y, TASK)
+    assert describe_choice(library, choose_all(library, np.arange(N) == 0, blends=True)["model"]) == "linear"
+
+
 def test_the_choice_for_a_part_does_not_depend_on_its_targets():
     parts = np.arange(N) % 5
     networks = noisy(1, 1.2, 3)

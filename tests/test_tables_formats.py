@@ -13,9 +13,11 @@ import pytest
 
 from jaxmlp._validation import MissingDependencyError
 from jaxmlp.tables import TableError, learn_recipe, load_table, reading
+from jaxmlp.tables.formats import import_zstd
 from jaxmlp.tables.reading import read_blocks
 
 ROWS = [("3", "Zürich"), ("4", "São Paulo"), ("5", "Köln")]
+zstd = import_zstd()
 TEXT = "rooms,city\n3,Zürich\n4,São Paulo\n5,Köln\n"
 
 
@@ -27,14 +29,6 @@ def write(tmp_path):
         return path
 
     return write
-
-
-def zstd(text):
-    file = io.BytesIO()
-    polars.DataFrame({"text": text.removesuffix("\n").split("\n")}).write_csv(
-        file, include_header=False, separator="\x01", quote_style="never", compression="zstd"
-    )
-    return file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -52,6 +46,8 @@ def zstd(text):
         (TEXT.replace(",", ";").replace("\n", "\r\n").encode("cp1252"), "Windows-1252, separator ';'"),
         (gzip.compress(TEXT.encode()), None),
         (gzip.compress(TEXT.replace(",", ";").encode("cp1252")), "Windows-1252, separator ';'"),
+        (zstd.compress(TEXT.encode()), None),
+        (zstd.compress(TEXT.replace(",", ";").encode("cp1252")), "Windows-1252, separator ';'"),
     ],
 )
 def test_dialects_are_found_and_told(write, content, note):
@@ -60,12 +56,20 @@ def test_dialects_are_found_and_told(write, content, note):
     assert notes == ([] if note is None else [f"Read as text: {note}"])
 
 
-def test_text_compressed_by_zstd(write):
-    try:
-        content = zstd(TEXT)
-    except TypeError:
-        pytest.skip("this polars does not write zstd")
-    assert load_table(write(content)).rows() == ROWS
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress])
+def test_damaged_and_doubly_compressed_files_are_refused(write, compress):
+    content = compress(TEXT.encode() * 20_000)
+    for damaged in (content[: len(content) // 2], content[:20] + b"\xff" * 40 + content[60:]):
+        with pytest.raises(TableError, match="the file is damaged; write it again, or save the table as CSV"):
+            load_table(write(damaged))
+    with pytest.raises(TableError, match="a compressed file in a compressed file; unpack it first"):
+        load_table(write(compress(content)))
+
+
+def test_a_missing_reader_of_zstd_is_one_line(write, monkeypatch):
+    monkeypatch.setitem(sys.modules, zstd.__name__, None)
+    with pytest.raises(MissingDependencyError, match=r"jaxmlp\[tables\]"):
+        load_table(write(zstd.compress(TEXT.encode())))
 
 
 @pytest.mark.parametrize(
@@ -105,6 +109,8 @@ def test_the_same_rows_in_each_format_give_the_same_recipe_and_arrays(tmp_path):
     FRAME.write_ipc_stream(tmp_path / "e")
     FRAME.write_ndjson(tmp_path / "f")
     FRAME.write_json(tmp_path / "g")
+    for name in ("a.csv", "c"):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
     files = sorted(tmp_path.iterdir())
     try:
         FRAME.write_excel(tmp_path / "h")
@@ -179,7 +185,7 @@ def test_other_archives_and_a_sheet_of_no_spreadsheet_are_refused(write):
         load_table(write(TEXT), sheet="first")
 
 
-@pytest.mark.parametrize("pack", [lambda content: content, gzip.compress])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd.compress])
 def test_a_large_file_is_read_in_blocks(write, monkeypatch, pack):
     monkeypatch.setattr(reading, "_BLOCK", 200)
     rows = [(str(k), f"{k}.{k % 10}", f'say "{k}"\nor not; {k}', "") for k in range(100)]
@@ -193,6 +199,12 @@ def test_a_large_file_is_read_in_blocks(write, monkeypatch, pack):
     table = load_table(path)
     assert table.dtypes[:3] == [polars.Int64, polars.Float64, polars.String]
     assert table["x"].to_list() == [float(row[1]) for row in rows]
+
+
+def test_a_large_file_with_reversed_line_ends(write, monkeypatch):
+    monkeypatch.setattr(reading, "_BLOCK", 50)
+    content = "a,b\n\r" + "".join(f'"{k}","x"\n\r' for k in range(100))
+    assert load_table(write(content)).rows() == [(k, "x") for k in range(100)]
 
 
 def test_a_large_file_whose_numbers_become_text_keeps_them(write, monkeypatch):

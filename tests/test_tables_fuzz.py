@@ -40,6 +40,9 @@ def learn(path):
     assert x.shape == (frame.height, recipe.n_inputs)
     assert y.shape == (frame.height, recipe.n_outputs)
     assert np.abs(x).max() <= LARGEST
+    left_out = dict(recipe.left_out)
+    assert sorted([TARGET, *left_out, *(column.name for column in recipe.columns)]) == sorted(frame.columns)
+    assert not [name for name in left_out if holds_other_numbers(frame[name].filter(rows & has_target))]
     assert np.isfinite(y).all()
     assert not has_target[is_missing(frame[TARGET])].any()
     assert not y[~has_target].any()
@@ -47,6 +50,14 @@ def learn(path):
     assert Recipe.from_json(recipe.to_json()) == recipe
     assert recipe.decode(y).columns == recipe.output_columns()
     assert all("\n" not in line and len(line) < 2000 for line in recipe.describe() + notes)
+
+
+def holds_other_numbers(column):
+    """Return whether 9 of 10 values are numbers that are neither all equal nor whole, like an identifier."""
+    if not (column.dtype.is_numeric() or column.dtype == polars.String):
+        return False
+    numbers = column.cast(float, strict=False).drop_nulls().drop_nans()
+    return len(numbers) > 0.9 * len(column) and numbers.n_unique() > 1 and not (numbers == numbers.floor()).all()
 
 
 def apply(path):

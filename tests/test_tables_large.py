@@ -10,6 +10,7 @@ import pytest
 
 import jaxmlp
 from jaxmlp.tables import learn_recipe
+from jaxmlp.tables.formats import import_zstd
 
 ROWS, COLUMNS = 2_000_000, 20
 MOST = 3 * ROWS * COLUMNS * 4  # bytes: three times the size in float32
@@ -33,7 +34,7 @@ print(read("VmHWM") - before)
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz", "table.parquet"])
+@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz", "table.csv.zst", "table.parquet"])
 def test_two_million_rows_need_at_most_three_times_their_size_in_float32(tmp_path, name):
     rng = np.random.default_rng(0)
     table = polars.DataFrame({f"x{k}": rng.normal(size=ROWS).round(4) for k in range(COLUMNS)})
@@ -41,8 +42,8 @@ def test_two_million_rows_need_at_most_three_times_their_size_in_float32(tmp_pat
     if name.endswith("parquet"):
         table.write_parquet(path)
     else:
-        text = table.write_csv().encode()
-        path.write_bytes(gzip.compress(text, 1) if name.endswith("gz") else text)
+        compress = {".csv": bytes, ".gz": lambda text: gzip.compress(text, 1), ".zst": import_zstd().compress}
+        path.write_bytes(compress[path.suffix](table.write_csv().encode()))
     recipe = learn_recipe(table.head(1000).with_columns(y=polars.col("x0")), "y")
     params = (jaxmlp.Layer(np.ones((COLUMNS, 1), np.float32), np.zeros((1, 1), np.float32)),)
     jaxmlp.save_model(jaxmlp.Model(params, recipe=recipe), model)

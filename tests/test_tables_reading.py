@@ -84,12 +84,24 @@ ROWS = [("3", "Zürich"), ("4", 'a "b", c')]
         TEXT.encode("utf-16"),
         TEXT.replace("\n", "\r\n").encode(),
         TEXT.replace("\n", "\r").encode(),
+        TEXT.replace(" 4 ", '"4"').replace("\n", "\n\r").encode(),
         TEXT.replace("\n", "\n\n").encode(),
         TEXT.replace("\n", "\r\n \t\r\n\r\n").encode(),
         ("\n" + TEXT.rstrip("\n")).encode(),
         TEXT.replace(",city", " , city ").encode(),
     ],
-    ids=["plain", "mark", "utf-16", "windows", "old mac", "blank lines", "spaces only", "no last line end", "spaces"],
+    ids=[
+        "plain",
+        "mark",
+        "utf-16",
+        "windows",
+        "old mac",
+        "reversed",
+        "blank lines",
+        "spaces only",
+        "no last line end",
+        "spaces",
+    ],
 )
 def test_encodings_line_ends_and_spaces_do_not_change_a_table(write, content):
     frame = load_table(write(content))

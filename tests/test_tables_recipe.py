@@ -280,6 +280,14 @@ def test_a_column_that_counts_the_rows_is_used_with_a_remark(name):
     assert recipe.remarks == (f"'{name}' counts the rows, like an identifier; if it is one: --drop {name}",)
 
 
+def test_all_columns_that_are_left_out_are_listed():
+    recipe = learn_recipe(table(**{f"c{k}": ["same"] * 60 for k in range(30)}), "y")
+    lines = [line for line in recipe.describe() if line.startswith("Left out: ")]
+    assert ", ".join(line.removeprefix("Left out: ") for line in lines).split(", ") == [
+        f"c{k} (constant)" for k in range(30)
+    ]
+
+
 def test_a_copy_of_the_target_is_used_with_a_remark():
     frame = table().with_columns(price=polars.col("y"))
     (remark,) = learn_recipe(frame, "y").remarks
@@ -295,6 +303,25 @@ def test_one_typing_error_in_a_column_of_numbers_is_an_error_and_many_make_it_te
     assert learn_recipe(table(rooms=["many", "few", "3", "4"] * 15), "y").n_inputs == 5
     with raises("column 'x', row 2: 'large' is not a number"):
         learn_recipe(table(), "y").inputs(polars.DataFrame({"x": ["1", "large"]}))
+
+
+@pytest.mark.parametrize(
+    ("training", "value", "message"),
+    [
+        ("{}", "€12.50", "without a unit, as in training; write 12.5"),
+        ("{}", "12,50 kg", "without a unit, as in training; write 12.5"),
+        ("{},25", "12,50 kg", "without a unit, as in training; write 12,5"),
+        ("{}", "84%", "without a unit, as in training; write 0.84 or 84, whichever training had"),
+        ("{} kg", "12 lb", "in 'kg', as in training; convert it"),
+        ("{} %", "0.5", "with a percent sign, as in training; write it in percent"),
+        ("{} %", "half", "; correct it, or leave the field empty"),
+    ],
+)
+def test_a_number_written_otherwise_than_in_training_is_refused_with_the_fix(training, value, message):
+    recipe = learn_recipe(table(weight=[training.format(k % 7) for k in range(60)]), "y")
+    expected = f"column 'weight', row 2: '{value}' is not a number {message}".replace(" ;", ";")
+    with raises(expected):
+        recipe.inputs(table(weight=[None, value, *[None] * 58]))
 
 
 @pytest.mark.parametrize(

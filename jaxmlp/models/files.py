@@ -154,8 +154,8 @@ def load_model(
     try:
         content = parse_json(metadata[_NAME], "model")
         if content.get("version") != _VERSION:
-            version = f"{content.get('version')!r:.40}"
-            raise StorageError(f"{path}: version {version} of the format; this jaxmlp reads version {_VERSION}")
+            version = f"version {content.get('version')!r:.40} of the format"
+            raise StorageError(f"{path}: {version}; this jaxmlp reads version {_VERSION}, so train again")
         about = from_json(About, content, "model")
         if about.checksum != checksum(arrays, content):
             raise StorageError(f"{path} is damaged: its checksum does not fit its content")

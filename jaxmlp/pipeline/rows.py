@@ -94,7 +94,9 @@ def read_rows(
     if single:
         note(f"Classes with a single row, which cannot be judged: {join(single)}")
     if time is not None:
-        return Rows(recipe, x, y, rows + 1, times=_learn_times(frame, target, time, rows, note, options))
+        times = _learn_times(frame, target, time, rows, note, options)
+        _note_equal_rows(x, y, times, note)
+        return Rows(recipe, x, y, rows + 1, times=times)
     dates = [column.name for column in recipe.columns if isinstance(column, Date)]
     if dates:
         note(f"Rows are split at random; --time {quote_if_odd(dates[0])} tests on the latest rows")
@@ -141,11 +143,23 @@ def _find_equal_rows(x: np.ndarray, y: np.ndarray, note: Note) -> list[np.ndarra
     """Return a number for each row (n,), the same for equal rows, which stay in one fold; nothing if none must."""
     columns, whole = _hash_rows(x), _hash_rows(np.concatenate([x, y], axis=1))
     key = columns if _can_stay(columns, MOST_COPIES) else whole if _can_stay(whole, MOST_EQUAL_TARGETS) else None
-    repeated = len(x) - len(np.unique(whole))
-    if repeated:
+    if repeated := _count_repeated(whole):
         where = "; they stay in one fold" if key is not None else ", too many to stay in one fold: folds share them"
         note(f"{repeated} of {len(x)} rows equal an earlier one{where}")
-    return [] if key is None or len(np.unique(key)) == len(key) else [key]
+    return [] if key is None or not _count_repeated(key) else [key]
+
+
+def _note_equal_rows(x: np.ndarray, y: np.ndarray, times: np.ndarray, note: Note) -> None:
+    """Note how many rows equal an earlier one, and whether a split by time keeps them together."""
+    repeated = _count_repeated(_hash_rows(np.concatenate([x, y], axis=1)))
+    later = repeated - _count_repeated(_hash_rows(np.concatenate([x, y, times[:, None]], axis=1)))
+    if repeated:
+        where = f", {later} of them at another time: held-out rows may equal training rows"
+        note(f"{repeated} of {len(x)} rows equal an earlier one{where if later else '; they stay on one side'}")
+
+
+def _count_repeated(key: np.ndarray) -> int:
+    return len(key) - len(np.unique(key))
 
 
 def _can_stay(key: np.ndarray, most: int) -> bool:

@@ -49,9 +49,13 @@ def rank_score(score: float) -> float:
 
 
 def difference_of(errors: np.ndarray, others: np.ndarray) -> tuple[float, float]:
-    """Return by how much errors (n,) are larger on average than others of the same rows, and the standard error."""
+    """Return by how much errors (n,) are larger on average than others of the same rows, and the standard error.
+
+    The standard error of a single row is infinite: it tells nothing about others.
+    """
     difference = errors - others
-    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference)))
+    n = len(difference)
+    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
 
 
 def is_better(candidate: Score, other: Score) -> bool:

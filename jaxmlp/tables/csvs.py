@@ -48,8 +48,8 @@ def parse_rows(content: bytes, dialect: Dialect) -> "polars.DataFrame":
 
 
 def _normalize(lines: bytes, line_end: bytes) -> bytes:
-    lines = lines.replace(b"\r\n", b"\n")
-    return lines.replace(b"\r", b"\n") if line_end == b"\r" else lines
+    lines = lines.replace(b"\r\n", b"\n").replace(b"\n\r", b"\n")
+    return lines.replace(b"\r", b"\n") if line_end == b"\r" else lines.removeprefix(b"\r")
 
 
 def _parse(

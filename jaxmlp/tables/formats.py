@@ -2,7 +2,6 @@
 
 import contextlib
 import gzip
-import importlib
 import io
 import json
 import os
@@ -67,25 +66,29 @@ def find_format(head: bytes, path: str | Path) -> str:
     return "csv"
 
 
-def unpack(file: BinaryIO, kind: str) -> BinaryIO:
-    """Return the content of a file that is compressed by gzip or zstd."""
+@contextlib.contextmanager
+def unpack(file: BinaryIO, kind: str) -> Iterator[BinaryIO]:
+    """Open a file that is compressed by gzip or zstd, and decompress it while it is read.
+
+    Raises:
+        MissingDependencyError: a Python before 3.14, and backports.zstd is not installed.
+        EOFError: the file is damaged; of gzip also OSError and zlib.error.
+    """
     if kind == "gzip":
-        return gzip.open(file)  # type: ignore[return-value]
+        with gzip.open(file) as content:
+            yield content  # type: ignore[misc]
+        return
+    zstd = import_zstd()
     try:
-        zstd: Any = importlib.import_module("compression.zstd")  # Python 3.14
-    except ImportError:
-        # polars unpacks zstd: one column of lines, by a separator that no text has.
-        options = {"has_header": False, "separator": "\x01", "quote_char": None, "infer_schema": False}
-        try:
-            lines = polars.read_csv(file.read(), **options)
-        except polars.exceptions.ComputeError as error:
-            if "utf-8" not in str(error):
-                raise
-            lines = polars.DataFrame()
-        if lines.width != 1:
-            raise TableError("compressed by zstd, but no text in UTF-8; unpack it first") from None
-        return io.BytesIO("\n".join(lines[:, 0].fill_null("").to_list()).encode())
-    return zstd.open(file)
+        with zstd.open(file) as content:
+            yield content
+    except zstd.ZstdError as error:  # which is an error of no other kind
+        raise EOFError(str(error)) from None
+
+
+def import_zstd() -> Any:
+    """Return the module of Python 3.14 for zstd, or the package that has it for older versions."""
+    return require("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", extra="tables")
 
 
 def read_frames(file: BinaryIO, path: str | Path, kind: str) -> "Iterator[polars.DataFrame]":

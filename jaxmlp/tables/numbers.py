@@ -56,17 +56,28 @@ class NumberStyle:
         return ", ".join(words)
 
     def explain(self, text: str) -> str:
-        """Return what a text that is no number lacks to be one in this style, and what to do; "" if nothing helps."""
+        """Return what a text that is no number lacks to be one in this style, and what to do."""
         other: Decimal = "." if self.decimal == "," else ","
-        if replace(self, decimal=other).parse(polars.Series([text]))[0] is not None:
+        if _read(text, replace(self, decimal=other)) is not None:
             marks = {".": "point", ",": "comma"}
             return (
                 f" with a decimal {marks[self.decimal]}, as in training; if the table has a decimal {marks[other]}: "
                 f"--decimal {other}"
             )
-        if self.is_percent:
-            return " with a percent sign, as in training"
-        return f" in {quote(self.unit)}, as in training" if self.unit else ""
+        unit = _split(polars.Series([text]))["unit"][0]
+        styles = [NumberStyle(self.decimal, unit), NumberStyle(other, unit)]
+        number = next((value for value in (_read(text, style) for style in styles) if value is not None), None)
+        if number is None:
+            wanted, fix = "", "correct it, or leave the field empty"
+        elif self.is_percent:
+            wanted, fix = " with a percent sign", "write it in percent"
+        elif self.unit:
+            wanted, fix = f" in {quote(self.unit)}", "convert it"
+        else:
+            numbers = [number, 100 * number] if unit == "%" else [number]
+            written = " or ".join(f"{value:.15g}".replace(".", self.decimal) for value in numbers)
+            wanted, fix = " without a unit", f"write {written}" + ", whichever training had" * (len(numbers) > 1)
+        return wanted + ", as in training" * bool(wanted) + f"; {fix}"
 
     def parse(self, text: "polars.Series") -> "polars.Series":
         """Return a column of text (n,) as float64, null where it is not a number."""
@@ -92,6 +103,10 @@ class NumberStyle:
 
 
 PLAIN = NumberStyle()
+
+
+def _read(text: str, style: NumberStyle) -> float | None:
+    return style.parse(polars.Series([text]))[0]
 
 
 class Evidence(NamedTuple):

@@ -59,7 +59,7 @@ def load_table(
     Raises:
         TableError: the file cannot be read or is not a table, or a stray quote joins rows. The message names the file,
             and the row or the line if there is one.
-        MissingDependencyError: polars is not installed; or fastexcel, for a spreadsheet.
+        MissingDependencyError: polars is not installed; or fastexcel, for a spreadsheet; or backports.zstd, for zstd.
     """
     text: set[str] = set()
     while True:
@@ -130,10 +130,11 @@ def _read(
     """Yield the blocks of a file of any format."""
     kind = find_format(_peek(file), path)
     if kind in ("gzip", "zstd"):
-        file = unpack(file, kind)
-        kind = find_format(_peek(file), "")
-        if kind in ("gzip", "zstd", "excel"):
-            raise TableError("a compressed file in a compressed file; unpack it first")
+        with unpack(file, kind) as content:
+            if find_format(_peek(content), "") in ("gzip", "zstd", "excel"):
+                raise TableError("a compressed file in a compressed file; unpack it first")
+            yield from _read(content, "-", separator, sheet, on_note)
+        return
     if sheet is not None and kind != "excel":
         raise TableError("a sheet can be chosen in a spreadsheet only")
     if kind in ("parquet", "arrow", "arrow-stream"):

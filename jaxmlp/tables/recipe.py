@@ -158,8 +158,8 @@ class Recipe:
             lines.append(f"{quote_if_odd(self.target)}, the target: {self.style.describe()}")
         if self.missing:
             lines.append(f"Missing values, as given: {join(map(quote_if_odd, self.missing))}")
-        if self.left_out:
-            lines.append(f"Left out: {join(f'{quote_if_odd(name)} ({reason})' for name, reason in self.left_out)}")
+        left_out = [f"{quote_if_odd(name)} ({reason})" for name, reason in self.left_out]
+        lines += [f"Left out: {', '.join(left_out[k : k + 12])}" for k in range(0, len(left_out), 12)]
         if self.classes:
             lines.append(f"Classes of {quote_if_odd(self.target)}: {join(map(quote_if_odd, self.class_names()))}")
         return [*lines, *self.remarks]
