@@ -8,7 +8,7 @@ N = 80
 SMALL = {"hidden": (8,), "batch_size": 8, "budget": 1e6}
 SHORT = SMALL | {"epochs": 8}
 FAST = SHORT | {"fast": True}
-SEARCH = SHORT | {"weight_decay": 0.1}  # three candidates, which differ in their bins
+SEARCH = SHORT | {"weight_decay": 0.1, "learning_rate": 0.003}  # three candidates, which differ in their bins
 
 
 def houses():

@@ -107,7 +107,7 @@ def test_settings_of_a_table_differ_in_bins_decay_layers_and_the_logarithm():
     fixed = default_candidates(weight_decay=0.5, hidden=(7,))
     assert {candidate.weight_decay for candidate in fixed} == {0.5}
     assert {candidate.hidden for candidate in fixed} == {(7,)}
-    assert len(fixed) == 4  # by bins and learning rate
+    assert len(fixed) == 5  # by bins and learning rate
 
 
 @pytest.fixture(scope="module")
