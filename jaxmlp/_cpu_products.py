@@ -96,10 +96,14 @@ def choose_column_sums(values: Array) -> Product | None:
 
 def on_several_devices(operands: Any) -> bool:
     """Return whether JAX shards a program of these arrays, or trees of arrays, over several devices."""
-    # The type of an array holds its mesh. Inside a shard_map, an axis is Manual: a device sees its part only.
+    # Inside a shard_map, an axis is Manual: a device sees its part only.
+    return any(size > 1 and kind is not AxisType.Manual for size, kind in mesh_axes(operands))
+
+
+def mesh_axes(operands: Any) -> list[tuple[int, AxisType]]:
+    """Return the size and the kind of each axis of the meshes of these arrays, or trees of arrays."""
     meshes = [jax.typeof(operand).sharding.mesh for operand in jax.tree.leaves(operands)]
-    axes = [axis for mesh in meshes for axis in zip(mesh.axis_sizes, mesh.axis_types, strict=True)]
-    return any(size > 1 and kind is not AxisType.Manual for size, kind in axes)
+    return [axis for mesh in meshes for axis in zip(mesh.axis_sizes, mesh.axis_types, strict=True)]
 
 
 def _is_small(rows: int, *widths: int) -> bool:

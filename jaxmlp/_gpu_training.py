@@ -24,6 +24,7 @@ from jax import Array, lax
 from jax.sharding import AxisType
 
 from jaxmlp import _dispatch
+from jaxmlp._cpu_products import mesh_axes
 from jaxmlp.activations import Activation, identity, relu, sigmoid, silu, tanh
 from jaxmlp.criteria import CRITERIA, Criterion
 
@@ -141,10 +142,8 @@ def _fits(params, x: Array, y: Array, f, criterion: Criterion, epochs: int) -> b
 
 
 def _is_on_one_device(operands: Any) -> bool:
-    meshes = [jax.typeof(operand).sharding.mesh for operand in jax.tree.leaves(operands)]
-    axes = [axis for mesh in meshes for axis in zip(mesh.axis_sizes, mesh.axis_types, strict=True)]
     # Inside a shard_map, whose axes are Manual, Pallas would have to be told over which axes a result varies.
-    return all(size == 1 and kind is not AxisType.Manual for size, kind in axes)
+    return all(size == 1 and kind is not AxisType.Manual for size, kind in mesh_axes(operands))
 
 
 def _power_of_two(size: int) -> int:
