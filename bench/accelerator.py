@@ -106,15 +106,19 @@ def run(part: Part, device: str, end: float) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, *part.words], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=limit
         )
-        out, error = done.stdout, done.stderr.strip() if done.returncode else ""
-        error = error or (out.strip() if done.returncode else "")
-        if part.name == "tests":
-            error = "\n".join(line for line in error.splitlines() if line.startswith(("FAILED", "ERROR")))
+        out, error = done.stdout, describe_failure(done) if done.returncode else ""
     except subprocess.TimeoutExpired as stopped:
         out, error = (stopped.stdout or b"").decode(), f"stopped after {limit:.0f} s"
     result = {"part": part.name, "command": " ".join(["python", *part.words]).replace(f"{ROOT}/", "")}
     result |= {"ok": not error, "seconds": round(time.monotonic() - start, 1), "error": error[-2000:]}
     return result | {"rows": figures(part.name, out)}
+
+
+def describe_failure(done: subprocess.CompletedProcess[str]) -> str:
+    """The tests that failed, or else what was printed last, or else the exit code."""
+    output = done.stderr.strip() or done.stdout.strip()
+    failed = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return "\n".join(failed) or output or f"exit code {done.returncode}"
 
 
 def figures(name: str, out: str) -> list[dict[str, Any]]:

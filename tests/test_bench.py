@@ -71,6 +71,19 @@ def test_a_part_that_fails_or_takes_too_long_is_reported_with_the_figures_so_far
     assert [result["rows"] for result in (good, bad, slow)] == [[{"bench": "b", "gain": 2}]] * 3
 
 
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("raise SystemExit(3)", "exit code 3"),
+        ("print('INTERNALERROR> no plugin'); raise SystemExit(3)", "INTERNALERROR> no plugin"),
+        ("print('E  1 != 2'); print('FAILED test_x'); raise SystemExit(1)", "FAILED test_x"),
+    ],
+)
+def test_an_exit_code_other_than_0_is_a_failure_whatever_is_printed(accelerator, code, error):
+    result = accelerator["run"](accelerator["Part"]("tests", ["-c", code], 30), "cpu", time.monotonic() + 60)
+    assert (result["ok"], result["error"]) == (False, error)
+
+
 def test_the_figures_of_the_tests_are_their_counts(accelerator):
     assert accelerator["figures"]("tests", "..F\n1 failed, 2 passed in 3.1s\n") == [{"failed": 1, "passed": 2}]
     assert accelerator["figures"]("tests", "Traceback") == []
