@@ -149,7 +149,7 @@ def programs(four: list[Any], kernel: bool) -> dict[str, dict[str, tuple[Any, tu
     train = one(alone, 100)
     return {
         "train": train | ({"one kernel": (in_one_kernel, train["jaxmlp"][1])} if kernel else {}),
-        "train, highest precision": {name: (precisely(f), given) for name, (f, given) in one(alone, 100).items()},
+        "train, highest precision": {name: (precisely(f), given) for name, (f, given) in train.items()},
         f"train, rows on {DEVICES}": one(together, 104, ("data",)),
         "train_ensemble": many(alone),
         f"train_ensemble, members on {DEVICES}": many(together, ("data",)),
@@ -160,9 +160,9 @@ def compiled(function: Any, operands: tuple[Any, ...], chip: str) -> dict[str, A
     """Compile a program for a chip, and count."""
     for path in DUMP.glob("*"):
         path.unlink()
-    # As a function of its own: jit would take a jitted one's cached program.
     mesh = jax.tree.leaves(operands)[0].sharding.mesh
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # which tells Pallas the kind of device
+        # As a function of its own: jit would take a jitted one's cached program.
         program: Any = jax.jit(lambda *operands: function(*operands)).lower(*operands).compile()
     text = program.as_text()
     epoch, share = epoch_loop(text)

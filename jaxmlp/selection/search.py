@@ -209,7 +209,7 @@ def measure_epoch(search: Search, candidate: Candidate, seconds: float = 0.3) ->
     while elapsed < seconds and epochs < search.settings.epochs:
         epochs = min(2 * epochs, search.settings.epochs)
         elapsed = measure(epochs)
-    return min(elapsed, measure(epochs)) / epochs  # Something else may have run beside the first.
+    return min(elapsed, measure(epochs)) / epochs  # Another process may have slowed one of them.
 
 
 def count_work(search: Search, candidate: Candidate) -> float:
