@@ -36,6 +36,9 @@ def command() -> NoReturn:
     answer_ctrl_c()
     import jax
 
+    from jaxmlp.cli.cache import use_cache
+
+    use_cache()
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         jax.config.update("jax_num_cpu_devices", cores or 1)
