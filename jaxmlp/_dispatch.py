@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
 from jaxmlp._fork import validate_process
+from jaxmlp._programs import Programs
 from jaxmlp._validation import cast, validate_params, validate_scalar, validate_static
 
 Arguments = ParamSpec("Arguments")
@@ -25,7 +26,7 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
     `function` validates shapes once, while it is traced.
     """
     defaults: dict[str, Any] = function.__kwdefaults__  # type: ignore[attr-defined]
-    program: Any = jax.jit(function, static_argnames=tuple(defaults))
+    programs = Programs(function, static_argnames=tuple(defaults))
 
     @wraps(function)
     def call(params, x, y, learning_rate, sample_weight=None, **keywords):
@@ -39,7 +40,9 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
         dtype = params_dtype(params)
         x, y, rate = as_array("x", x, dtype), as_array("y", y, dtype), _scalar(learning_rate, dtype)
         c = None if sample_weight is None else as_array("sample_weight", sample_weight, dtype)
-        return program(params, x, y, rate, c, **statics)
+        # Not `BoundedJit`, because a call of `train_step` takes few microseconds.
+        widths = tuple([w.shape for w, _ in params])
+        return programs[widths, x.shape, y.shape, dtype, tuple(statics.items())](params, x, y, rate, c, **statics)
 
     return call  # type: ignore[return-value]
 

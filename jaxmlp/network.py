@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
+from jaxmlp._programs import he_normal
 from jaxmlp._validation import validate, validate_dtype, validate_key, validate_network, validate_result, validate_sizes
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
@@ -29,7 +31,7 @@ def init_params(
     key: Array,
     sizes: Sequence[int],
     *,
-    w_init: Callable[..., Array] = jax.nn.initializers.he_normal(),
+    w_init: Callable[..., Array] = he_normal,
     dtype: DTypeLike = jnp.float32,
 ) -> Params:
     """Draw the weights of a network; biases start at zero.
@@ -52,7 +54,7 @@ def init_params(
     layers = []
     for layer_key, (fan_in, fan_out) in zip(keys, itertools.pairwise(sizes), strict=True):
         w = validate_result("w_init", w_init(layer_key, (fan_in, fan_out), dtype), (fan_in, fan_out), dtype)
-        layers.append(Layer(w, b=jnp.zeros((1, fan_out), dtype)))
+        layers.append(Layer(w, b=jnp.asarray(np.zeros((1, fan_out), dtype))))
     return tuple(layers)
 
 

@@ -90,7 +90,8 @@ def test_the_program_on_several_devices_has_no_collective():
     mesh = Mesh(np.array(jax.devices()), ("member",))
     shared = {"x": X, "y": Y, "learning_rate": np.float32(1e-2)}
     statics = (5, jaxmlp.relu, jaxmlp.squared_error, 8, mesh)
-    program = training._train_members.lower({"params": placed}, shared, *statics).compile().as_text()
+    arguments = ({"params": placed}, shared, *statics)
+    program = training._train_members.program(*arguments).lower(*arguments).compile().as_text()
     assert "while" in program
     assert not re.search("all-reduce|all-gather|collective-permute|all-to-all", program)
 

@@ -182,10 +182,10 @@ def test_a_loss_that_is_not_finite_ends_the_run():
 
 def test_other_hyperparameters_do_not_recompile():
     run(start(), X, Y, TRAIN, VALID, epochs=20, patience=5)
-    before = epochs._run._cache_size()
+    before = epochs._run.programs.count()
     run(start(adam(0.5, weight_decay=0.1)), X, Y, VALID, TRAIN, epochs=20, patience=3)
     run(start(adam(jnp.float32(0.5))), X, Y, TRAIN, VALID, epochs=20, optimizer=adam(0.2), patience=9)
-    assert epochs._run._cache_size() == before
+    assert epochs._run.programs.count() == before
     assert adam(1.0) == adam(2.0) != sgd(1.0)
     assert len({adam(1.0), adam(2.0), sgd(1.0)}) == 2
 

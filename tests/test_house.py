@@ -14,7 +14,7 @@ ROOT = pathlib.Path(jaxmlp.__file__).parent
 measure = runpy.run_path(str(pathlib.Path(__file__).parent.parent / "bench" / "size.py"))["measure"]
 
 # From the ground up: a file of the core may import those before it, and a folder the core and the folders before it.
-CORE = ["_fork", "activations", "criteria", "_validation", "_dispatch", "_cpu_products", "_gpu_training"]
+CORE = ["_fork", "_programs", "activations", "criteria", "_validation", "_dispatch", "_cpu_products", "_gpu_training"]
 CORE += ["dense", "network", "backprop", "training", "tutorial"]
 FOLDERS = ["storage", "ensembles", "fitting", "verification", "sharding", "export", "selection", "tables", "models"]
 FOLDERS += ["pipeline", "sklearn", "plots", "page", "cli"]
@@ -25,7 +25,7 @@ MAY_IMPORT["cli"] |= {"jaxmlp"}
 
 # What the core may import besides JAX and NumPy.
 STANDARD_LIBRARY = {"collections", "dataclasses", "functools", "importlib", "itertools", "math", "operator", "typing"}
-STANDARD_LIBRARY |= {"os", "sys"}
+STANDARD_LIBRARY |= {"os", "sys", "threading"}
 
 # Where autodiff may be called: as the oracle of the gradients, and to tell JAX how to differentiate the fast forms.
 AUTODIFF = {"_dispatch.py": {"custom_jvp", "jvp"}}

@@ -490,7 +490,7 @@ def test_only_another_shape_of_table_recompiles():
         settings = {"random_state": 0, "max_iter": 3, "hidden_layer_sizes": (6,)} | settings
         model = MLPRegressor(**settings).fit(X[:n], Y[:n])
         model.predict(X[:n])
-        return epochs._run._cache_size(), prediction._mean_and_std._cache_size()
+        return epochs._run.programs.count(), prediction._mean_and_std.programs.count()
 
     before = programs(40)
     settings = {"alpha": 1.0, "learning_rate_init": 0.1, "beta_1": 0.5, "tol": 0.1, "n_iter_no_change": 2}

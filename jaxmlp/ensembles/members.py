@@ -9,7 +9,6 @@ because a member's data then fit the fastest cache. On accelerators all members 
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
 import jax
@@ -20,6 +19,7 @@ from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxmlp._cpu_products import on_several_devices
+from jaxmlp._programs import bounded_jit
 from jaxmlp.network import Params
 
 ByMember = TypeVar("ByMember")
@@ -87,12 +87,12 @@ def join_members(results: Result, members: int) -> Result:
     return _cut(results, members)
 
 
-@partial(jax.jit, static_argnums=1)
+@bounded_jit(1)
 def _pad(by_member, copies):
     return jax.tree.map(lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[-1:], copies, axis=0)]), by_member)
 
 
-@partial(jax.jit, static_argnums=1)
+@bounded_jit(1)
 def _cut(results, members):
     return jax.tree.map(lambda leaf: leaf[:members], results)
 

@@ -11,6 +11,7 @@ from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
 from jaxmlp._dispatch import as_array, params_dtype
+from jaxmlp._programs import bounded_jit
 from jaxmlp._validation import (
     validate_criterion,
     validate_functions,
@@ -124,7 +125,7 @@ def _validate(params: Any, x: Any, activation: Any, criterion: Any) -> Array:
     return x
 
 
-@partial(jax.jit, static_argnums=(4, 5))
+@bounded_jit(4, 5)
 def _mean_and_std(params, x, weights, encode, activation, criterion):
     def mean_and_std(rows):
         predictions = _predictions(params, rows, None, encode, activation, criterion)
@@ -139,7 +140,7 @@ def _mean_and_std(params, x, weights, encode, activation, criterion):
     return map_blocks(mean_and_std, x)
 
 
-@partial(jax.jit, static_argnums=(4, 5))
+@bounded_jit(4, 5)
 def _members(params, x, fold, encode, activation, criterion):
     return map_blocks(lambda rows: _predictions(params, rows, fold, encode, activation, criterion), x)
 

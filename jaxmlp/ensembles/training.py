@@ -4,7 +4,6 @@ An ensemble is `Params` whose leaves have a leading member axis.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -13,13 +12,16 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from jaxmlp._dispatch import as_array
+from jaxmlp._programs import bounded_jit, he_normal
 from jaxmlp._validation import (
     cast,
     validate_count,
+    validate_dtype,
     validate_functions,
     validate_key,
     validate_member_axis,
     validate_members,
+    validate_sizes,
 )
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
@@ -33,7 +35,7 @@ def init_ensemble(
     sizes: Sequence[int],
     members: int,
     *,
-    w_init: Callable[..., Array] = jax.nn.initializers.he_normal(),
+    w_init: Callable[..., Array] = he_normal,
     dtype: DTypeLike = jnp.float32,
 ) -> Params:
     """Draw the weights of many networks; member k is `init_params(jax.random.split(key, members)[k], sizes)`.
@@ -53,7 +55,16 @@ def init_ensemble(
         TypeError: not a key; another dtype; float64 while x64 is off.
     """
     keys = jax.random.split(validate_key(key), validate_count("members", members, at_least=1))
+    # A custom initializer runs as it is, as in `init_params`.
+    draw = _draw_compiled if w_init is he_normal else _draw
+    return draw(keys, validate_sizes(sizes), w_init, validate_dtype("dtype", dtype))
+
+
+def _draw(keys: Array, sizes: tuple[int, ...], w_init: Callable[..., Array], dtype: DTypeLike) -> Params:
     return jax.vmap(lambda key: init_params(key, sizes, w_init=w_init, dtype=dtype))(keys)
+
+
+_draw_compiled = bounded_jit(1, 2, 3)(_draw)
 
 
 def train_ensemble(
@@ -107,7 +118,7 @@ def train_ensemble(
     return _train_members(by_member, shared, epochs, activation, criterion, members, mesh)
 
 
-@partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))
+@bounded_jit(2, 3, 4, 5, 6)
 def _train_members(by_member, shared, epochs, activation, criterion, members, mesh):
     def train_member(own, shared):
         return train(**own, **shared, epochs=epochs, activation=activation, criterion=criterion)

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +15,7 @@ from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
 from jaxmlp._dispatch import as_array, params_dtype
+from jaxmlp._programs import bounded_jit
 from jaxmlp._validation import cast, describe, validate, validate_count, validate_data, validate_functions
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
@@ -171,10 +171,12 @@ def default_metric(criterion: Criterion) -> Metric | None:
     return CRITERION_TASKS[criterion].metric if criterion in CRITERION_TASKS else None
 
 
-_mark_history = jax.jit(partial(mark_history, xp=jnp), static_argnums=3)
+@bounded_jit(3)
+def _mark_history(history, before, after, epochs):
+    return mark_history(history, before, after, epochs, jnp)
 
 
-@partial(jax.jit, static_argnums=(8, 9))
+@bounded_jit(8, 9)
 def _run(state, fold, data, epochs, patience, tolerance, l2, encode, statics, mesh):
     def run_member(own, shared):
         state, fold = own

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from scipy.optimize import minimize
 
+from jaxmlp._programs import bounded_jit
 from jaxmlp.backprop import manual_value_and_grads
 from jaxmlp.criteria import Criterion
 from jaxmlp.fitting.encoding import Encoding
@@ -89,7 +90,7 @@ def _descend(
 
         def value_and_grad(flat: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
             w, b = _unpack(flat, shape)
-            value, (grads,) = jax.device_get(_value_and_grads((Layer(w, b),), *data, criterion=criterion))  # type: ignore[arg-type]
+            value, (grads,) = jax.device_get(_value_and_grads((Layer(w, b),), data, criterion))  # type: ignore[arg-type]
             gradient = np.concatenate([(grads.w + penalty * w).ravel(), grads.b.ravel()])
             return float(value) + penalty / 2 * float(np.sum(w**2)), gradient
 
@@ -109,4 +110,6 @@ def _unpack(flat: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.nd
     return flat[: -shape[1]].reshape(shape), flat[-shape[1] :][None]
 
 
-_value_and_grads = jax.jit(manual_value_and_grads, static_argnames=("criterion",))
+@bounded_jit(2)
+def _value_and_grads(params, data, criterion):
+    return manual_value_and_grads(params, *data, criterion=criterion)

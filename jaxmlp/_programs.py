@@ -1,0 +1,90 @@
+"""Compiled programs, of which only those used last are kept.
+
+Each new shape compiles another program. JAX keeps them all: some 10 MB and 100 memory maps each, until the process has
+no maps left and ends.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import update_wrapper, wraps
+from threading import Lock
+from typing import Any
+
+import jax
+
+# Number of shapes for which the programs of a function are kept.
+KEPT = 32
+
+
+class Programs:
+    """Jitted copies of a function, one for each key. The one used least recently is dropped, and its memory freed.
+
+    Arguments:
+        function: a pure function.
+        options: those of `jax.jit`.
+    """
+
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        self._function, self._options = function, options
+        self._programs: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = Lock()
+
+    def __getitem__(self, key: Hashable) -> Any:
+        try:
+            self._programs.move_to_end(key)
+            return self._programs[key]
+        except KeyError:  # new, or dropped by another thread
+            return self._add(key)
+
+    def _add(self, key: Hashable) -> Any:
+        # JAX frees a program with its function, so that each program needs a function of its own.
+        @wraps(self._function)
+        def copy(*args: Any, **keywords: Any) -> Any:
+            return self._function(*args, **keywords)
+
+        with self._lock:
+            program = self._programs.setdefault(key, jax.jit(copy, **self._options))
+            if len(self._programs) > KEPT:
+                self._programs.popitem(last=False)[1].clear_cache()
+        return program
+
+    def count(self) -> int:
+        """Return the number of compiled programs that are kept."""
+        return sum(program._cache_size() for program in self._programs.values())
+
+
+class BoundedJit:
+    """`jax.jit` of a function of positional arguments, which keeps the programs of the last `KEPT` shapes only.
+
+    Arguments:
+        function: a pure function.
+        static_argnums: positions of the static arguments, which must be hashable.
+    """
+
+    def __init__(self, function: Callable[..., Any], static_argnums: tuple[int, ...] = ()) -> None:
+        update_wrapper(self, function)
+        self.programs = Programs(function, static_argnums=static_argnums)
+        self._static = static_argnums
+
+    def __call__(self, *args: Any) -> Any:
+        return self.program(*args)(*args)
+
+    def program(self, *args: Any) -> Any:
+        """Return the jitted function for arguments of these shapes."""
+        static = tuple([args[k] for k in self._static])
+        leaves, tree = jax.tree.flatten([arg for k, arg in enumerate(args) if k not in self._static])
+        return self.programs[static, tree, tuple([_describe(leaf) for leaf in leaves])]
+
+
+def bounded_jit(*static_argnums: int) -> Callable[[Callable[..., Any]], BoundedJit]:
+    """Return the decorator that makes a `BoundedJit`."""
+    return lambda function: BoundedJit(function, static_argnums)
+
+
+def _describe(leaf: Any) -> Hashable:
+    """Return what decides, of a traced argument, for which program it is."""
+    return (leaf.shape, leaf.dtype) if hasattr(leaf, "shape") else type(leaf)
+
+
+# The default initializer of weights; a custom one runs as it is, because it may return other weights in each call.
+he_normal = BoundedJit(jax.nn.initializers.he_normal(), (1, 2))
