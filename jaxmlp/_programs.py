@@ -44,7 +44,7 @@ class Programs:
 
         with self._lock:
             program = self._programs.setdefault(key, jax.jit(copy, **self._options))
-            if len(self._programs) > KEPT:
+            while len(self._programs) > KEPT:
                 self._programs.popitem(last=False)[1].clear_cache()
         return program
 

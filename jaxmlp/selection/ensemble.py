@@ -108,7 +108,9 @@ def cross_fit(
     predictions: dict[str, np.ndarray] = {}
     for part in range(parts.max() + 1):
         rows = parts == part
-        for name, weights in choose(library, (parts >= 0) & ~rows).items():
+        others = (parts >= 0) & ~rows
+        # A single held-out row has no others, and can only choose for itself.
+        for name, weights in choose(library, others if others.any() else rows).items():
             whole = predictions.setdefault(name, np.full(library.y.shape, np.nan))
             whole[rows] = library.predict(weights, rows)
     return predictions
