@@ -20,7 +20,7 @@ REPORT = {
     "network": {"score": 2.0, "standard_error": 0.1},
     "linear": {"score": 3.0, "standard_error": 0.3},
     "constant": {"score": 40.0, "standard_error": 0.4},
-    "columns": [{"name": f"x{k} " + "long" * k, "importance": 20.0 - k, "std": 1.0} for k in range(20)],
+    "columns": [{"name": f"x{k} " + "long" * k, "importance": 20.0 - k, "standard_error": 1.0} for k in range(20)],
 }
 
 
@@ -100,7 +100,7 @@ def test_many_networks_are_a_median_with_a_band_and_bars():
 
 
 def test_names_with_control_characters_stay_on_one_line():
-    columns = [{"name": "a\n\x1b[1m", "importance": 1.0, "std": 0.1}]
+    columns = [{"name": "a\n\x1b[1m", "importance": 1.0, "standard_error": 0.1}]
     figure = report_figure(REPORT | {"columns": columns}, [0, 1], [0, 1], ["\t", "b\u202e"], title="of\na")
     assert figure.get_suptitle() == "of\\na"
     labels = [text.get_text() for axes in figure.axes[1:] for text in axes.get_yticklabels()]
