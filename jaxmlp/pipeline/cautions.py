@@ -9,6 +9,7 @@ from jaxmlp._validation import count
 from jaxmlp.models.interval import COVERAGE
 from jaxmlp.pipeline.rows import Rows
 from jaxmlp.tables.columns import Number
+from jaxmlp.tables.findings import format_number
 from jaxmlp.tables.messages import join, quote_if_odd
 from jaxmlp.tables.temporal import Date
 
@@ -84,7 +85,7 @@ def _describe_range(report: Mapping[str, Any], rows: Rows) -> str:
     for entry in report["columns"]:
         column = columns[entry["name"]]
         if isinstance(column, Number):
-            ranges.append(f"{quote_if_odd(column.name)} {column.low:.4g} to {column.high:.4g}")
+            ranges.append(f"{quote_if_odd(column.name)} {format_number(column.low)} to {format_number(column.high)}")
         elif isinstance(column, Date):
             ranges.append(f"{quote_if_odd(column.name)} {column.start[:10]} to {column.end[:10]}")
     if not ranges:

@@ -9,13 +9,17 @@ from jax import Array
 
 from jaxmlp.pipeline.rows import Rows
 from jaxmlp.selection import CrossValidation, Dependence, partial_dependence
-from jaxmlp.tables.columns import Column, Number
+from jaxmlp.tables.columns import Boolean, Column, Number
 from jaxmlp.tables.temporal import Clock, Date
 
 MOST_COLUMNS = 3
 MOST_CLASSES = 4  # Whose probabilities are shown.
 _MOST_VALUES, _MOST_LEVELS = 20, 10
 _TAIL = 0.01  # The share of the rows below the lowest value that is tried, and above the highest.
+
+# Of predictions: a curve that is moved may leave it.
+_RANGES = {"regression": (-np.inf, np.inf), "classification": (0, 1), "counts": (0, np.inf)}
+_BOOLEANS = {"false": "no", "true": "yes"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,7 @@ def measure_dependence(
     return tuple(
         ColumnDependence(
             rows.recipe.columns[k].name, scale, places, labels, classes,
-            Dependence(*(part[..., outputs] for part in values)),
+            Dependence(*(np.clip(part[..., outputs], *_RANGES[rows.recipe.task]) for part in values)),
         )
         for (k, _, scale, places, labels), values in zip(known, measured, strict=True)
     )  # fmt: skip
@@ -63,7 +67,9 @@ def _choose_values(
     column: Column, x: np.ndarray
 ) -> tuple[np.ndarray, Literal["number", "date", "hour", "level"], tuple[float, ...], tuple[str, ...]]:
     """Return rows that hold the values to try of a column with inputs x (n, inputs); the scale; places; labels."""
-    names = column.input_names()
+    names = [name.removeprefix(f"{column.name} is ") for name in column.input_names()]
+    if isinstance(column, Boolean):
+        names = [_BOOLEANS.get(name, name) for name in names]
     if not isinstance(column, Number | Date | Clock):
         sizes, first = x.sum(axis=0), x.argmax(axis=0)
         if len(names) == 1:  # whether a value is missing

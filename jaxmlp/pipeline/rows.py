@@ -13,6 +13,7 @@ from jaxmlp.models.tables import arrange_predictions
 from jaxmlp.selection import CrossValidation
 from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table, polars
 from jaxmlp.tables.columns import Number
+from jaxmlp.tables.learning import HINTS
 from jaxmlp.tables.messages import Note, format_option, join, quote, quote_if_odd, require_columns
 from jaxmlp.tables.outliers import find_bounds
 from jaxmlp.tables.temporal import Date, to_dates
@@ -81,7 +82,7 @@ def read_rows(
     y, has_target = recipe.targets(frame)
     for line in [*recipe.describe(), *found]:
         note(line)
-    remarks = [*recipe.remarks, *found]
+    remarks = [remark for remark in recipe.remarks if not any(hint in remark for hint in HINTS)]
 
     def warn(text: str) -> None:
         remarks.append(text)

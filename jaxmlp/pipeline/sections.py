@@ -5,10 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxmlp._validation import count
+from jaxmlp.tables.findings import format_number
 from jaxmlp.tables.messages import quote_if_odd
 
 MAX_COLUMNS_SHOWN = 20
 _MODELS = {"mean": "network and linear, mean", "network": "network", "trees": "boosted trees", "linear": "linear"}
+# What may be saved, the simplest first.
+_CHOICES = {"linear": "the linear model", "network": "the network", "mean": "the mean of network and linear model"}
 
 
 class Table(NamedTuple):
@@ -84,14 +87,17 @@ def name_models(report: Mapping[str, Any]) -> dict[str, str]:
 
 def _explain_choice(report: Mapping[str, Any]) -> str:
     """Return which model was saved, and why."""
-    saved = _MODELS[report["saved"]]
     if "mean" not in report:
-        return f"Saved: {saved}, the best setting trained on all rows ({count(report['members'], 'network')})"
-    choices = [name for name in ("mean", "network", "linear") if report[name]["score"] is not None]
-    best = min(choices, key=lambda name: report[name]["score"])
-    if report["saved"] == best:
-        return f"Saved: {saved}, the lowest error of network, linear model and their mean"
-    return f"Saved: {saved}, simpler than {_MODELS[best]}, whose error is lower by one standard error at most"
+        return f"Saved: the best setting, trained again on all rows ({count(report['members'], 'network')})"
+    saved = report["saved"]
+    order = [name for name in _CHOICES if report[name]["score"] is not None]
+    best = min(order, key=lambda name: report[name]["score"])
+    if saved == best:
+        return f"Saved: {_CHOICES[saved]}, which has the lowest error of network, linear model and their mean"
+    if order.index(saved) > order.index(best):
+        return f"Saved: {_CHOICES[saved]}, the best on all held-out rows; the errors above are cross-fitted"
+    difference = "lower by at most one standard error of the difference"
+    return f"Saved: {_CHOICES[saved]}, because it is simpler: the error of {_CHOICES[best]} is {difference}"
 
 
 def _describe_interval(report: Mapping[str, Any]) -> tuple[str, ...]:
@@ -129,11 +135,6 @@ def format_pairs(pairs: Sequence[tuple[float | None, float | None]]) -> list[str
         return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
     return [format_pair(*pair) for pair in pairs]
-
-
-def format_number(value: float) -> str:
-    """Return a number with four significant digits, and without an exponent if it is of usual size."""
-    return f"{value:.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def _format_accuracy(entry: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from jaxmlp.tables.targets import class_names
 if TYPE_CHECKING:
     from polars import DataFrame
 
-MOST_ROWS = 10
+_LEAST_ROWS, _MOST_ROWS = 3, 10
 
 
 class WorstRows(NamedTuple):
@@ -22,7 +22,7 @@ class WorstRows(NamedTuple):
 
 
 def find_worst(frame: "DataFrame", recipe: Recipe, predictions: "DataFrame") -> WorstRows:
-    """Return the held-out rows with the largest misfit.
+    """Return the held-out rows with the largest misfit: up to ten that are notable, but at least three.
 
     The misfit of a number is its distance from the prediction, divided by that of the end of the 90 % prediction
     interval on the same side; above 1 the target is outside. That of a class is 1 minus its probability.
@@ -40,7 +40,9 @@ def find_worst(frame: "DataFrame", recipe: Recipe, predictions: "DataFrame") -> 
         distance = np.abs(target - prediction)
         floor = 1e-3 * max(float(np.mean(high - low)), 1e-300)  # An end at the prediction itself.
         misfit = distance / np.maximum(reach, floor)
-    order = np.argsort(-misfit, kind="stable")[:MOST_ROWS]
+    order = np.argsort(-misfit, kind="stable")
+    notable = int(np.sum(misfit > (0.5 if recipe.classes else 1)))
+    order = order[: min(_MOST_ROWS, max(_LEAST_ROWS, notable))]
     chosen = predictions[order]
     values = frame[[column.name for column in recipe.columns]][chosen["row"].to_numpy() - 1]
     return WorstRows(misfit[order], chosen, values)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 1500  # Of a plot of rows.
 _MOST_COLUMNS, _MOST_BINS = 15, 20
+_SKEWED = 8  # How far above the median the largest value is on a logarithmic axis.
 # The models of a report, with their labels and colors.
 _MODELS = {
     "mean": ("network and\nlinear, mean", BLUE), "network": ("network", BLUE), "trees": ("boosted trees", ORANGE),
@@ -45,7 +46,7 @@ def draw_importance(axes: "Axes", report: Mapping[str, Any]) -> None:
     axes.barh(
         range(len(columns)), [column["importance"] for column in columns],
         xerr=[column["standard_error"] for column in columns], color=BLUE, ecolor=GREY, capsize=3,
-        height=min(0.8, 0.16 * len(columns)),
+        height=min(0.65, 0.16 * len(columns)),
     )  # fmt: skip
     axes.set_yticks(range(len(columns)), [cut(column["name"], 32) for column in columns])
     axes.set_ylim(len(columns) - 0.5, -0.5)  # Top to bottom.
@@ -106,7 +107,7 @@ def draw_confusion(
     axes.set_yticks(range(size), names, fontsize=fontsize)
     _name_target(axes.set_ylabel, axes.set_xlabel, name)
     for line, column in np.ndindex(size, size) if size <= 20 else ():
-        style = {"color": "white" if shares[line, column] > 0.5 else BLUE, "fontsize": fontsize}
+        style = {"color": "white" if shares[line, column] > 0.65 else "#0b2239", "fontsize": fontsize}
         share = f"\n{shares[line, column]:.0%}" if has_shares and counts[line, column] else ""
         axes.text(column, line, f"{counts[line, column] or '·'}{share}", ha="center", va="center", **style)
 
@@ -118,12 +119,12 @@ def draw_residuals(
     order = np.argsort(predictions, kind="stable")
     bins = np.array_split(order, min(_MOST_BINS, max(1, len(order) // 10)))
     center = [predictions[rows].mean() for rows in bins]
-    ends = [[(end - predictions)[rows].mean() for rows in bins] for end in (low, high)]
-    first, last = predictions[order[0]], predictions[order[-1]]
-    ends = [[end[0], *end, end[-1]] for end in ends]
+    below, above = ([(end - predictions)[rows].mean() for rows in bins] for end in (low, high))
     axes.fill_between(
-        [first, *center, last], *ends, color=ORANGE, alpha=0.2, linewidth=0, label="90 % prediction interval, mean"
-    )
+        [predictions[order[0]], *center, predictions[order[-1]]],
+        [below[0], *below, below[-1]], [above[0], *above, above[-1]],
+        color=ORANGE, alpha=0.2, linewidth=0, label="90 % prediction interval, mean",
+    )  # fmt: skip
     axes.axhline(0, color=GREY, linewidth=1, linestyle="--")
     axes.scatter(*thin(predictions, targets - predictions), s=14, color=BLUE, alpha=0.6, linewidths=0)
     axes.locator_params(nbins=6)
@@ -161,24 +162,23 @@ def draw_calibration(
 
 def draw_dependence(axes: "Axes", dependence: "ColumnDependence", label: str) -> None:
     """Plot the mean prediction for each value of a column, the spread over rows, and the means of the folds."""
-    places, values = np.array(dependence.places), dependence.values
+    places, values = np.asarray(dependence.places), dependence.values
     is_level, several = dependence.scale == "level", len(dependence.classes) > 1
     for k, (color, mean) in enumerate(zip(COLORS, values.mean.T, strict=False)):
         name = cut(dependence.classes[k], 16) if several else "mean"
         low, high = values.low[:, k], values.high[:, k]
         if is_level:
             moved = places + (k - (values.mean.shape[1] - 1) / 2) * 0.15
-            bars = np.abs(np.stack([low, high]) - mean)
-            axes.errorbar(moved, mean, yerr=bars, fmt="o", color=color, alpha=0.9, capsize=3, label=name)
+            axes.vlines(moved, low, high, color=color, alpha=0.35, linewidth=2 if several else 6)
+            axes.plot(moved, mean, "o", color=color, label=name)
         else:
-            if not several:
-                axes.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0, label="80 % of the rows")
-                for fold in values.folds[:, :, k] if len(values.folds) > 1 else ():
-                    axes.plot(places, fold, color=color, alpha=0.35, linewidth=0.8)
+            axes.fill_between(places, low, high, color=color, alpha=0.1 if several else 0.18, linewidth=0)
+            for fold in values.folds[:, :, k] if len(values.folds) > 1 and not several else ():
+                axes.plot(places, fold, color=color, alpha=0.35, linewidth=0.8)
             axes.plot(places, mean, color=color, linewidth=2, label=name)
     if is_level:
         names = [cut(name, 14) for name in dependence.labels]
-        has_room = len(names) <= 4 and max(map(len, names)) <= 9
+        has_room = sum(map(len, names)) + 2 * len(names) <= 40
         axes.set_xticks(places, names, rotation=0 if has_room else 60, ha="center" if has_room else "right")
         axes.set_xlim(-0.5, len(names) - 0.5)
     elif dependence.scale == "date":
@@ -187,8 +187,12 @@ def draw_dependence(axes: "Axes", dependence: "ColumnDependence", label: str) ->
         axes.xaxis.set_major_locator(locator := AutoDateLocator(minticks=3, maxticks=6))
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     else:
-        axes.locator_params(axis="x", nbins=6)
-        axes.xaxis.set_major_formatter("{x:.10g}")
+        if places[0] > 0 and places[-1] > _SKEWED * np.median(places):
+            axes.set_xscale("log")
+            plain_log_ticks(axes.xaxis, places[0], places[-1])
+        else:
+            axes.locator_params(axis="x", nbins=6)
+            axes.xaxis.set_major_formatter("{x:.10g}")
         # Where the rows are: the values are quantiles.
         axes.plot(places, np.zeros(len(places)), "|", color=GREY, transform=axes.get_xaxis_transform(), clip_on=False)
     if several:

@@ -6,7 +6,7 @@ from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 
-from jaxmlp._validation import escape, require
+from jaxmlp._validation import count, escape, require
 from jaxmlp.pipeline import TableResult
 from jaxmlp.pipeline.sections import Table, describe_sections
 from jaxmlp.report.figures import Drawing, draw_columns, draw_models, draw_predictions
@@ -18,12 +18,14 @@ from jaxmlp.report.sections import (
     describe_task,
     describe_versions,
     describe_worst,
+    find_plan,
     list_numbers,
 )
 from jaxmlp.storage.files import write_bytes
 from jaxmlp.tables.messages import quote_if_odd
 
-_CAUSES = "Importance and curves tell what the model uses, not what causes the target."
+_CAUSES = "Importance and curves tell what the model uses, not what causes the target. "
+_CAUSES += "Columns that hold the same information share their importance."
 
 
 def write_report(
@@ -61,10 +63,14 @@ def build_report(
     models, columns, intervals = shared["models"], shared["columns"], shared["intervals"]
     worst, decisions = describe_worst(result), describe_decisions(result)
     parts = [
-        f"<header><h1>{_escape(target)}</h1>",
+        f"<header><h1>Predicting {_escape(target)}</h1>",
         f"<p class=verdict>{_escape(report['verdict'])}</p><p>{_escape(task)}.</p></header>",
         _facts(list_numbers(result)),
-        _section(models.heading, _draw(draw_models(result)[0]), _table(models.table), _sentences(models.text)),
+        _section(
+            models.heading,
+            f"<div class=figures>{_draw(draw_models(result))}",
+            f"<div>{_table(models.table)}{_sentences(models.text)}</div></div>",
+        ),
         _section(shared["cautions"].heading, _list(shared["cautions"].items), name="cautions"),
         _section("Predictions and truth", _figures(draw_predictions(result)), _table(describe_classes(result))),
     ]
@@ -72,8 +78,7 @@ def build_report(
         parts.append(_section(intervals.heading, _sentences(intervals.text), _table(describe_coverage(result))))
     parts += [
         _section(
-            columns.heading, _figures(draw_columns(result)), f"<p>{_CAUSES} Columns that hold the same information "
-            "share their importance.</p>",
+            columns.heading, f"<p>{_CAUSES}</p>", _figures(draw_columns(result)),
         ),
         _section(worst.heading, _sentences(worst.text), _table(worst.table)),
         _section(decisions.heading, _table(decisions.table, is_text=True), _list(decisions.items)),
@@ -89,19 +94,22 @@ def build_report(
 def _describe_use(result: TableResult, command: str | None, predict: str | None) -> list[str]:
     """Return how to repeat the search and how to predict."""
     report = result.report
-    if command is None:
-        plan = f"jaxmlp.fit_table(table, {report['target']!r}, seed={report['seed']}, plan=result.plan)"
-        lines = [_sentences(["The same search"]), _code(plan)]
-    else:
-        lines = [_code(command), _sentences(["With --plan and the model, it repeats the plan below: the same bits"])]
+    search = f"jaxmlp.fit_table(table, {report['target']!r}, seed={report['seed']}, plan=result.plan)"
     python = "jaxmlp.save_model(result.model, path)\njaxmlp.predict(jaxmlp.load_model(path), table)"
-    lines += [_sentences(["To predict"]), _code(python if predict is None else predict)]
-    time = f"{report['networks']} networks trained, {report['members']} saved, {result.seconds:.1f} s"
-    return [*lines, _table(describe_plan(result), is_text=True), _sentences([time, describe_versions()])]
+    same = (
+        "With the plan below and the seed, the search gives the same bits on the same machine, whatever time it takes"
+    )
+    time = f"{count(report['networks'], 'network')} trained, {report['members']} saved, {result.seconds:.1f} s"
+    return [
+        "<h3>To predict</h3>", _code(python if predict is None else predict),
+        "<h3>To repeat the search</h3>", _code(search if command is None else command),
+        _sentences([same if command is None else f"{same}: add --plan and the model", *find_plan(result)]),
+        _table(describe_plan(result), is_text=True), _sentences([time, describe_versions()]),
+    ]  # fmt: skip
 
 
 def _escape(text: str) -> str:
-    """Return text from a table or a user for HTML, with control characters as visible ones."""
+    """Return text from a table or a user for HTML, on one line, without control characters."""
     return escape_html(escape(text))
 
 
@@ -118,12 +126,19 @@ def _list(items: Sequence[str]) -> str:
 
 
 def _code(text: str) -> str:
-    return "<pre>" + "\n".join(map(_escape, text.split("\n"))) + "</pre>"
+    """Return lines of code; a line breaks between words."""
+    lines = [" ".join(f"<span>{_escape(word)}</span>" for word in line.split(" ")) for line in text.split("\n")]
+    return "<pre>" + "\n".join(lines) + "</pre>"
 
 
 def _facts(numbers: Iterable[tuple[str, str]]) -> str:
-    facts = (f"<div><dd>{_escape(number)}</dd><dt>{_escape(name)}</dt></div>" for name, number in numbers)
-    return f"<dl>{''.join(facts)}</dl>"
+    """Return numbers as tiles, the standard error smaller."""
+    tiles = []
+    for name, text in numbers:
+        number, mark, error = _escape(text).partition(" ± ")
+        small = f" <small>± {error}</small>" if mark else ""
+        tiles.append(f"<div><dt>{_escape(name)}</dt><dd>{number}{small}</dd></div>")
+    return f"<dl>{''.join(tiles)}</dl>"
 
 
 def _table(table: Table | None, *, is_text: bool = False) -> str:

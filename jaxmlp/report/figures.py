@@ -38,12 +38,12 @@ class Drawing(NamedTuple):
     is_wide: bool = False  # Whether it takes the whole width.
 
 
-def draw_models(result: TableResult) -> list[Drawing]:
+def draw_models(result: TableResult) -> Drawing:
     """Return the errors of all models."""
     report = dict(result.report)
     report[report["saved"]] = {name: report[name] for name in ("score", "standard_error")}
     caption = f"{report['error']} on held-out rows, ± one standard error. Lower is better."
-    return [_draw(lambda axes: draw_scores(axes, report), caption)]
+    return _draw(lambda axes: draw_scores(axes, report), caption[:1].upper() + caption[1:])
 
 
 def draw_predictions(result: TableResult) -> list[Drawing]:
@@ -99,9 +99,14 @@ def _draw_classes(result: TableResult) -> list[Drawing]:
 
 def draw_columns(result: TableResult) -> list[Drawing]:
     """Return the importance of the columns, and how the prediction moves with those that matter most."""
+
+    def draw_bars(axes: "Axes") -> None:
+        draw_importance(axes, result.report)
+        axes.set_xlabel(f"growth of the {result.report['error']}, ± standard error")
+
     drawings = [
         _draw(
-            lambda axes: draw_importance(axes, result.report),
+            draw_bars,
             f"How much the {result.report['error']} of held-out rows grows when the values of a column are shuffled.",
         )
     ]
@@ -125,10 +130,12 @@ def draw_columns(result: TableResult) -> list[Drawing]:
 
 def _describe_dependence(own: Any) -> str:
     text = f"Partial dependence on {own.name}: the mean prediction of held-out rows if all had this value."
-    if own.scale == "level":
-        return f"{text} For 80 % of the rows, the step to the mean is within the bars."
     if len(own.classes) > 1:
-        return f"{text} The {min(len(COLORS), len(own.classes))} most frequent classes."
+        text += f" The {min(len(COLORS), len(own.classes))} most frequent classes."
+    if own.scale == "level":
+        return f"{text} 80 % of the rows, moved to the mean level, are on the bars."
+    if len(own.classes) > 1:
+        return f"{text} The curves of 80 % of the rows, moved to the mean level, are in the bands."
     folds = " Thin lines: the networks of each fold." if len(own.values.folds) > 1 else ""
     return f"{text} The curves of 80 % of the rows, moved to the mean level, are in the band.{folds}"
 

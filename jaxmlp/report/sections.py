@@ -10,13 +10,15 @@ import numpy as np
 import jaxmlp
 from jaxmlp._validation import count
 from jaxmlp.pipeline import TableResult
-from jaxmlp.pipeline.sections import Section, Table, format_number, format_pairs, name_models
+from jaxmlp.pipeline.sections import Section, Table, format_pairs, name_models
 from jaxmlp.pipeline.worst import to_indices
+from jaxmlp.tables.columns import Boolean, Column
+from jaxmlp.tables.findings import format_number
 from jaxmlp.tables.messages import quote_if_odd
 
 _MOST_SHOWN = 4  # Columns of the rows that the model fits worst.
 _BINS = 5  # Parts of the rows in which the coverage of intervals is measured.
-_MOST_CHARACTERS = 160
+_MOST_CHARACTERS, _MOST_IN_CELL, _MOST_COLUMNS = 160, 24, 200
 _PACKAGES = ("jax", "jaxlib", "numpy", "polars", "scikit-learn")
 _KINDS = {"regression": "a number", "classification": "one of {} classes", "counts": "a count"}
 
@@ -92,15 +94,15 @@ def describe_worst(result: TableResult) -> Section:
     """Return the held-out rows with the largest misfit."""
     recipe, report = result.model.recipe, result.report
     assert recipe is not None
-    misfit, predictions, values = result.worst
+    misfits, predictions, values = result.worst
     shown = [column["name"] for column in report["columns"]][:_MOST_SHOWN]
     if recipe.classes:
         heads = ("row", f"{quote_if_odd(report['target'])}", "prediction", "probability of the target")
         name = dict(zip(recipe.classes, recipe.class_names(), strict=True))
         cells = [
-            (str(row), name[target], name[prediction], f"{1 - own:.2g}")
-            for own, row, target, prediction in zip(
-                misfit, *(predictions[name] for name in ("row", "target", "prediction")), strict=True
+            (str(row), *(_shorten(name[own], _MOST_IN_CELL) for own in (target, prediction)), f"{1 - misfit:.2g}")
+            for misfit, row, target, prediction in zip(
+                misfits, *(predictions[name] for name in ("row", "target", "prediction")), strict=True
             )
         ]
         meaning = "held-out rows whose class has the lowest predicted probability"
@@ -108,15 +110,15 @@ def describe_worst(result: TableResult) -> Section:
         heads = ("row", f"{quote_if_odd(report['target'])}", "prediction", "90 % interval", "misfit")
         cells = [
             (str(int(row)), *map(format_number, (target, prediction)),
-             f"{format_number(low)} to {format_number(high)}", f"{own:.1f}")
-            for own, (row, target, low, high, prediction) in zip(
-                misfit, predictions["row", "target", "low", "high", "prediction"].iter_rows(), strict=True
+             f"{format_number(low)} to {format_number(high)}", f"{misfit:.1f}")
+            for misfit, (row, target, low, high, prediction) in zip(
+                misfits, predictions["row", "target", "low", "high", "prediction"].iter_rows(), strict=True
             )
         ]  # fmt: skip
         meaning = "held-out rows whose target is furthest from the prediction; the misfit is the distance divided by "
         meaning += "that of the end of the 90 % interval"
     lines = [
-        (*own, *(_shorten("" if value is None else str(value), 24) for value in row))
+        (*own, *(_shorten("" if value is None else str(value), _MOST_IN_CELL) for value in row))
         for own, row in zip(cells, values[shown].iter_rows(), strict=True)
     ]
     text = (f"Possible errors in the data: {meaning}", "Rows count from 1, below the header")
@@ -129,18 +131,36 @@ def describe_decisions(result: TableResult) -> Section:
     """Return how each column was used, and what else was decided about the table."""
     recipe, report = result.model.recipe, result.report
     assert recipe is not None
-    importance = {column["name"]: (column["importance"], column["standard_error"]) for column in report["columns"]}
-    pairs = format_pairs([importance[column.name] for column in recipe.columns])
+    columns = {column.name: column for column in recipe.columns}
+    shown = report["columns"][:_MOST_COLUMNS]
+    pairs = format_pairs([(entry["importance"], entry["standard_error"]) for entry in shown])
     lines = [
-        (quote_if_odd(column.name), _shorten(column.describe(), _MOST_CHARACTERS), pair)
-        for column, pair in zip(recipe.columns, pairs, strict=True)
+        (quote_if_odd(entry["name"]), _describe_column(columns[entry["name"]]), pair)
+        for entry, pair in zip(shown, pairs, strict=True)
     ]
-    lines += [(quote_if_odd(name), f"left out: {reason}", "") for name, reason in recipe.left_out]
+    lines += [(quote_if_odd(name), f"left out: {reason}", "") for name, reason in recipe.left_out[:_MOST_COLUMNS]]
     heads = ("column", "used as", "importance")
-    notes = [note for note in result.notes if note not in report["cautions"]]
+    # What the table above tells, and other sections, stands there.
+    told = {*recipe.describe(), *report["cautions"], *find_plan(result)}
+    hidden = max(0, len(columns) - _MOST_COLUMNS) + max(0, len(recipe.left_out) - _MOST_COLUMNS)
+    notes = [f"{count(hidden, 'more column')} of less importance"] if hidden else []
+    if any(getattr(column, "missing", 0) for column in columns.values()):
+        notes.append("Missing numbers and dates are replaced by the mean, and marked in an input of their own")
+    notes += [note for note in result.notes if note not in told]
     return Section(
         "decisions", "What was decided about each column", table=Table(heads, tuple(lines)), items=tuple(notes)
     )
+
+
+def _describe_column(column: Column) -> str:
+    if not isinstance(column, Boolean):
+        return _shorten(column.describe(), _MOST_CHARACTERS)
+    return "yes and no, and missing values" if None in column.levels else "yes and no"
+
+
+def find_plan(result: TableResult) -> list[str]:
+    """Return the notes on the plan."""
+    return [note for note in result.notes if note.startswith(("Plan: ", "Search reduced "))]
 
 
 def describe_plan(result: TableResult) -> Table:
@@ -148,10 +168,16 @@ def describe_plan(result: TableResult) -> Table:
     plan: dict[str, Any] = result.plan.to_json()
     candidates = plan.pop("candidates")
     settings = plan | {"seed": result.report["seed"]}
-    lines = [(name.replace("_", " "), str(value)) for name, value in settings.items() if value is not None]
+    texts = {True: "yes", False: "no"}
+    lines = [
+        (name.replace("_", " "), texts[value] if isinstance(value, bool) else str(value))
+        for name, value in settings.items()
+        if value is not None
+    ]
+    measured = [(entry["score"], entry["standard_error"]) for entry in result.report["candidates"]]
     lines += [
-        (f"setting {k}", ", ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in candidate.items()))
-        for k, candidate in enumerate(candidates, 1)
+        (f"setting {k}", f"{_describe_setting(candidate)}: {result.report['error']} {pair}")
+        for k, (candidate, pair) in enumerate(zip(candidates, format_pairs(measured), strict=True), 1)
     ]
     return Table(("plan", "value"), tuple(lines))
 
@@ -167,8 +193,13 @@ def describe_versions() -> str:
     return ", ".join([*parts, f"on {jax.devices()[0].device_kind}"])
 
 
-def _text(value: Any) -> str:
-    return "-".join(map(str, value)) if isinstance(value, list) else str(value)
+def _describe_setting(candidate: dict[str, Any]) -> str:
+    """Return the hyperparameters of a candidate, as `Plan.to_json` has them."""
+    hidden = ", ".join(map(str, candidate["hidden"])) or "none"
+    parts = [f"hidden layers {hidden}", f"learning rate {candidate['learning_rate']:g}"]
+    parts += [f"weight decay {candidate['weight_decay']:g}"]
+    parts += [f"{candidate['bins']} bins"] if candidate["bins"] else ["no bins"]
+    return ", ".join(parts) + (", logarithm of the target" if candidate["is_log"] else "")
 
 
 def _shorten(text: str, length: int) -> str:
