@@ -89,15 +89,12 @@ def _explain_choice(report: Mapping[str, Any]) -> str:
     """Return which model was saved, and why."""
     if "mean" not in report:
         return f"Saved: the best setting, trained again on all rows ({count(report['members'], 'network')})"
-    saved = report["saved"]
-    order = [name for name in _CHOICES if report[name]["score"] is not None]
-    best = min(order, key=lambda name: report[name]["score"])
-    if saved == best:
-        return f"Saved: {_CHOICES[saved]}, which has the lowest error of network, linear model and their mean"
-    if order.index(saved) > order.index(best):
-        return f"Saved: {_CHOICES[saved]}, the best on all held-out rows; the errors above are cross-fitted"
-    difference = "lower by at most one standard error of the difference"
-    return f"Saved: {_CHOICES[saved]}, because it is simpler: the error of {_CHOICES[best]} is {difference}"
+    saved, score = _CHOICES[report["saved"]], report["score"]
+    others = [report[name]["score"] for name in _CHOICES if name != report["saved"]]
+    if all(other is None or score <= other for other in others):
+        return f"Saved: {saved}, which has the lowest error of linear model, network and their mean"
+    within = "whose error is within one standard error of the lowest"
+    return f"Saved: {saved}, the simplest of linear model, network and their mean {within}"
 
 
 def _describe_interval(report: Mapping[str, Any]) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ def plain_log_ticks(axis: "Axis", low: float, high: float) -> None:
     """Write the ticks of a logarithmic axis as plain numbers, 300 and not 3×10², and have some on a short axis too."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 10 * low else MaxNLocator(5))
+    axis.set_major_locator(
+        LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)) if high > 10 * low else MaxNLocator(5)
+    )
     axis.set_major_formatter("{x:.10g}")
     axis.set_minor_formatter("")
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 1500  # Of a plot of rows.
 _MOST_COLUMNS, _MOST_BINS = 15, 20
-_SKEWED = 8  # How far above the median the largest value is on a logarithmic axis.
+_SKEWED = 8  # How far the largest value is above the smallest on a logarithmic axis.
 # The models of a report, with their labels and colors.
 _MODELS = {
     "mean": ("network and\nlinear, mean", BLUE), "network": ("network", BLUE), "trees": ("boosted trees", ORANGE),
@@ -34,6 +34,8 @@ def draw_scores(axes: "Axes", report: Mapping[str, Any]) -> None:
     scores = [entry["score"] for entry in models.values()]
     if min(scores) > 0 and max(scores) > 10 * min(scores):
         axes.set_xscale("log")
+        # An error bar down to 0 would take all the room.
+        axes.set_xlim(left=max(axes.get_xlim()[0], min(scores) / 3))
         plain_log_ticks(axes.xaxis, min(scores), max(scores))
     error = f"{report['error']} of {cut(report['target'], 32)} ± standard error"
     axes.set_xlabel(error)
@@ -103,7 +105,8 @@ def draw_confusion(
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     names = [cut(name, 16) for name in classes]
     fontsize = 7 if size > 12 else 9
-    axes.set_xticks(range(size), names, rotation=90 if size > 4 else 0, fontsize=fontsize)
+    is_crowded = size > 4 or sum(map(len, names)) > 30
+    axes.set_xticks(range(size), names, rotation=90 if is_crowded else 0, fontsize=fontsize)
     axes.set_yticks(range(size), names, fontsize=fontsize)
     _name_target(axes.set_ylabel, axes.set_xlabel, name)
     for line, column in np.ndindex(size, size) if size <= 20 else ():
@@ -187,7 +190,8 @@ def draw_dependence(axes: "Axes", dependence: "ColumnDependence", label: str) ->
         axes.xaxis.set_major_locator(locator := AutoDateLocator(minticks=3, maxticks=6))
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     else:
-        if places[0] > 0 and places[-1] > _SKEWED * np.median(places):
+        middle = float(np.median(places))
+        if places[-1] > _SKEWED * places[0] > 0 and places[-1] - middle > 3 * (middle - places[0]):
             axes.set_xscale("log")
             plain_log_ticks(axes.xaxis, places[0], places[-1])
         else:

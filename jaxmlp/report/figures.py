@@ -149,7 +149,7 @@ def _draw(draw: Callable[["Axes"], None], caption: str, size: tuple[float, float
     content = io.StringIO()
     # Text stays text, and the names of clip paths do not depend on chance.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": caption, "font.size": 9.5}):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, layout="compressed")
         draw(figure.subplots())
         figure.savefig(content, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = content.getvalue()

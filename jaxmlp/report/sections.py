@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-import jaxmlp
+from jaxmlp import __version__
 from jaxmlp._validation import count
 from jaxmlp.pipeline import TableResult
 from jaxmlp.pipeline.sections import Section, Table, format_pairs, name_models
@@ -184,7 +184,7 @@ def describe_plan(result: TableResult) -> Table:
 
 def describe_versions() -> str:
     """Return the versions of all packages that decide the result, and the device."""
-    parts = [f"jaxmlp {jaxmlp.__version__}", f"Python {python_version()}"]
+    parts = [f"jaxmlp {__version__}", f"Python {python_version()}"]
     for name in _PACKAGES:
         try:
             parts.append(f"{name} {version(name)}")
