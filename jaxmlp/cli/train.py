@@ -38,6 +38,7 @@ from jaxmlp.storage.files import StorageError
 from jaxmlp.tables.messages import quote_word
 
 BUDGET = 60.0
+PAGE_SECONDS = 2.0  # Of the budget, for the page of the report.
 LARGE_FILE = 10**8  # Bytes of a file whose reading shows a progress bar.
 TABLE_ENDINGS = (".csv", ".parquet")
 
@@ -137,8 +138,9 @@ def run(args: argparse.Namespace) -> int:
             plan = None if args.plan is None else load_model(args.plan).plan
         if plan == {}:
             raise CommandError(f"--plan {args.plan}: the model has no plan; it was not made by jaxmlp train")
+        budget = args.budget - time.process_time() - (PAGE_SECONDS if args.report else 0)
         result = fit_table(
-            args.file, args.target, budget=max(args.budget - time.process_time(), 1.0), plan=plan, progress=progress,
+            args.file, args.target, budget=max(budget, 1.0), plan=plan, progress=progress,
             reading_progress=reading, on_note=note, **options,
         )  # fmt: skip
     # The files first: stdout may be closed. And the report whatever happens to the files.

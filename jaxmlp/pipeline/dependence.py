@@ -39,7 +39,7 @@ def measure_dependence(
 ) -> tuple[ColumnDependence, ...]:
     """Return how the prediction moves with some columns, given by their index in the recipe."""
     groups = rows.recipe.groups()
-    known = [_choose_values(rows.recipe.columns[k], rows.x[:, list(groups[k])]) for k in columns]
+    known = [choose_values(rows.recipe.columns[k], rows.x[:, list(groups[k])]) for k in columns]
     known = [(k, *own) for k, own in zip(columns, known, strict=True) if len(own[0]) > 1]
     sources = [source for _, source, *_ in known]
     measured = partial_dependence(result, rows.x, [groups[k] for k, *_ in known], sources, key=key)
@@ -63,7 +63,7 @@ def _choose_classes(rows: Rows) -> tuple[list[int], tuple[str, ...]]:
     return outputs, tuple(names[k] for k in outputs)
 
 
-def _choose_values(
+def choose_values(
     column: Column, x: np.ndarray
 ) -> tuple[np.ndarray, Literal["number", "date", "hour", "level"], tuple[float, ...], tuple[str, ...]]:
     """Return rows that hold the values to try of a column with inputs x (n, inputs); the scale; places; labels."""

@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from jaxmlp._validation import to_numpy
 from jaxmlp.fitting.groups import predict_groups
 from jaxmlp.fitting.splitting import rng_of
+from jaxmlp.fitting.tasks import Task
 from jaxmlp.selection.crossvalidation import CrossValidation
 
 # Rows of a fold that are shuffled at most and at least; and the largest number of multiplications.
@@ -77,12 +78,17 @@ def permutation_importance(
     errors = errors.reshape(len(columns), repeats, -1)
     scores = result.task.score(errors)
     growth = scores[1:] - scores[:1]
-    # How much each row adds to the growth, to first order.
     by_row = errors.mean(axis=1)
-    by_row *= result.task.slope(by_row)[:, None]
-    standard_error = (by_row[1:] - by_row[0]).std(axis=1, ddof=1) / np.sqrt(by_row.shape[1])
+    standard_error = error_of_growth(result.task, by_row[1:], by_row[0])
     mean = growth.mean(axis=1)
     return Importance(mean, growth.std(axis=1, ddof=1), np.argsort(-mean, kind="stable"), standard_error)
+
+
+def error_of_growth(task: Task, errors: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Return the standard error (groups,) of the score of errors (groups, n) minus that of errors (n,), same rows."""
+    # What each row adds to the difference, to first order.
+    by_row = errors * task.slope(errors)[:, None] - base * task.slope(base)
+    return by_row.std(axis=1, ddof=1) / np.sqrt(len(base))
 
 
 def scale_inputs(result: CrossValidation, x: ArrayLike) -> np.ndarray:
