@@ -322,7 +322,7 @@ def test_partial_dependence_is_the_mean_prediction_of_held_out_rows_with_other_v
     curves = []
     for fold in range(FOLDS):
         members = jax.tree.map(lambda leaf, fold=fold: leaf[fold * SEEDS : (fold + 1) * SEEDS], result.params)
-        rows, clip = result.fold == fold, learn_target_scaling(y[result.fold != fold], result.task).clip
+        rows, clip = result.fold == fold, learn_target_scaling(y, result.task).clip
         for k, source in enumerate(sources):
             changed = x[rows].copy()
             changed[:, 1] = x[source, 1]

@@ -1,5 +1,6 @@
 """The report as one HTML file: no script, no request to any network."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape as escape_html
 from importlib.resources import files
@@ -24,6 +25,7 @@ from jaxmlp.report.sections import (
 from jaxmlp.storage.files import write_bytes
 from jaxmlp.tables.messages import quote_if_odd
 
+_NUMBER = re.compile(r"[-+.\deE%± ]*( to [-+.\deE]+)?")  # A cell that is not folded.
 _CAUSES = "Importance and curves tell what the model uses, not what causes the target. "
 _CAUSES += "Columns that hold the same information share their importance."
 
@@ -149,7 +151,9 @@ def _table(table: Table | None, *, is_text: bool = False) -> str:
     lines = []
     for k, line in enumerate(table.lines):
         mark = " <b>saved</b>" if k == table.marked else ""
-        cells = "".join(f"<td>{_escape(cell)}</td>" for cell in line[1:])
+        cells = "".join(
+            f"<td{' class=number' * bool(_NUMBER.fullmatch(cell))}>{_escape(cell)}</td>" for cell in line[1:]
+        )
         lines.append(f"<tr{' class=saved' * bool(mark)}><th scope=row>{_escape(line[0])}{mark}</th>{cells}</tr>")
     kind = " class=text" if is_text else ""
     return f"<div class=scroll><table{kind}><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"

@@ -43,7 +43,12 @@ def draw_models(result: TableResult) -> Drawing:
     report = dict(result.report)
     report[report["saved"]] = {name: report[name] for name in ("score", "standard_error")}
     caption = f"{report['error']} on held-out rows, ± one standard error. Lower is better."
-    return _draw(lambda axes: draw_scores(axes, report), caption[:1].upper() + caption[1:])
+
+    def draw(axes: "Axes") -> None:
+        draw_scores(axes, report)
+        axes.set_xlabel(f"{report['error']} ± standard error")
+
+    return _draw(draw, caption[:1].upper() + caption[1:])
 
 
 def draw_predictions(result: TableResult) -> list[Drawing]:
@@ -78,8 +83,13 @@ def _draw_classes(result: TableResult) -> list[Drawing]:
     targets, predictions = (to_indices(recipe, table[name]) for name in ("target", "prediction"))
     has_shares, side = len(names) <= _FEW_CLASSES, max(_SIZE[1], 0.32 * len(names) + 1.2)
     share = " and its share of the line" if has_shares else ""
+
+    def draw_matrix(axes: "Axes") -> None:
+        draw_confusion(axes, recipe.target, targets, predictions, names, has_shares=has_shares)
+        axes.set(xlabel="prediction", ylabel="target")
+
     confusion = _draw(
-        lambda axes: draw_confusion(axes, recipe.target, targets, predictions, names, has_shares=has_shares),
+        draw_matrix,
         f"Confusion matrix: the number of held-out rows of each class (line) with each prediction (column){share}.",
         size=_SIZE if side == _SIZE[1] else (side + 0.8, side),
     )
@@ -102,7 +112,8 @@ def draw_columns(result: TableResult) -> list[Drawing]:
 
     def draw_bars(axes: "Axes") -> None:
         draw_importance(axes, result.report)
-        axes.set_xlabel(f"growth of the {result.report['error']}, ± standard error")
+        # To the left, for names take much of the width.
+        axes.set_xlabel(f"growth of the {result.report['error']}, ± standard error", loc="right")
 
     drawings = [
         _draw(
