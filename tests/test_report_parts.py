@@ -33,6 +33,7 @@ def fast():
         ([(0.469, 0.0378), (0.0001, 0.0378)], ["0.469 ± 0.038", "0.0001 ± 0.038"]),
         ([(1e-9, 1e-10), (3000.0, 50.0)], ["1e-09 ± 1e-10", "3000 ± 50"]),
         ([(None, None), (1.0, 0.25)], ["diverged", "1.00 ± 0.25"]),
+        ([(5.8838e15, 9.34e14)], ["5.884e+15 ± 9.3e+14"]),
         ([(0.0, 0.0)], ["0.00 ± 0.00"]),
         ([], []),
     ],
@@ -98,7 +99,10 @@ def test_there_is_always_a_range_outside_which_the_model_extrapolates():
 @pytest.mark.parametrize(
     ("entries", "text"),
     [
-        ({"verdict": "no better than the constant baseline"}, "No model is better than the constant baseline"),
+        (
+            {"verdict": "no better than the constant baseline"},
+            "Neither the networks nor the linear model are better than the constant baseline",
+        ),
         ({"verdict": "a linear model is as good"}, "A linear model is as good as the networks"),
         ({"verdict": "a linear model is better"}, "A linear model is better than the networks"),
         ({"trees_are_better": True}, "Boosted trees are better by more than two standard errors"),

@@ -35,7 +35,8 @@ def _compare(report: Mapping[str, Any]) -> list[str]:
     """Return what the comparison with other models says against this one."""
     cautions, target = [], quote_if_odd(report["target"])
     if report["verdict"].startswith("no better"):
-        cautions.append(f"No model is better than the constant baseline: the columns tell nothing certain of {target}")
+        known = f"the columns tell nothing certain of {target}"
+        cautions.append(f"Neither the networks nor the linear model are better than the constant baseline: {known}")
     if report["verdict"] in _LINEAR:
         cautions.append(_LINEAR[report["verdict"]])
     if report["trees_are_better"]:

@@ -9,6 +9,7 @@ from jaxmlp.tables.findings import format_number
 from jaxmlp.tables.messages import quote_if_odd
 
 MAX_COLUMNS_SHOWN = 20
+_LARGE = 1e9  # Numbers from here on have an exponent.
 _MODELS = {"mean": "network and linear, mean", "network": "network", "trees": "boosted trees", "linear": "linear"}
 # What may be saved, the simplest first.
 _CHOICES = {"linear": "the linear model", "network": "the network", "mean": "the mean of network and linear model"}
@@ -91,7 +92,7 @@ def _explain_choice(report: Mapping[str, Any]) -> str:
         return f"Saved: the best setting, trained again on all rows ({count(report['members'], 'network')})"
     saved, score = _CHOICES[report["saved"]], report["score"]
     others = [report[name]["score"] for name in _CHOICES if name != report["saved"]]
-    if all(other is None or score <= other for other in others):
+    if score is not None and all(other is None or score <= other for other in others):
         return f"Saved: {saved}, which has the lowest error of linear model, network and their mean"
     within = "whose error is within one standard error of the lowest"
     return f"Saved: {saved}, the simplest of linear model, network and their mean {within}"
@@ -127,8 +128,8 @@ def format_pairs(pairs: Sequence[tuple[float | None, float | None]]) -> list[str
     def format_pair(value: float | None, error: float | None) -> str:
         if value is None or error is None:
             return "diverged"
-        if 0 < abs(value) < 10**-decimals / 2:
-            return f"{value:.2g} ± {error:.2g}"
+        if 0 < abs(value) < 10**-decimals / 2 or abs(value) >= _LARGE:
+            return f"{value:.{4 if abs(value) >= _LARGE else 2}g} ± {error:.2g}"
         return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
     return [format_pair(*pair) for pair in pairs]

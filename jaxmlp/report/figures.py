@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 
@@ -100,8 +101,13 @@ def _draw_classes(result: TableResult) -> list[Drawing]:
     else:
         x, y = probabilities.max(axis=1), (targets == predictions).astype(float)
         labels = "probability of the predicted class", "share of right predictions"
+
+    def draw_probabilities(axes: "Axes") -> None:
+        draw_calibration(axes, x, y, labels=labels)
+        axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
+
     calibration = _draw(
-        lambda axes: draw_calibration(axes, x, y, labels=labels),
+        draw_probabilities,
         "Calibration: held-out rows in ten parts by their probability; on the line, probabilities are as they say.",
     )
     return [confusion, calibration]
@@ -158,8 +164,9 @@ def _draw(draw: Callable[["Axes"], None], caption: str, size: tuple[float, float
     from matplotlib.figure import Figure
 
     content = io.StringIO()
-    # Text stays text, and the names of clip paths do not depend on chance.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": caption, "font.size": 9.5}):
+    # Text stays text, whose characters the browser must have; and the names of clip paths do not depend on chance.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": caption, "font.size": 9.5}), catch_warnings():
+        filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         figure = Figure(figsize=size, layout="compressed")
         draw(figure.subplots())
         figure.savefig(content, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))

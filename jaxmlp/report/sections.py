@@ -117,10 +117,7 @@ def describe_worst(result: TableResult) -> Section:
         ]  # fmt: skip
         meaning = "held-out rows whose target is furthest from the prediction; the misfit is the distance divided by "
         meaning += "that of the end of the 90 % interval"
-    lines = [
-        (*own, *(_shorten("" if value is None else str(value), _MOST_IN_CELL) for value in row))
-        for own, row in zip(cells, values[shown].iter_rows(), strict=True)
-    ]
+    lines = [(*own, *map(_show_value, row)) for own, row in zip(cells, values[shown].iter_rows(), strict=True)]
     text = (f"Possible errors in the data: {meaning}", "Rows count from 1, below the header")
     return Section(
         "worst", "Rows that the model fits worst", text, Table((*heads, *map(quote_if_odd, shown)), tuple(lines))
@@ -200,6 +197,12 @@ def _describe_setting(candidate: dict[str, Any]) -> str:
     parts += [f"weight decay {candidate['weight_decay']:g}"]
     parts += [f"{candidate['bins']} bins"] if candidate["bins"] else ["no bins"]
     return ", ".join(parts) + (", logarithm of the target" if candidate["is_log"] else "")
+
+
+def _show_value(value: Any) -> str:
+    """Return a value of the table."""
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return "" if value is None else _shorten(text, _MOST_IN_CELL)
 
 
 def _shorten(text: str, length: int) -> str:
