@@ -90,12 +90,16 @@ def _explain_choice(report: Mapping[str, Any]) -> str:
     """Return which model was saved, and why."""
     if "mean" not in report:
         return f"Saved: the best setting, trained again on all rows ({count(report['members'], 'network')})"
-    saved, score = _CHOICES[report["saved"]], report["score"]
-    others = [report[name]["score"] for name in _CHOICES if name != report["saved"]]
-    if score is not None and all(other is None or score <= other for other in others):
-        return f"Saved: {saved}, which has the lowest error of linear model, network and their mean"
-    within = "whose error is within one standard error of the lowest"
-    return f"Saved: {saved}, the simplest of linear model, network and their mean {within}"
+    saved, order = report["saved"], list(_CHOICES)
+    scores = {name: (report if name == saved else report[name])["score"] for name in order}
+    best = min(order, key=lambda name: math.inf if scores[name] is None else scores[name])
+    if best == saved:
+        return f"Saved: {_CHOICES[saved]}, which has the lowest error of linear model, network and their mean"
+    if order.index(saved) < order.index(best):
+        within = "whose error is within one standard error of the lowest"
+        return f"Saved: {_CHOICES[saved]}, the simplest of linear model, network and their mean {within}"
+    fitted = "the errors above are cross-fitted, so another may be slightly better there"
+    return f"Saved: {_CHOICES[saved]}, chosen by all held-out rows; {fitted}"
 
 
 def _describe_interval(report: Mapping[str, Any]) -> tuple[str, ...]:
