@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     # Many networks at once.
     # Modules that are reached by name.
     from jaxmlp import export as export
+    from jaxmlp import report as report
     from jaxmlp import sharding as sharding
     from jaxmlp import tables as tables
     from jaxmlp.ensembles import init_ensemble as init_ensemble
@@ -93,6 +94,7 @@ _FOLDERS = {
     "selection": ("CrossValidation", "cross_validate"),
     "verification": ("GradientError", "GradientReport", "check_network"),
     "export": (),
+    "report": (),
     "sharding": (),
     "tables": (),
 }

@@ -1,6 +1,7 @@
 """`jaxmlp train`: a model of a table and its report, or one line that says why there is none."""
 
 import contextlib
+import html as html_module
 import io
 import json
 import os
@@ -22,6 +23,7 @@ import jaxmlp
 from jaxmlp.fitting import loop
 from jaxmlp.pipeline import describe_report
 from jaxmlp.pipeline import run as pipeline
+from jaxmlp.report import build_report
 
 TRAIN = ("train", "houses.csv", "--target", "price")
 
@@ -297,7 +299,51 @@ def test_the_budget_starts_with_the_process(command, monkeypatch):
     monkeypatch.setattr("jaxmlp.pipeline.fit_table", refuse)
     for budget in (60, 3):
         assert command(*TRAIN, "--budget", budget)[0] == 2
-    assert budgets == [53, 1]
+    assert command(*TRAIN, "--report", "report.html")[0] == 2
+    assert budgets == [53, 1, 51]  # Writing the page takes time, too.
+
+
+def test_the_report_is_one_page_with_the_commands_that_can_be_pasted(command, monkeypatch):
+    """Its text and numbers: tests/test_report.py."""
+    words_of_call = [*map(str, words(FAST)), "--report", "a report.html", "--checkpoint", "kept"]
+    code, out, err = command(*TRAIN, *words_of_call)
+    assert (code, err[-1]) == (0, "Report: a report.html")
+    html = pathlib.Path("a report.html").read_text(encoding="utf-8")
+    assert f"price: {re.search('class=verdict>(.*?)<', html)[1]}" == out[0]
+    predict, repeat = (html_text(block) for block in re.findall("<pre>(.*?)</pre>", html, re.DOTALL))
+    assert predict == out[-1]
+    assert shlex.split(repeat) == ["jaxmlp", *TRAIN, *words_of_call]
+    result = jaxmlp.fit_table("houses.csv", "price", **FAST)
+    seconds = r"\d+\.\d s\."
+    same = build_report(result, table="houses.csv", command=repeat, predict=predict)
+    assert re.sub(seconds, "", same) == re.sub(seconds, "", html)
+    pathlib.Path("a report.html").unlink()
+    code, (line,), err = command(*TRAIN, *words_of_call, "--resume", "--json")
+    assert (code, err[-1], json.loads(line)["target"]) == (0, "Report: a report.html", "price")
+    assert pathlib.Path("a report.html").stat().st_size > 50_000
+
+
+def html_text(html):
+    return html_module.unescape(re.sub("<[^>]*>", "", html))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("report.pdf", "--report report.pdf: the name must end in .html or .htm"),
+        ("no/such/report.html", "--report no/such/report.html: no such directory"),
+    ],
+)
+def test_a_report_that_cannot_be_written_is_refused_before_training(command, name, message):
+    assert command(*TRAIN, *words(FAST), "--report", name) == (2, [], [f"jaxmlp train: {message}"])
+
+
+def test_a_report_without_matplotlib_is_one_line_before_training(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out, err = command(*TRAIN, *words(FAST), "--report", "report.html")
+    assert (code, out) == (1, [])
+    assert err[-1].endswith("pip install 'jaxmlp[plot]'")
+    assert not pathlib.Path("houses.safetensors").exists()
 
 
 def test_ctrl_c_before_there_is_a_model_is_one_line(command, monkeypatch):
@@ -321,13 +367,13 @@ def test_training_that_diverges_is_one_line_and_leaves_no_model(command, options
 def test_a_full_disk_leaves_the_old_model_and_the_report_is_printed(command):
     report = command(*TRAIN, *words(FAST))[1]
     old = pathlib.Path("houses.safetensors").read_bytes()
-    outputs = ["--predictions", "all.csv", "--plot", "run.svg"]
+    outputs = ["--predictions", "all.csv", "--plot", "run.svg", "--report", "run.html"]
     with files_no_longer_than(500):
         code, out, err = command(*TRAIN, *words(FAST), *outputs)
         code_json, (line,), _ = command(*TRAIN, *words(FAST), "--json")
     assert (code, code_json) == (1, 1)
     assert out == report[:-3]  # without the command to predict
-    names = ("houses.safetensors", "all.csv", "run.svg")
+    names = ("houses.safetensors", "all.csv", "run.svg", "run.html")
     assert err[-1] == "jaxmlp train: " + "; ".join(f"cannot write {name}: File too large" for name in names)
     printed = json.loads(line)
     assert (printed["model"], printed["predict"], printed["networks"]) == (None, None, 1)

@@ -17,11 +17,12 @@ measure = runpy.run_path(str(pathlib.Path(__file__).parent.parent / "bench" / "s
 CORE = ["_fork", "_programs", "activations", "criteria", "_validation", "_dispatch", "_cpu_products", "_gpu_training"]
 CORE += ["dense", "network", "backprop", "training", "tutorial"]
 FOLDERS = ["storage", "ensembles", "fitting", "verification", "sharding", "export", "selection", "tables", "models"]
-FOLDERS += ["pipeline", "sklearn", "plots", "page", "cli"]
+FOLDERS += ["pipeline", "sklearn", "plots", "report", "page", "cli"]
 MAY_IMPORT = {name: set(CORE[:k]) for k, name in enumerate(CORE)}
 MAY_IMPORT |= {name: {*CORE, *FOLDERS[: k + 1]} for k, name in enumerate(FOLDERS)}
 MAY_IMPORT |= {"tutorial": set(), "__main__": {"cli"}, "__init__": {*CORE, *FOLDERS}}
-MAY_IMPORT["cli"] |= {"jaxmlp"}
+for name in ("cli", "report"):
+    MAY_IMPORT[name] |= {"jaxmlp"}  # for its version
 
 # What the core may import besides JAX and NumPy.
 STANDARD_LIBRARY = {"collections", "dataclasses", "functools", "importlib", "itertools", "math", "operator", "typing"}

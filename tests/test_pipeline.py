@@ -20,6 +20,7 @@ from jaxmlp.pipeline.plan import full_plan
 from jaxmlp.pipeline.rows import read_rows
 from jaxmlp.selection import assembly
 from jaxmlp.tables import TableError, TableWarning
+from jaxmlp.tables.findings import format_number
 
 # Booleans, text of which one value occurs once, and counts.
 RNG = np.random.default_rng(1)
@@ -82,13 +83,13 @@ def test_the_lines_of_a_report_follow_from_its_data(full):
     for name in ("mean", "network", "trees", "linear", "constant"):
         score = report if name == report["saved"] else report[name]
         (line,) = (line for line in lines if line.startswith(f"{LABELS[name]}  "))
-        assert f"{score['score']:.4g} ± {score['standard_error']:.2g}" in line
+        assert f"  {score['score']:.0f} ± {score['standard_error']:.0f}" in line
         assert line.endswith("<- saved") == (name == report["saved"])
     assert lines[0] == f"price: {report['verdict']}"
     assert f"Measured: {report['method']}" in lines
     assert "What predicts the rows of a fold was chosen by the rows of the others" in report["method"]
     low, high, coverage = report["interval"].values()
-    around = f"from prediction - {-low:.4g} to prediction + {high:.4g} on average"
+    around = f"from prediction - {format_number(-low)} to prediction + {format_number(high)} on average"
     assert f"90 % prediction intervals, {around}; they hold {coverage:.0%} of the held-out targets" in lines
     assert [line.split()[0] for line in lines[-4:]] == [column["name"] for column in report["columns"]]
     importances = [column["importance"] for column in report["columns"]]

@@ -7,8 +7,12 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from jaxmlp.pipeline.dependence import ColumnDependence
 from jaxmlp.plots import report_figure, save_figure, training_figure
+from jaxmlp.plots.panels import MOST_POINTS, draw_calibration, draw_dependence, draw_residuals, thin
+from jaxmlp.selection import Dependence
 
 LOSSES, TARGETS = np.geomspace(100, 1, 20), np.arange(5.0)
 POINTS = np.column_stack([TARGETS, TARGETS + 1])
@@ -20,7 +24,7 @@ REPORT = {
     "network": {"score": 2.0, "standard_error": 0.1},
     "linear": {"score": 3.0, "standard_error": 0.3},
     "constant": {"score": 40.0, "standard_error": 0.4},
-    "columns": [{"name": f"x{k} " + "long" * k, "importance": 20.0 - k, "std": 1.0} for k in range(20)],
+    "columns": [{"name": f"x{k} " + "long" * k, "importance": 20.0 - k, "standard_error": 1.0} for k in range(20)],
 }
 
 
@@ -100,7 +104,7 @@ def test_many_networks_are_a_median_with_a_band_and_bars():
 
 
 def test_names_with_control_characters_stay_on_one_line():
-    columns = [{"name": "a\n\x1b[1m", "importance": 1.0, "std": 0.1}]
+    columns = [{"name": "a\n\x1b[1m", "importance": 1.0, "standard_error": 0.1}]
     figure = report_figure(REPORT | {"columns": columns}, [0, 1], [0, 1], ["\t", "b\u202e"], title="of\na")
     assert figure.get_suptitle() == "of\\na"
     labels = [text.get_text() for axes in figure.axes[1:] for text in axes.get_yticklabels()]
@@ -159,3 +163,62 @@ def test_the_suffix_names_the_format(tmp_path, suffix, magic):
 def test_pyplot_is_never_imported():
     training_figure(LOSSES, TARGETS, TARGETS, title="")
     assert "matplotlib.pyplot" not in sys.modules
+
+
+def axes():
+    return Figure(figsize=(4, 3)).subplots()
+
+
+def test_calibration_is_the_mean_target_of_rows_with_like_predictions():
+    rng = np.random.default_rng(0)
+    predictions = rng.uniform(size=200)
+    targets = (rng.uniform(size=200) < predictions).astype(float)
+    drawn = axes()
+    draw_calibration(drawn, predictions, targets, labels=("probability", "share"))
+    (container,) = drawn.containers
+    order = np.argsort(predictions).reshape(10, 20)
+    np.testing.assert_allclose(container.lines[0].get_xdata(), predictions[order].mean(axis=1))
+    np.testing.assert_allclose(container.lines[0].get_ydata(), targets[order].mean(axis=1))
+    bars = np.array([segment[1, 1] - segment[0, 1] for segment in container.lines[2][0].get_segments()])
+    np.testing.assert_allclose(bars, 2 * targets[order].std(axis=1, ddof=1) / np.sqrt(20), atol=1e-12)
+
+
+def test_residuals_are_drawn_with_the_mean_ends_of_their_intervals():
+    rng = np.random.default_rng(0)
+    predictions, targets = rng.uniform(size=40), rng.uniform(size=40)
+    drawn = axes()
+    draw_residuals(drawn, "y", targets, predictions, predictions - 0.25, predictions + 0.5)
+    band, points = drawn.collections
+    np.testing.assert_allclose(points.get_offsets(), np.column_stack([predictions, targets - predictions]))
+    np.testing.assert_allclose(np.unique(band.get_paths()[0].vertices[:, 1].round(9)), [-0.25, 0.5])
+
+
+def test_many_points_are_thinned_row_by_row():
+    columns = thin(np.arange(5000), np.arange(5000) + 1)
+    assert [len(column) for column in columns] == [MOST_POINTS] * 2
+    assert (columns[1] == columns[0] + 1).all()
+    assert [column.tolist() for column in thin(TARGETS)] == [TARGETS.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("scale", "places", "expected"),
+    [("number", (1.0, 2.0, 3.0), "linear"), ("number", (1.0, 2.0, 90.0), "log"), ("level", (0.0, 1.0, 2.0), "linear")],
+)
+def test_dependence_is_a_curve_with_a_band_or_a_point_for_each_level(scale, places, expected):
+    mean, half = np.array([[1.0], [3.0], [2.0]]), np.array([[0.5], [0.25], [1.0]])
+    values = Dependence(mean, mean - half, mean + half, np.stack([mean - 0.1, mean + 0.1]))
+    labels = ("a", "b", "$c") if scale == "level" else ()
+    drawn = axes()
+    draw_dependence(drawn, ColumnDependence("x", scale, places, labels, (), values), "prediction")
+    assert (drawn.get_xscale(), drawn.get_xlabel(), drawn.get_ylabel()) == (expected, "x", "prediction")
+    curve = next(line for line in drawn.lines if np.array_equal(line.get_ydata(), mean[:, 0]))
+    np.testing.assert_array_equal(curve.get_xdata(), places)
+    if scale == "level":
+        ends = [segment[:, 1].tolist() for segment in drawn.collections[0].get_segments()]
+        assert ends == [[0.5, 1.5], [2.75, 3.25], [1.0, 3.0]]
+        assert [text.get_text() for text in drawn.get_xticklabels()] == ["a", "b", r"\$c"]
+    else:
+        vertices = drawn.collections[0].get_paths()[0].vertices
+        assert {*vertices[vertices[:, 0] == 2, 1]} == {2.75, 3.25}
+        folds = [line.get_ydata()[0] for line in drawn.lines if line.get_linewidth() == 0.8]
+        assert folds == pytest.approx([0.9, 1.1])

@@ -13,8 +13,9 @@ from jaxmlp.ensembles.members import is_ensemble
 from jaxmlp.fitting.defaults import Candidate
 from jaxmlp.fitting.targets import learn_target_scaling
 from jaxmlp.fitting.tasks import task_of
-from jaxmlp.selection import cross_validate, permutation_importance
+from jaxmlp.selection import cross_validate, partial_dependence, permutation_importance
 from jaxmlp.selection.crossvalidation import prepare_search
+from jaxmlp.selection.importance import error_of_growth
 from jaxmlp.selection.linear import fit_linear
 from jaxmlp.selection.scores import is_better, score_predictions
 from jaxmlp.selection.search import Settings, measure_epoch
@@ -293,6 +294,45 @@ def test_the_columns_that_matter_come_first_and_a_group_is_one(result_of_curve):
     grouped = permutation_importance(result, x, y, [[2, 3], [0, 1]], key=jax.random.key(0))
     assert grouped.order.tolist() == [1, 0]
     assert grouped.mean[1] > importance.mean[0]
+
+
+def test_the_standard_error_of_an_importance_is_its_standard_deviation_over_tables():
+    """Of errors of shuffled and of other rows that are correlated, as those of the same rows are."""
+    rng = np.random.default_rng(0)
+    for criterion in (jaxmlp.squared_error, jaxmlp.poisson_nll_loss):
+        task = task_of(criterion)
+        base = rng.exponential(size=(2000, 200))
+        errors = base + rng.exponential(2, size=(2000, 200))
+        told = [error_of_growth(task, one[None], other)[0] for one, other in zip(errors, base, strict=True)]
+        np.testing.assert_allclose(np.mean(told), np.std(task.score(errors) - task.score(base)), rtol=0.1)
+
+
+def test_a_column_that_matters_does_so_by_many_standard_errors(result_of_curve):
+    x, y, result = result_of_curve
+    importance = permutation_importance(result, x, y, key=jax.random.key(0))
+    assert (importance.mean[:2] > 4 * importance.standard_error[:2]).all()
+    assert (np.abs(importance.mean[2:]) < 3 * importance.standard_error[2:]).all()
+
+
+def test_partial_dependence_is_the_mean_prediction_of_held_out_rows_with_other_values(result_of_curve):
+    x, y, result = result_of_curve
+    sources = np.argsort(x[:, 1])[::20]
+    (own,) = partial_dependence(result, x, [[1]], [sources], key=jax.random.key(0))
+    by_fold = np.empty((FOLDS, len(sources)))
+    curves = []
+    for fold in range(FOLDS):
+        members = jax.tree.map(lambda leaf, fold=fold: leaf[fold * SEEDS : (fold + 1) * SEEDS], result.params)
+        rows, clip = result.fold == fold, learn_target_scaling(y, result.task).clip
+        for k, source in enumerate(sources):
+            changed = x[rows].copy()
+            changed[:, 1] = x[source, 1]
+            curves.append(clip(np.asarray(jaxmlp.predict_ensemble(members, changed)[0]))[:, 0])
+            by_fold[fold, k] = curves[-1].mean()
+    np.testing.assert_allclose(own.folds[:, :, 0], by_fold, rtol=1e-3)
+    np.testing.assert_allclose(own.mean[:, 0], by_fold.mean(axis=0), rtol=1e-3)
+    curves = np.reshape(curves, (FOLDS, len(sources), -1)).swapaxes(1, 2).reshape(-1, len(sources))
+    moved = curves - curves.mean(axis=1, keepdims=True) + by_fold.mean()
+    np.testing.assert_allclose([own.low[:, 0], own.high[:, 0]], np.quantile(moved, (0.1, 0.9), axis=0), rtol=1e-3)
 
 
 def test_arguments_that_cannot_be_used_are_refused():

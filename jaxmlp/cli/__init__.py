@@ -90,6 +90,7 @@ def _run(words: list[str]) -> int:
     except SystemExit as stopped:  # --help, --version, or a mistake in the call, which argparse has printed
         code = int(stopped.code or 0)
     else:
+        args.words = words
         code = args.run(args)
     if sys.stdout is not None:
         sys.stdout.flush()

@@ -38,6 +38,7 @@ from jaxmlp.storage.files import StorageError
 from jaxmlp.tables.messages import quote_word
 
 BUDGET = 60.0
+PAGE_SECONDS = 2.0  # Of the budget, for the page of the report.
 LARGE_FILE = 10**8  # Bytes of a file whose reading shows a progress bar.
 TABLE_ENDINGS = (".csv", ".parquet")
 
@@ -59,6 +60,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--out", metavar="MODEL", help="model to write (default: the table's name with .safetensors)")
     parser.add_argument("--predictions", metavar="FILE", help="write predictions of held-out rows (.csv, .parquet)")
     parser.add_argument("--plot", metavar="FILE", help="write a figure of the report (.png, .svg, .pdf)")
+    parser.add_argument("--report", metavar="FILE", help="write the report as one page to send (.html)")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
     parser.add_argument("--seed", type=key_seed, default=0, help="random seed (default: 0)")
     add_reading_options(parser, "decided for each column")
@@ -136,8 +138,9 @@ def run(args: argparse.Namespace) -> int:
             plan = None if args.plan is None else load_model(args.plan).plan
         if plan == {}:
             raise CommandError(f"--plan {args.plan}: the model has no plan; it was not made by jaxmlp train")
+        budget = args.budget - time.process_time() - (PAGE_SECONDS if args.report else 0)
         result = fit_table(
-            args.file, args.target, budget=max(args.budget - time.process_time(), 1.0), plan=plan, progress=progress,
+            args.file, args.target, budget=max(budget, 1.0), plan=plan, progress=progress,
             reading_progress=reading, on_note=note, **options,
         )  # fmt: skip
     # The files first: stdout may be closed. And the report whatever happens to the files.
@@ -154,7 +157,11 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         with writing(problems):
             write_figure(_figure(result), args.plot)
-    _print_report(args, result, out if is_saved else None)
+    predict = " ".join(["jaxmlp predict", *map(_quote_file, (str(out), args.file))]) if is_saved else None
+    if args.report:
+        with writing(problems):
+            _write_page(args, result, predict)
+    _print_report(args, result, out, predict)
     raise_problems(problems)
     if result.report["interrupted"] or is_interrupted():
         note("Interrupted: the best model so far is saved" + ("; --resume continues" if args.checkpoint else ""))
@@ -162,21 +169,29 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_report(args: argparse.Namespace, result: Any, out: Path | None) -> None:
+def _write_page(args: argparse.Namespace, result: Any, predict: str | None) -> None:
+    """Write the report as a page."""
+    from jaxmlp.report import write_report
+
+    command = " ".join(["jaxmlp", *map(quote_word, args.words)])
+    write_report(result, args.report, table=args.file, command=command, predict=predict)
+    note(f"Report: {args.report}")
+
+
+def _print_report(args: argparse.Namespace, result: Any, out: Path, predict: str | None) -> None:
     """Print the report, and the command to predict if the model is saved."""
     from jaxmlp.pipeline import describe_report
 
-    command = None if out is None else " ".join(["jaxmlp predict", *map(_quote_file, (str(out), args.file))])
     if args.json:
-        about = {"jaxmlp": __version__, "file": args.file, "model": out and str(out), "predict": command}
+        about = {"jaxmlp": __version__, "file": args.file, "model": predict and str(out), "predict": predict}
         about |= {"left_out": dict(result.model.recipe.left_out) if result.model.recipe else {}}
         about |= {"notes": list(result.notes), "plan": result.plan.to_json()}
         print_json(about | dict(result.report) | {"platform": platform(), "seconds": result.seconds})
     else:
         for line in describe_report(result.report):
             print_line(line)
-        if command is not None:
-            for line in ("", f"Model: {out}. To predict:", command):
+        if predict is not None:
+            for line in ("", f"Model: {out}. To predict:", predict):
                 print_line(line)
 
 
@@ -222,6 +237,9 @@ def _validate_paths(args: argparse.Namespace) -> Path:
     if args.predictions is not None:
         validate_output("--predictions", args.predictions, endings=TABLE_ENDINGS, inputs=inputs)
     validate_plot(args.plot, inputs)
+    if args.report is not None:
+        validate_output("--report", args.report, endings=(".html", ".htm"), inputs=inputs)
+        require("matplotlib", extra="plot")
     if args.checkpoint is not None:
         _prepare_checkpoint(Path(args.checkpoint), args.resume)
     return out

@@ -49,13 +49,16 @@ class Task:
         mean = row_errors.mean(axis=-1)
         return np.sqrt(mean) if self.is_root else mean
 
+    def slope(self, row_errors: np.ndarray) -> np.ndarray:
+        """Return how much the score (...) grows with the mean of the row errors (..., n): 1, or 1 / (2 root)."""
+        score = np.asarray(self.score(row_errors))
+        if not self.is_root:
+            return np.ones_like(score)
+        return np.divide(0.5, score, out=np.zeros_like(score), where=score > 0)
+
     def standard_error(self, row_errors: np.ndarray) -> float:
         """Return the standard error of the score of independent row errors (n,)."""
-        error = float(row_errors.std(ddof=1) / np.sqrt(len(row_errors)))
-        if not self.is_root:
-            return error
-        score = float(self.score(row_errors))
-        return error / (2 * score) if score > 0 else 0.0  # the derivative of the root is 1 / (2 root)
+        return float(self.slope(row_errors) * row_errors.std(ddof=1) / np.sqrt(len(row_errors)))
 
 
 def task_of(criterion: Criterion, task: Task | None = None) -> Task:

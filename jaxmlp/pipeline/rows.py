@@ -13,6 +13,7 @@ from jaxmlp.models.tables import arrange_predictions
 from jaxmlp.selection import CrossValidation
 from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table, polars
 from jaxmlp.tables.columns import Number
+from jaxmlp.tables.learning import HINTS
 from jaxmlp.tables.messages import Note, format_option, join, quote, quote_if_odd, require_columns
 from jaxmlp.tables.outliers import find_bounds
 from jaxmlp.tables.temporal import Date, to_dates
@@ -36,6 +37,7 @@ class Rows(NamedTuple):
     number: np.ndarray  # (n,) row numbers in the table, from 1
     groups: np.ndarray | None = None  # (n,) rows of a group stay in one fold
     times: np.ndarray | None = None  # (n,) the latest rows are held out
+    remarks: tuple[str, ...] = ()  # What to be careful about, a sentence each.
 
 
 def read_frame(table: Any, **options: Any) -> "polars.DataFrame":
@@ -76,31 +78,39 @@ def read_rows(
         raise TableError(f"{quote(target)} is the target; it is neither a group nor a time")
     left = drop if group is None or group in (*keep, *drop) else (*drop, group)
     recipe = learn_recipe(frame, target, drop=left, keep=keep, **options)
-    x, remarks = recipe.inputs(frame)
+    x, found = recipe.inputs(frame)
     y, has_target = recipe.targets(frame)
-    for line in [*recipe.describe(), *remarks]:
+    for line in [*recipe.describe(), *found]:
         note(line)
+    remarks = [remark for remark in recipe.remarks if not any(hint in remark for hint in HINTS)]
+
+    def warn(text: str) -> None:
+        remarks.append(text)
+        note(text)
+
     rows = np.flatnonzero(has_target)
     if recipe.task == "regression" and target not in keep:
-        rows = _drop_far_targets(target, y[:, 0], rows, note)
+        rows = _drop_far_targets(target, y[:, 0], rows, warn)
     n = len(rows)
     if has_target.sum() < frame.height:
-        note(f"Rows without a target, left out: {frame.height - has_target.sum()}")
+        warn(f"Rows without a target, left out: {frame.height - has_target.sum()}")
     least, of = max(MIN_ROWS, 2 * len(recipe.classes)), f" of {len(recipe.classes)} classes" * bool(recipe.classes)
     if n < least:
         raise TableError(f"{n} rows with a target; at least {least} are needed to measure a model{of} on held-out rows")
     x, y = x[rows], y[rows]
     single = [quote(str(name)) for name, number in zip(recipe.classes, y.sum(axis=0), strict=False) if number == 1]
     if single:
-        note(f"Classes with a single row, which cannot be judged: {join(single)}")
+        warn(f"Classes with a single row, which cannot be judged: {join(single)}")
     if time is not None:
         times = _learn_times(frame, target, time, rows, note, options)
-        _note_equal_rows(x, y, times, note)
-        return Rows(recipe, x, y, rows + 1, times=times)
+        _note_equal_rows(x, y, times, warn)
+        return Rows(recipe, x, y, rows + 1, times=times, remarks=tuple(remarks))
     dates = [column.name for column in recipe.columns if isinstance(column, Date)]
     if dates:
-        note(f"Rows are split at random; --time {quote_if_odd(dates[0])} tests on the latest rows")
-    return Rows(recipe, x, y, rows + 1, groups=_find_groups(frame, group, x, y, rows, note))
+        warn(f"Rows are split at random; --time {quote_if_odd(dates[0])} tests on the latest rows")
+    keys = _find_equal_rows(x, y, warn)
+    groups = _find_groups(frame, group, keys, rows, note)
+    return Rows(recipe, x, y, rows + 1, groups=groups, remarks=tuple(remarks))
 
 
 def _drop_far_targets(target: str, y: np.ndarray, rows: np.ndarray, note: Note) -> np.ndarray:
@@ -120,10 +130,12 @@ def _drop_far_targets(target: str, y: np.ndarray, rows: np.ndarray, note: Note) 
 
 
 def _find_groups(
-    frame: "polars.DataFrame", group: str | None, x: np.ndarray, y: np.ndarray, rows: np.ndarray, note: Note
+    frame: "polars.DataFrame", group: str | None, keys: list[np.ndarray], rows: np.ndarray, note: Note
 ) -> np.ndarray | None:
-    """Return the rows that must stay in one fold: those of a group, and equal rows; None if each is on its own."""
-    keys = _find_equal_rows(x, y, note)
+    """Return the rows that must stay in one fold: those of a group, and equal rows; None if each is on its own.
+
+    `keys` are those of equal rows.
+    """
     if group is not None:
         column = prepare(frame, [group])[group][rows]
         names = column.cast(str).fill_null("").to_numpy()

@@ -18,9 +18,12 @@ from jaxmlp.fitting.encoding import count_inputs
 from jaxmlp.fitting.tasks import TASKS
 from jaxmlp.models import Model, measure_interval
 from jaxmlp.models.interval import cross_fit_interval
+from jaxmlp.pipeline.dependence import MOST_COLUMNS, ColumnDependence, measure_dependence
 from jaxmlp.pipeline.plan import Plan, find_conflicts, fit_to_budget, full_plan, read_plan, require_agreement
-from jaxmlp.pipeline.report import describe_report, make_report
+from jaxmlp.pipeline.report import make_report
 from jaxmlp.pipeline.rows import Rows, arrange_held_out, read_frame, read_rows
+from jaxmlp.pipeline.sections import describe_report
+from jaxmlp.pipeline.worst import WorstRows, find_worst
 from jaxmlp.selection import permutation_importance
 from jaxmlp.selection.assembly import refit_best
 from jaxmlp.selection.crossvalidation import compare, prepare_search
@@ -47,6 +50,8 @@ class TableResult:
     report: Mapping[str, Any]  # What was measured; what JSON can hold.
     # Predictions of held-out rows: row (from 1), fold, target, then as `jaxmlp predict` writes.
     predictions: "DataFrame"
+    dependence: tuple[ColumnDependence, ...]  # How predictions move with the columns that matter most.
+    worst: WorstRows  # The held-out rows that the model fits worst.
     plan: Plan  # What repeats the search, with the same seed.
     notes: tuple[str, ...]  # What was decided about the table and the search, a sentence each.
     seconds: float  # Time of the whole call.
@@ -172,7 +177,7 @@ def fit_table(
     about = {"plan": used.to_json(), "seed": int(seed), "target": target, "task": rows.recipe.task}
     stored = {"checkpoint": directory, "about": about, "resume": resume}
     trained = train_candidates(search, used.candidates, progress=progress, **stored)
-    return _conclude(rows, search, trained, used, seed, notes, note, start)
+    return _conclude(frame, rows, search, trained, used, seed, notes, note, start)
 
 
 def _choose_plan(
@@ -256,6 +261,7 @@ def _describe_plan(plan: Plan, search: Search) -> str:
 
 
 def _conclude(
+    frame: "DataFrame",
     rows: Rows,
     search: Search,
     trained: Trained,
@@ -271,7 +277,9 @@ def _conclude(
         decays = all(candidate.weight_decay >= 1 > candidate.learning_rate for candidate in plan.candidates)
         raise FloatingPointError(f"training diverged: try a smaller {'weight decay' if decays else 'learning rate'}")
     recipe, x, y, *_ = rows
-    importance = permutation_importance(result, x, y, recipe.groups(), key=jax.random.key(seed))
+    key = jax.random.key(seed)
+    importance = permutation_importance(result, x, y, recipe.groups(), key=key)
+    dependence = measure_dependence(rows, result, importance.order[:MOST_COLUMNS].tolist(), key)
     trees = _measure_trees(rows, search, plan, note)
     interval, ends = None, None
     if not recipe.classes:
@@ -281,14 +289,15 @@ def _conclude(
         ends = cross_fit_interval(predictions, targets, result.parts[held_out])
     refitted = [] if plan.members is None else [refit_best(search, trained, result.weights, plan.members)]
     groups = tuple(refitted) or result.groups
-    report = make_report(recipe, result, importance, y, ends, trees)
+    report = make_report(rows, result, importance, ends, trees)
     report |= {"members": sum(group.members for group in groups), "seed": seed}
     model = Model(
         groups, criterion=result.criterion, recipe=recipe,
         interval=interval, temperature=result.temperature, report=report, plan=plan.to_json(),
     )  # fmt: skip
     held = arrange_held_out(rows, result, ends)
-    return TableResult(model, report, held, plan, tuple(notes), perf_counter() - start)
+    worst = find_worst(frame, recipe, held)
+    return TableResult(model, report, held, dependence, worst, plan, tuple(notes), perf_counter() - start)
 
 
 def _measure_trees(rows: Rows, search: Search, plan: Plan, note: Note) -> Score | None:

@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from jaxmlp._validation import to_numpy
 from jaxmlp.fitting.groups import predict_groups
 from jaxmlp.fitting.splitting import rng_of
+from jaxmlp.fitting.tasks import Task
 from jaxmlp.selection.crossvalidation import CrossValidation
 
 # Rows of a fold that are shuffled at most and at least; and the largest number of multiplications.
@@ -23,6 +24,14 @@ class Importance(NamedTuple):
     mean: np.ndarray  # (groups,) mean over the shuffles; near or below 0 for a column that does not matter
     std: np.ndarray  # (groups,) standard deviation over the shuffles
     order: np.ndarray  # (groups,) groups, the most important first
+    standard_error: np.ndarray  # (groups,) standard error of the mean, if rows are independent
+
+
+class Sample(NamedTuple):
+    """Held-out rows whose predictions are inspected."""
+
+    rows: np.ndarray  # (folds, length) indices of rows of each fold
+    repeats: int  # How many variants of each row are affordable.
 
 
 def permutation_importance(
@@ -49,21 +58,16 @@ def permutation_importance(
     Returns:
         The importance of each group over all folds.
     """
-    x, y = to_numpy("x", x).astype(np.float64), to_numpy("y", y).astype(np.float64)
-    x = np.asarray(result.groups[0].scale(x))  # all groups of a search share the scaling
+    x, y = scale_inputs(result, x), to_numpy("y", y).astype(np.float64)
     groups = [[column] for column in range(x.shape[1])] if groups is None else groups
-    held_out = np.bincount(result.fold[result.fold >= 0])
-    weights = sum(layer.w.size for group in result.groups for layer in group.params)
-    affordable = int(MAX_WORK / (max(len(groups), 1) * weights))  # rows of a fold times shuffles
-    length = min(MAX_ROWS, max(MIN_ROWS, affordable // repeats), held_out.min())
-    repeats = min(repeats, max(2, affordable // length))
     rng = rng_of(key)
-    rows = np.stack([rng.choice(np.flatnonzero(result.fold == k), length, replace=False) for k in range(len(held_out))])
+    rows, repeats = draw_sample(result, len(groups), rng, repeats)
+    folds, length = rows.shape
     others = np.stack([rng.permuted(rows, axis=1) for _ in range(repeats)], axis=1)  # (folds, repeats, length)
 
     columns = [[], *groups]  # the first shuffles nothing
-    errors = np.empty((len(columns), repeats, len(held_out), length))
-    for k in range(len(held_out)):
+    errors = np.empty((len(columns), repeats, folds, length))
+    for k in range(folds):
         networks = result.networks_of(k)
         for group, error in zip(columns, errors, strict=True):
             mixed = np.repeat(x[rows[k]][None], repeats, axis=0)
@@ -71,6 +75,33 @@ def permutation_importance(
             mixed = mixed.reshape(-1, x.shape[1])
             mean, *_ = predict_groups(networks, [mixed] * len(networks), result.criterion)
             error[:, k] = result.task.row_error(np.asarray(mean, np.float64).reshape(repeats, length, -1), y[rows[k]])
-    scores = result.task.score(errors.reshape(len(columns), repeats, -1))
+    errors = errors.reshape(len(columns), repeats, -1)
+    scores = result.task.score(errors)
     growth = scores[1:] - scores[:1]
-    return Importance(growth.mean(axis=1), growth.std(axis=1, ddof=1), np.argsort(-growth.mean(axis=1), kind="stable"))
+    by_row = errors.mean(axis=1)
+    standard_error = error_of_growth(result.task, by_row[1:], by_row[0])
+    mean = growth.mean(axis=1)
+    return Importance(mean, growth.std(axis=1, ddof=1), np.argsort(-mean, kind="stable"), standard_error)
+
+
+def error_of_growth(task: Task, errors: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Return the standard error (groups,) of the score of errors (groups, n) minus that of errors (n,), same rows."""
+    # What each row adds to the difference, to first order.
+    by_row = errors * task.slope(errors)[:, None] - base * task.slope(base)
+    return by_row.std(axis=1, ddof=1) / np.sqrt(len(base))
+
+
+def scale_inputs(result: CrossValidation, x: ArrayLike) -> np.ndarray:
+    """Return inputs (n, fan_in) as all networks of a search take them."""
+    return np.asarray(result.groups[0].scale(to_numpy("x", x).astype(np.float64)))
+
+
+def draw_sample(result: CrossValidation, groups: int, rng: np.random.Generator, repeats: int = 10) -> Sample:
+    """Return as many held-out rows of each fold as are affordable, with several variants for each group of columns."""
+    held_out = np.bincount(result.fold[result.fold >= 0])
+    weights = sum(layer.w.size for group in result.groups for layer in group.params)
+    affordable = int(MAX_WORK / (max(groups, 1) * weights))  # rows of a fold times shuffles
+    length = min(MAX_ROWS, max(MIN_ROWS, affordable // repeats), held_out.min())
+    repeats = min(repeats, max(2, affordable // length))
+    rows = [rng.choice(np.flatnonzero(result.fold == k), length, replace=False) for k in range(len(held_out))]
+    return Sample(np.stack(rows), repeats)

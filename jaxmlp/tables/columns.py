@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxmlp._validation import count
 from jaxmlp.tables import polars
-from jaxmlp.tables.findings import Finding, find, format_value
+from jaxmlp.tables.findings import Finding, find, format_number, format_value
 from jaxmlp.tables.numbers import PLAIN, NumberStyle
 from jaxmlp.tables.temporal import Clock, Date
 from jaxmlp.tables.values import (
@@ -59,7 +59,7 @@ class Number:
         """Return what was learned about the column, in a few words."""
         style = f", {self.style.describe()}" if self.style.describe() else ""
         missing = f", {count(self.missing, 'missing value')}" if self.missing else ""
-        return f"number, mean {self.fill:.4g}{style}{missing}"
+        return f"number, mean {format_number(self.fill)}{style}{missing}"
 
     def encode(self, column: "polars.Series", out: np.ndarray) -> list[Finding]:
         """Write a column (n,) into `out` (n, inputs), which holds zeros; return what to tell the user."""

@@ -67,3 +67,8 @@ def format_value(value: object) -> str:
     """Return a value as a message shows it."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return f"{value:.4g}" if is_number else quote(str(value))
+
+
+def format_number(value: float) -> str:
+    """Return a number with four significant digits, and without an exponent if it is of usual size."""
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"

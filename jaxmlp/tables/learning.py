@@ -17,6 +17,8 @@ from jaxmlp.tables.targets import encode_target, learn_target
 from jaxmlp.tables.values import is_missing, prepare
 
 MOST_LEVELS = 50
+# Remarks that tell of an option, and of no problem.
+HINTS = KEEP_HINT, TASK_HINT = "To use a column that is left out", "has two values, so it is classified"
 
 
 def learn_recipe(
@@ -76,7 +78,7 @@ def learn_recipe(
     context = Context(rows, ranks, bool(about.classes), frozenset(keep), decimal, date_order, max_levels, evidence)
     columns, constants, left_out, remarks = [], [], [(name, "dropped") for name in drop], []
     if about.is_default:
-        remarks.append(f"{quote(target)} has two values, so it is classified; to predict a number: --task regression")
+        remarks.append(f"{quote(target)} {TASK_HINT}; to predict a number: --task regression")
     for name in others:
         values = frame[name]
         if original[name].dtype == original[target].dtype and values.eq_missing(goal).all():
@@ -96,7 +98,7 @@ def learn_recipe(
         raise TableError(f"no column is left to predict {quote(target)} from; {because}")
     identifiers = [name for name, reason in left_out if reason.endswith(IDENTIFIER)]
     if identifiers:
-        remarks.append(f"To use a column that is left out: {format_option('--keep', identifiers[0])}")
+        remarks.append(f"{KEEP_HINT}: {format_option('--keep', identifiers[0])}")
     return Recipe(
         about.task, target, tuple(columns), about.classes, tuple(left_out), tuple(remarks), tuple(constants),
         about.style, about.digits, missing,
