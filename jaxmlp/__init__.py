@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     # Verification of gradients.
     from jaxmlp.verification import GradientError as GradientError
     from jaxmlp.verification import GradientReport as GradientReport
+    from jaxmlp.verification import check_gradients as check_gradients
     from jaxmlp.verification import check_network as check_network
 
 # All modules are imported when one of their names is first used. JAX takes half a second to import: the command answers
@@ -91,7 +92,7 @@ _FOLDERS = {
     "models": ("Model", "load_model", "predict", "predict_with_std", "save_model"),
     "pipeline": ("fit_table",),
     "selection": ("CrossValidation", "cross_validate"),
-    "verification": ("GradientError", "GradientReport", "check_network"),
+    "verification": ("GradientError", "GradientReport", "check_gradients", "check_network"),
     "export": (),
     "sharding": (),
     "tables": (),
