@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jaxmlp.activations import tanh as tanh
     from jaxmlp.backprop import manual_grads as manual_grads
     from jaxmlp.backprop import manual_value_and_grads as manual_value_and_grads
+    from jaxmlp.backprop import row_gradient_norms as row_gradient_norms
     from jaxmlp.criteria import Criterion as Criterion
     from jaxmlp.criteria import huber_loss as huber_loss
     from jaxmlp.criteria import poisson_nll_loss as poisson_nll_loss
@@ -79,7 +80,7 @@ _CORE = {
     ),
     "dense": (),
     "network": ("Layer", "Params", "forward", "init_params", "loss"),
-    "backprop": ("manual_grads", "manual_value_and_grads"),
+    "backprop": ("manual_grads", "manual_value_and_grads", "row_gradient_norms"),
     "training": ("train", "train_step", "update"),
     "tutorial": ("synthetic_regression",),
 }
