@@ -124,9 +124,10 @@ def plant(grads: list, without_a_row: list, fault: jax.Array) -> list:
 
     def spoil(kind: int, leaf: int) -> list:
         g = grads[leaf]
-        faults = [1.01 * g, 0.99 * g, -g, without_a_row[leaf], g.T.reshape(g.shape), jnp.roll(g, 1, 0)]
-        if g.ndim < 2:
-            faults[4] = jnp.flip(g)
+        longest = int(np.argmax(g.shape))
+        # A vector has no transpose; its entries in reverse order are as wrong.
+        transposed = jnp.flip(g, longest) if max(g.shape) == g.size else g.T.reshape(g.shape)
+        faults = [1.01 * g, 0.99 * g, -g, without_a_row[leaf], transposed, jnp.roll(g, 1, longest)]
         return [*grads[:leaf], faults[kind].astype(g.dtype), *grads[leaf + 1 :]]
 
     # Matrices first: a transposed matrix is the commonest fault.
