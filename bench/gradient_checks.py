@@ -225,13 +225,12 @@ def second_order_faults() -> Iterator[tuple[str, Check, Check]]:
             f.defvjp(lambda x: (function(x), x), lambda x, u: (u * derivative(stop(x)),))
             return f
 
-        pairs = {"1.01": (custom_jvp(1.01), custom_jvp(1.0))}
-        pairs["stopped"] = custom_vjp(jax.lax.stop_gradient), custom_vjp(lambda x: x)
-        for kind, pair in pairs.items():
-            checks = [
+        stopped = custom_vjp(jax.lax.stop_gradient), custom_vjp(lambda x: x)
+        for kind, pair in (("1.01", (custom_jvp(1.01), custom_jvp(1.0))), ("stopped", stopped)):
+            wrong, right = (
                 lambda f=f: jaxmlp.check_gradients(lambda x: jnp.sum(f(x) * jnp.roll(x, 1)), x, order=2) for f in pair
-            ]
-            yield f"{name}, {kind}", *checks
+            )
+            yield f"{name}, {kind}", wrong, right
 
 
 def run_second(every: int) -> None:
@@ -253,6 +252,10 @@ def run_time(_: int) -> None:
     keys = jax.random.split(jax.random.key(2), 2)
     large = jaxmlp.init_params(keys[0], (10, 1000, 980, 1))
     data = jax.random.normal(keys[1], (1000, 11))
+    checks = {
+        "check_gradients": lambda *a: jaxmlp.check_gradients(jaxmlp.loss, *a, gradient=jaxmlp.manual_grads),
+        "check_network": lambda *a: jaxmlp.check_network(*a),
+    }
     for name, arguments in {
         "the tutorial's network": (params, x, y),
         f"{sum(leaf.size for leaf in jax.tree.leaves(large))} parameters, 1,000 rows": (
@@ -261,14 +264,11 @@ def run_time(_: int) -> None:
             data[:, :1],
         ),
     }.items():
-        for check in (jaxmlp.check_gradients, jaxmlp.check_network):
+        for check, call in checks.items():
             start, cpu = time.perf_counter(), time.process_time()
-            if check is jaxmlp.check_network:
-                report = check(*arguments)
-            else:
-                report = check(jaxmlp.loss, *arguments, gradient=jaxmlp.manual_grads)
+            report = call(*arguments)
             seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-            print(f"{name}, {check.__name__}: {seconds:.1f} s, {cpu:.1f} s of processors, ok={report.ok}", flush=True)
+            print(f"{name}, {check}: {seconds:.1f} s, {cpu:.1f} s of processors, ok={report.ok}", flush=True)
 
 
 def run_rows(_: int) -> None:
@@ -295,10 +295,10 @@ def enrichment(rows: int = 5000, wrong: float = 0.02) -> float:
     labels = np.digitize(x[:, 0] + np.sin(2 * x[:, 1]) + 0.5 * x[:, 2] * x[:, 3], [-0.7, 0.7])
     is_wrong = rng.permutation(rows) < wrong * rows
     labels = np.where(is_wrong, (labels + rng.integers(1, 3, rows)) % 3, labels)
-    y, options = np.eye(3, dtype=np.float32)[labels], {"criterion": jaxmlp.softmax_cross_entropy}
+    y, criterion = np.eye(3, dtype=np.float32)[labels], jaxmlp.softmax_cross_entropy
     params = jaxmlp.init_params(jax.random.key(0), (8, 32, 3))
-    params, _ = jaxmlp.train(params, x, y, 0.5, np.full(rows, 1 / rows), epochs=1000, **options)
-    hardest = np.argsort(-np.asarray(jaxmlp.row_gradient_norms(params, x, y, **options)))[: int(wrong * rows)]
+    params, _ = jaxmlp.train(params, x, y, 0.5, np.full(rows, 1 / rows), epochs=1000, criterion=criterion)
+    hardest = np.argsort(-np.asarray(jaxmlp.row_gradient_norms(params, x, y, criterion=criterion)))[: int(wrong * rows)]
     return float(is_wrong[hardest].mean() / is_wrong.mean())
 
 

@@ -42,13 +42,13 @@ def make_models() -> dict[str, Callable[[], Model]]:
         return Model(lambda p, x, y: jaxmlp.loss(p, x, y, activation=jaxmlp.tanh), params, x, y)
 
     def mlp_flax():
-        from flax import linen
+        from flax import linen  # pyright: ignore[reportMissingImports]
 
         net = linen.Sequential([linen.Dense(6), linen.gelu, linen.Dense(6), linen.gelu, linen.Dense(3)])
         return Model(lambda p, x, y: squared(net.apply(p, x), y), net.init(jax.random.key(0), x), x, y)
 
     def mlp_equinox():
-        import equinox
+        import equinox  # pyright: ignore[reportMissingImports]
 
         net = equinox.nn.MLP(4, 3, 6, 2, activation=jax.nn.silu, key=jax.random.key(0))
         return Model(lambda p, x, y: squared(jax.vmap(p)(x), y), net, x, y)

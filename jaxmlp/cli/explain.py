@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         x, y, *weights = (np.asarray(value, np.float64) for value in (x, y, *weights))
         epoch = jax.jit(tutorial_epoch)(tuple(weights), x, y)._replace(loss=np.asarray(loss))
         autodiff = jax.jit(_autodiff)(tuple(weights), x, y)
-        norms = np.asarray(jax.jit(row_gradient_norms)((Layer(*weights[:2]), Layer(*weights[2:])), x, y))
+        norms = np.asarray(jax.jit(_norms)(tuple(weights), x, y))
     is_chosen = None in (args.row, args.unit)
     args.row, args.unit = _choose(epoch, y, args.row, args.unit)
 
@@ -145,6 +145,11 @@ def _autodiff(weights: tuple[Array, ...], x: Array, y: Array) -> Values:
     """Return `jax.grad` of every value under the names of `Epoch`."""
     w1, b1, w2, b2 = weights
     return name_gradients(_STEPS, *grad_every_value((Layer(w1, b1), Layer(w2, b2)), x, y, relu))
+
+
+def _norms(weights: tuple[Array, ...], x: Array, y: Array) -> Array:
+    w1, b1, w2, b2 = weights
+    return row_gradient_norms((Layer(w1, b1), Layer(w2, b2)), x, y)
 
 
 def _choose(epoch: Epoch, y: np.ndarray, row: int | None, unit: int | None) -> tuple[int, int]:

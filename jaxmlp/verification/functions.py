@@ -29,11 +29,11 @@ def check_gradients(
 ) -> GradientReport:
     """Verify the gradient of a function of arrays, or of trees of them, at some arguments.
 
-    Three methods check each leaf of the gradient: `jax.grad` of `reference`, or of `fun` if `gradient` is given; central
-    differences; and the adjoint identity, with the slope along a direction by forward mode. They compute in float64 if
-    `fun` works in it with the same result, and else in the dtypes of the arguments, with a tolerance for rounding; the
-    report says so. At a kink each value between the one-sided slopes is right. Errors are relative to the largest entry
-    of a leaf or, if that is larger, to the size of the terms that cancel in it.
+    Three methods check each leaf of the gradient: `jax.grad` of `reference`, or of `fun` if `gradient` is given;
+    central differences; and the adjoint identity, with the slope along a direction by forward mode. They compute in
+    float64 if `fun` works in it with the same result, and else in the dtypes of the arguments, with a tolerance for
+    rounding; the report says so. At a kink each value between the one-sided slopes is right. Errors are relative to the
+    largest entry of a leaf or, if that is larger, to the size of the terms that cancel in it.
 
     Arguments:
         fun: returns a float scalar, or a tree of arrays. Of a tree, the vector-Jacobian product with a random cotangent
@@ -103,36 +103,33 @@ def _first(choices: tuple[Functions]) -> Functions:
 def _keep_what_works(f: Functions, theta: Leaves, rest: Leaves) -> Functions:
     """Return the functions without the oracles that this function does not allow."""
 
-    def works(function):
-        try:
-            jax.jit(function).lower(theta)  # Not only traced: what has no forward mode fails here.
+    def keep(value, differentiate):
+        try:  # Not only traced: what has no forward mode fails later.
+            jax.jit(differentiate(value)).lower(theta, rest)
         except Exception:
-            return False
-        return True
+            return None
+        return value
 
-    def push(theta):
-        return jax.jvp(lambda theta: f.forward(theta, rest), (theta,), (theta,))
+    def push(value):
+        return lambda theta, rest: jax.jvp(lambda theta: value(theta, rest), (theta,), (theta,))
 
-    pull = None if f.autodiff is None else jax.grad(lambda theta: f.autodiff(theta, rest))
-    return f._replace(
-        autodiff=f.autodiff if pull and (f.reference or works(pull)) else None,
-        forward=f.forward if works(push) else None,
-    )
+    autodiff = f.autodiff if f.autodiff is None or f.reference else keep(f.autodiff, _gradient_of)
+    return f._replace(autodiff=autodiff, forward=keep(f.forward, push))
 
 
 def _measure(problem: Problem) -> Problem:
     """Return the problem with its number of operations and its precision."""
     f = problem.make(problem.choices)
-    work, eps = _walk(jax.make_jaxpr(f.value)(*problem[:2]).jaxpr)
-    gradients = [f.by_hand] if f.autodiff is None else [f.by_hand, _gradient_of(f.autodiff)]
-    others = [_walk(jax.make_jaxpr(gradient)(*problem[:2]).jaxpr)[1] for gradient in gradients]
-    return problem._replace(work=work, eps=eps, gradient_eps=max(eps, *others))
+    (work, eps), (_, gradient_eps) = (
+        _walk(jax.make_jaxpr(function)(*problem[:2]).jaxpr) for function in (f.value, f.by_hand)
+    )
+    return problem._replace(work=work, eps=eps, gradient_eps=max(eps, gradient_eps))
 
 
 def _walk(jaxpr: Any) -> tuple[float, float]:
     """Return the number of operations of a program, roughly, and the precision of its coarsest dtype."""
     variables = [*jaxpr.invars, *(variable for equation in jaxpr.eqns for variable in equation.outvars)]
-    dtypes = {getattr(variable.aval, "dtype", None) for variable in variables} - {None}
+    dtypes = {variable.aval.dtype for variable in variables if hasattr(variable.aval, "dtype")}
     eps = [float(jnp.finfo(dtype).eps) for dtype in dtypes if jnp.issubdtype(dtype, np.inexact)]
     work = 0.0
     for equation in jaxpr.eqns:

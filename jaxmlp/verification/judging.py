@@ -252,6 +252,7 @@ def _bound(eps: float) -> float:
 
 
 def level_of(eps: float) -> int:
+    """Return the place in PRECISIONS and NAMES of a precision, or of the next coarser one."""
     return 0 if eps < 2**-40 else 1 if eps < 2**-20 else 2
 
 

@@ -88,11 +88,11 @@ def _network(choices: tuple) -> Functions:
         return loss(unflatten(theta), *rest, **options)
 
     def by_hand(theta, rest):
-        x, y, c = (*rest, None)[:3]
-        return jax.tree.leaves(backpropagate(unflatten(theta), x, y, c, tuple(f), criterion)[1])
+        x, y, *c = rest
+        return jax.tree.leaves(backpropagate(unflatten(theta), x, y, c[0] if c else None, tuple(f), criterion)[1])
 
     def derivatives(theta, rest):
-        return _derivatives(unflatten(theta), *rest[:2], tuple(f), criterion)
+        return _derivatives(unflatten(theta), rest[0], rest[1], tuple(f), criterion)
 
     return Functions(value, by_hand, value, value, None, derivatives)
 

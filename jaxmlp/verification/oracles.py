@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ _MOST, _LARGE = 4, 2**33
 # Precision of float64, float32 and bfloat16, and how often the arguments are changed by as much to measure rounding.
 PRECISIONS, _SAMPLES = np.array([2.0**-52, 2.0**-23, 2.0**-7]), 2
 
-Values = Array | np.ndarray  # Arrays inside the programs, NumPy's in their results.
+Values = Any  # Arrays of JAX inside the programs, of NumPy in their results.
 Leaves = list[Values]
 
 
@@ -137,16 +138,16 @@ def consult(problem: Problem) -> References:
     gradients, random = take_gradients(problem), jnp.arange(problem.directions * len(problem.theta))
     entries = jnp.arange(len(random), len(random) + problem.size if problem.varies_entries else len(random))
 
-    def forward_slope(k):
+    def slope(forward, k):
         d = _direction(problem, gradients.by_hand, k)
-        return jax.jvp(lambda *theta: f.forward(list(theta), problem.rest), (*problem.theta,), (*d,))[1]
+        return jax.jvp(lambda theta: forward(theta, problem.rest), (problem.theta,), (d,))[1]
 
     return References(
         gradients=gradients,
         jitter=_jitter(problem, f),
         reference=f.reference and f.reference(problem.theta, problem.rest),
         varied=_vary(problem, f, gradients.by_hand, jnp.concatenate([random, entries])),
-        by_jvp=f.forward and lax.map(forward_slope, random),
+        by_jvp=f.forward and lax.map(partial(slope, f.forward), random),
         derivatives=f.derivatives(problem.theta, problem.rest),
     )
 

@@ -53,7 +53,7 @@ def _stack(trees: list[Any]) -> Any:
 def _map_group(function: Callable[..., Result], group: list[Problem], arrays: Any) -> Result:
     """Return the stacked results of `function` for problems of the same shapes, computed in a loop."""
     if len(group) == 1:
-        return function(Problem(*arrays, *group[0][2:]))
+        return function(group[0]._replace(theta=arrays[0], rest=arrays[1]))
     columns = list(zip(*(problem.choices for problem in group), strict=True))
     choices = [list(dict.fromkeys(column)) for column in columns]
     indices = [[options.index(choice) for choice in column] for options, column in zip(choices, columns, strict=True)]
@@ -61,7 +61,7 @@ def _map_group(function: Callable[..., Result], group: list[Problem], arrays: An
     def apply(argument):
         arrays, index = argument
         chosen = tuple(map(_choose, choices, index))
-        return function(Problem(*arrays, chosen, *group[0][3:]))
+        return function(group[0]._replace(theta=arrays[0], rest=arrays[1], choices=chosen))
 
     return lax.map(apply, (arrays, [jnp.asarray(index, jnp.int32) for index in indices]))
 

@@ -102,8 +102,8 @@ class GradientReport:
         lines = [f"Gradients of {self.subject}, {self.dtype}, {self.device}"]
         lines += ["  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines += [
-            f"{f.name}: {f.undecided} of {f.checked + f.undecided} are undecided by {f.oracle}: at a kink, closer to one "
-            "than the step, or lost to rounding"
+            f"{f.name}: {f.undecided} of {f.checked + f.undecided} are undecided by {f.oracle}: at or near a kink, or "
+            "lost to rounding"
             for f in self.findings
             if f.undecided
         ]
