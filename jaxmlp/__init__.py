@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jaxmlp.activations import tanh as tanh
     from jaxmlp.backprop import manual_grads as manual_grads
     from jaxmlp.backprop import manual_value_and_grads as manual_value_and_grads
+    from jaxmlp.backprop import row_gradient_norms as row_gradient_norms
     from jaxmlp.criteria import Criterion as Criterion
     from jaxmlp.criteria import huber_loss as huber_loss
     from jaxmlp.criteria import poisson_nll_loss as poisson_nll_loss
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     # Verification of gradients.
     from jaxmlp.verification import GradientError as GradientError
     from jaxmlp.verification import GradientReport as GradientReport
+    from jaxmlp.verification import check_gradients as check_gradients
     from jaxmlp.verification import check_network as check_network
 
 # All modules are imported when one of their names is first used. JAX takes half a second to import: the command answers
@@ -79,7 +81,7 @@ _CORE = {
     ),
     "dense": (),
     "network": ("Layer", "Params", "forward", "init_params", "loss"),
-    "backprop": ("manual_grads", "manual_value_and_grads"),
+    "backprop": ("manual_grads", "manual_value_and_grads", "row_gradient_norms"),
     "training": ("train", "train_step", "update"),
     "tutorial": ("synthetic_regression",),
 }
@@ -92,7 +94,7 @@ _FOLDERS = {
     "models": ("Model", "load_model", "predict", "predict_with_std", "save_model"),
     "pipeline": ("fit_table",),
     "selection": ("CrossValidation", "cross_validate"),
-    "verification": ("GradientError", "GradientReport", "check_network"),
+    "verification": ("GradientError", "GradientReport", "check_gradients", "check_network"),
     "export": (),
     "report": (),
     "sharding": (),

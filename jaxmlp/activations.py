@@ -36,10 +36,6 @@ def _identity(h: Array) -> Array:
     return h
 
 
-def _identity_derivative(h: Array) -> Array:
-    return jnp.ones_like(h)
-
-
 def _relu(h: Array) -> Array:
     return jnp.where(h < 0, 0, h)
 
@@ -49,18 +45,10 @@ def _relu_derivative(h: Array) -> Array:
     return jnp.where(h < 0, jnp.zeros_like(h), 1.0)
 
 
-def _tanh(h: Array) -> Array:
-    return jnp.tanh(h)
-
-
 def _tanh_derivative(h: Array) -> Array:
     # (1 - t)(1 + t), not 1 - t²: where t is near ±1, the square would round the slope away.
     t = jnp.tanh(h)
     return (1 - t) * (1 + t)
-
-
-def _sigmoid(h: Array) -> Array:
-    return jax.nn.sigmoid(h)
 
 
 def _sigmoid_derivative(h: Array) -> Array:
@@ -72,16 +60,12 @@ def _normal_cdf(h: Array) -> Array:
     return 0.5 * lax.erfc(-(0.5**0.5) * h)
 
 
-def _normal_pdf(h: Array) -> Array:
-    return (0.5 / jnp.pi) ** 0.5 * jnp.exp(-0.5 * h**2)
-
-
 def _gelu(h: Array) -> Array:
     return h * _normal_cdf(h)
 
 
 def _gelu_derivative(h: Array) -> Array:
-    return _normal_cdf(h) + h * _normal_pdf(h)
+    return _normal_cdf(h) + h * ((0.5 / jnp.pi) ** 0.5 * jnp.exp(-0.5 * h**2))
 
 
 def _silu(h: Array) -> Array:
@@ -93,10 +77,10 @@ def _silu_derivative(h: Array) -> Array:
 
 
 # `FORMULAS` in page/program.py has the formula of each.
-identity = Activation(_identity, _identity_derivative)
+identity = Activation(_identity, jnp.ones_like)
 relu = Activation(_relu, _relu_derivative)
-tanh = Activation(_tanh, _tanh_derivative)
-sigmoid = Activation(_sigmoid, _sigmoid_derivative)
+tanh = Activation(lax.tanh, _tanh_derivative)
+sigmoid = Activation(lax.logistic, _sigmoid_derivative)
 gelu = Activation(_gelu, _gelu_derivative)  # Exact (Hendrycks and Gimpel 2016); optax and flax approximate it by tanh.
 silu = Activation(_silu, _silu_derivative)
 

@@ -24,10 +24,16 @@ An activation acts entry by entry, so from (2)
 
     dz[k] = da[k] · f'(z[k])              entry by entry                                           (8)
 
-(4) starts the recursion, (7) and (8) carry it one layer down, (5) and (6) give the gradients.
-Source: Rumelhart, Hinton and Williams 1986, in the matrix form of the tutorial (its grad_h is dz[1]).
+(4) starts the recursion, (7) and (8) carry it one layer down, (5) and (6) give the gradients. They are sums over rows:
+row i adds a[k-1]_ip dz[k]_ij to dw[k]_pj, and dz[k]_ij to db[k]_j. The squared norm of its gradient needs no product:
+
+    Σ_pj (a[k-1]_ip dz[k]_ij)² + Σ_j dz[k]_ij²  =  (‖a[k-1]_i‖² + 1) ‖dz[k]_i‖²                    (9)
+
+Sources: Rumelhart, Hinton and Williams 1986, in the matrix form of the tutorial (its grad_h is dz[1]); Goodfellow 2015,
+"Efficient per-example gradient computations".
 """
 
+import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -38,21 +44,23 @@ from jaxmlp.dense import bias_grad, input_grad, weight_grad
 from jaxmlp.network import Layer, Params, forward_pass, sum_losses
 
 
-def backpropagate(
-    params: Params, x: Array, y: Array, c: Array | None, f: tuple[Activation, ...], criterion: Criterion
-) -> tuple[Array, Params]:
+def backpropagate(params: Params, x: Array, y: Array, c: Array | None, f, criterion: Criterion) -> tuple[Array, Params]:
     """Return the loss and its gradient: equations (1) to (8), of validated arguments."""
     a, z = forward_pass(params, x, f)  # (1), (2)
     value = sum_losses(criterion(z[-1], y), c)  # (3)
+    dzs = backward_pass(params, z, y, c, f, criterion)
+    grads = (Layer(w=weight_grad(a_k, dz), b=bias_grad(dz)) for a_k, dz in zip(a, dzs, strict=True))  # (5), (6)
+    return value, tuple(grads)
+
+
+def backward_pass(params: Params, z: list[Array], y: Array, c: Array | None, f, criterion: Criterion) -> list[Array]:
+    """Return the gradient dz of each layer: equations (4), (7) and (8)."""
     dz = criterion.derivative(z[-1], y)
-    dz = dz if c is None else c[:, None] * dz  # (4)
-    grads = []
-    for k in reversed(range(len(params))):
-        grads.append(Layer(w=weight_grad(a[k], dz), b=bias_grad(dz)))  # (5), (6)
-        if k > 0:
-            da = input_grad(dz, params[k].w)  # (7)
-            dz = da * f[k - 1].derivative(z[k - 1])  # (8)
-    return value, tuple(reversed(grads))
+    dzs = [dz if c is None else c[:, None] * dz]  # (4)
+    for k in reversed(range(1, len(params))):
+        da = input_grad(dzs[0], params[k].w)  # (7)
+        dzs.insert(0, da * f[k - 1].derivative(z[k - 1]))  # (8)
+    return dzs
 
 
 def manual_value_and_grads(
@@ -95,3 +103,24 @@ def manual_grads(
 ) -> Params:
     """Return the gradient of the loss; arguments and errors are those of `manual_value_and_grads`."""
     return manual_value_and_grads(params, x, y, sample_weight, activation=activation, criterion=criterion)[1]
+
+
+def row_gradient_norms(
+    params: Params,
+    x: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    *,
+    activation: Activation | tuple[Activation, ...] = relu,
+    criterion: Criterion = squared_error,
+    per_layer: bool = False,
+) -> Array:
+    """Return the norm of each row's gradient, (n,): how hard the row pulls; arguments and errors as above.
+
+    With `per_layer`, (layers, n): the norm of the part that belongs to each layer.
+    """
+    params, x, y, c, f = validate(params, x, y, sample_weight, activation, criterion)
+    a, z = forward_pass(params, x, f)
+    dzs = backward_pass(params, z, y, c, f, criterion)
+    squares = [(jnp.sum(a_k**2, axis=1) + 1) * jnp.sum(dz**2, axis=1) for a_k, dz in zip(a, dzs, strict=True)]  # (9)
+    return jnp.sqrt(jnp.stack(squares) if per_layer else sum(squares))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from jaxmlp.activations import identity, sigmoid
 
@@ -76,14 +76,6 @@ def _softmax_cross_entropy_derivative(logits: Array, y: Array) -> Array:
     return jax.nn.softmax(logits, axis=1) * jnp.sum(y, axis=1, keepdims=True) - y
 
 
-def _softmax(logits: Array) -> Array:
-    return jax.nn.softmax(logits, axis=1)
-
-
-def _exp(log_mean: Array) -> Array:
-    return jnp.exp(log_mean)
-
-
 def _poisson(log_mean: Array, y: Array) -> Array:
     return jnp.sum(jnp.exp(log_mean) - y * log_mean, axis=1)
 
@@ -100,10 +92,10 @@ huber_loss = Criterion(_huber, _huber_derivative)
 # l = Σ_k -y_k log σ(o_k) - (1 - y_k) log(1 - σ(o_k));  dl/do_k = σ(o_k) - y_k.  Outputs are logits, labels 0 to 1.
 sigmoid_binary_cross_entropy = Criterion(_sigmoid_cross_entropy, _sigmoid_cross_entropy_derivative, sigmoid)
 # l = -Σ_k y_k log softmax(o)_k;  dl/do_k = softmax(o)_k Σ_j y_j - y_k.  Outputs are logits, targets non-negative.
-softmax_cross_entropy = Criterion(_softmax_cross_entropy, _softmax_cross_entropy_derivative, _softmax)
+softmax_cross_entropy = Criterion(_softmax_cross_entropy, _softmax_cross_entropy_derivative, jax.nn.softmax)
 # l = Σ_k exp(o_k) - y_k o_k, the negative log-likelihood less log(y_k!);  dl/do_k = exp(o_k) - y_k.
 # Outputs are logarithms of mean counts, targets are counts (optax's poisson_nll_loss with log_input, summed).
-poisson_nll_loss = Criterion(_poisson, _poisson_derivative, _exp)
+poisson_nll_loss = Criterion(_poisson, _poisson_derivative, lax.exp)
 
 CRITERIA = {
     "squared_error": squared_error,

@@ -138,6 +138,30 @@ def test_weights_of_one_over_n_make_the_mean_and_weights_of_one_the_sum(x64):
     assert_close(run(jaxmlp.manual_value_and_grads, params, x, y, np.ones(7)), value_and_grads)
 
 
+@pytest.mark.parametrize("criterion", ["squared_error", "softmax_cross_entropy"])
+def test_row_gradient_norms_are_the_norms_of_the_gradients_of_single_rows(x64, criterion):
+    params, x, y, weights = problem((3, 5, 4, 2), criterion=criterion, dtype="float64")
+    options = {"activation": (jaxmlp.tanh, jaxmlp.relu), "criterion": CRITERIA[criterion]}
+
+    def compute(params, x, y, c):
+        by_row = jax.vmap(lambda c: jax.grad(jaxmlp.loss)(params, x, y, c, **options))(jnp.diag(c))
+        norms = functools.partial(jaxmlp.row_gradient_norms, params, x, y, c, **options)
+        return norms(), norms(per_layer=True), by_row
+
+    norms, by_layer, by_row = run(compute, params, x, y, weights)
+    expected = np.array([(layer.w**2).sum((1, 2)) + (layer.b**2).sum((1, 2)) for layer in by_row])
+    np.testing.assert_allclose(by_layer, np.sqrt(expected), rtol=1e-12)
+    np.testing.assert_allclose(norms, np.sqrt(expected.sum(0)), rtol=1e-12)
+
+
+def test_row_gradient_norms_have_the_dtype_of_the_network_and_raise_as_the_gradient_does():
+    params, x, y, _ = problem()
+    assert jax.eval_shape(jaxmlp.row_gradient_norms, params, x, y).dtype == np.float32
+    assert jaxmlp.row_gradient_norms(params, x[:0], y[:0]).shape == (0,)
+    with pytest.raises(ValueError, match="y must have shape"):
+        jaxmlp.row_gradient_norms(params, x, y[:, 0])
+
+
 def test_permuting_hidden_units_permutes_gradients(x64):
     params, x, y, weights = problem(sizes=(3, 5, 2), dtype="float64")
     order = np.array([3, 0, 4, 1, 2])

@@ -8,7 +8,7 @@ import pytest
 
 from jaxmlp.backprop import backpropagate
 from jaxmlp.cli import check, main
-from jaxmlp.verification import oracles
+from jaxmlp.verification import network
 
 SMALL = {"activations": ("tanh",), "criteria": ("squared_error", "poisson_nll_loss"), "depths": (2,)}
 ONE = {"activations": ("tanh",), "criteria": ("poisson_nll_loss",), "depths": (1,), "dtypes": ("float32",)}
@@ -89,7 +89,7 @@ def test_a_wrong_gradient_is_exit_1_and_named(command, monkeypatch):
     def mutant(*args):
         return jax.tree.map(lambda leaf: 1.001 * leaf, backpropagate(*args))
 
-    monkeypatch.setattr(oracles, "backpropagate", mutant)
+    monkeypatch.setattr(network, "backpropagate", mutant)
     monkeypatch.setattr(check, "check_grid", functools.cache(functools.partial(check.check_grid, **ONE)))
     code, out, _ = command()
     assert code == 1

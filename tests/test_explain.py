@@ -127,6 +127,20 @@ def test_sums_over_rows_show_their_five_largest_terms_and_the_sum_of_the_others(
         np.testing.assert_allclose(float(others), array.sum() - array[largest].sum(), rtol=1e-3, atol=1e-3)
 
 
+def test_the_rows_that_pull_hardest_are_those_with_the_largest_gradient(table, capsys, expected):
+    given, values = expected
+    # The norm of row i's gradient, from the gradients of its values: every weight and bias, entry by entry.
+    pairs = (given["x"], values["grad_h"]), (values["h_relu"], values["grad_y_pred"])
+    squares = [np.sum((a[:, :, None] * d[:, None, :]) ** 2, axis=(1, 2)) + np.sum(d**2, axis=1) for a, d in pairs]
+    norms = np.sqrt(sum(squares))
+    hardest = np.argsort(-norms)[:5]
+    (line,) = (line for line in table if line.startswith("Rows that pull hardest"))
+    assert line.endswith("  ".join(f"{row}: {norms[row]:.4g}" for row in hardest))
+    rows = json.loads(explained(capsys, *WORDS, "--json")[1])["hardest_rows"]
+    assert [row["row"] for row in rows] == hardest.tolist()
+    np.testing.assert_allclose([row["gradient_norm"] for row in rows], norms[hardest])
+
+
 def test_it_opens_on_a_large_error_and_a_unit_that_is_on(capsys):
     code, out, _ = explained(capsys, "--json")
     result = json.loads(out)

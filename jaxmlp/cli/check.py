@@ -15,7 +15,7 @@ from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.cli.common import Commands, note, platform, print_json
 from jaxmlp.criteria import CRITERIA
 from jaxmlp.network import Layer
-from jaxmlp.verification import BOUNDS, CENTRAL_BOUND, Finding, GradientReport, Problem, check_many
+from jaxmlp.verification import BOUNDS, CENTRAL_BOUND, Finding, GradientReport, check_many
 
 _DEPTHS = (1, 2, 4)
 _DTYPES = ("bfloat16", "float32", "float64")
@@ -86,7 +86,7 @@ def _precision(change: float) -> str:
     return f"{start} The default precision of this device changes float32 gradients by {change:.1e}; to avoid: {remedy}"
 
 
-def _problem(activation: str, criterion: str, depth: int, dtype: str) -> Problem:
+def _problem(activation: str, criterion: str, depth: int, dtype: str) -> tuple[Any, ...]:
     rng = np.random.default_rng(0)
     sizes = (_INPUTS, *(_WIDTH,) * (depth - 1), _OUTPUTS)
 
@@ -106,7 +106,7 @@ def _problem(activation: str, criterion: str, depth: int, dtype: str) -> Problem
     }
     y, c = targets.get(criterion, noise), rng.uniform(0.5, 2, size=_ROWS)
     arrays = params, cast(x), cast(y), cast(c)
-    return Problem(*validate(*arrays, ACTIVATIONS[activation], CRITERIA[criterion]), CRITERIA[criterion])
+    return *validate(*arrays, ACTIVATIONS[activation], CRITERIA[criterion]), CRITERIA[criterion]
 
 
 def _row(configuration: Configuration, report: GradientReport) -> dict[str, Any]:

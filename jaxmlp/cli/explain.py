@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from jaxmlp.activations import relu
+from jaxmlp.backprop import row_gradient_norms
 from jaxmlp.cli.common import CommandError, Commands, compile_ahead, key_seed, positive, print_json
 from jaxmlp.cli.tutorial import draw
 from jaxmlp.network import Layer
@@ -92,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         x, y, *weights = (np.asarray(value, np.float64) for value in (x, y, *weights))
         epoch = jax.jit(tutorial_epoch)(tuple(weights), x, y)._replace(loss=np.asarray(loss))
         autodiff = jax.jit(_autodiff)(tuple(weights), x, y)
+        norms = np.asarray(jax.jit(_norms)(tuple(weights), x, y))
     is_chosen = None in (args.row, args.unit)
     args.row, args.unit = _choose(epoch, y, args.row, args.unit)
 
@@ -100,13 +102,15 @@ def run(args: argparse.Namespace) -> int:
     values = epoch._asdict() | arrays
     lines = [_line(code, name, epoch, autodiff, values, args.row, args.unit) for code, name in _page()]
     wrong = [line.name for line in lines if line.jax_grad and not line.agrees]
+    pulls = _largest_terms(norms)
     if args.json:
         result = {name: getattr(args, name) for name in ("seed", "epoch", "row", "unit")}
         result |= {"learning_rate": LEARNING_RATE, "given": {name: values for name, (_, values) in given.items()}}
+        result["hardest_rows"] = [{"row": number, "gradient_norm": norm} for number, norm in pulls]
         result["lines"] = [line._asdict() | {"meaning": _meaning(line.name)} for line in lines]
         print_json(result | {"wrong": wrong})
     else:
-        _print(args, given, lines, is_chosen)
+        _print(args, given, lines, is_chosen, pulls)
     if wrong:
         raise CommandError(f"not the gradient that jax.grad computes: {', '.join(wrong)}", code=1)
     return 0
@@ -141,6 +145,11 @@ def _autodiff(weights: tuple[Array, ...], x: Array, y: Array) -> Values:
     """Return `jax.grad` of every value under the names of `Epoch`."""
     w1, b1, w2, b2 = weights
     return name_gradients(_STEPS, *grad_every_value((Layer(w1, b1), Layer(w2, b2)), x, y, relu))
+
+
+def _norms(weights: tuple[Array, ...], x: Array, y: Array) -> Array:
+    w1, b1, w2, b2 = weights
+    return row_gradient_norms((Layer(w1, b1), Layer(w2, b2)), x, y)
 
 
 def _choose(epoch: Epoch, y: np.ndarray, row: int | None, unit: int | None) -> tuple[int, int]:
@@ -186,7 +195,7 @@ def _numbers(name: str, value: np.ndarray, row: int, unit: int) -> tuple[list[tu
     return indices, [float(value[index]) for index in indices]
 
 
-def _print(args: argparse.Namespace, given: dict[str, tuple], lines: list[Line], is_chosen: bool) -> None:
+def _print(args: argparse.Namespace, given: dict[str, tuple], lines: list[Line], is_chosen: bool, pulls) -> None:
     right, wrong = _marks()
     print(f"Epoch {args.epoch} of the tutorial's network, seed {args.seed}: row {args.row}, hidden unit {args.unit}")
     if is_chosen:
@@ -210,8 +219,10 @@ def _print(args: argparse.Namespace, given: dict[str, tuple], lines: list[Line],
             print(f"      {list(entry) or 'loss'} by row  {_write_terms(terms, value)}")
         if line.why_zero:
             print(textwrap.fill(line.why_zero, 100, initial_indent="      ", subsequent_indent="      "))
+    rows = "  ".join(f"{number}: {norm:.4g}" for number, norm in pulls)
+    print(f"Rows that pull hardest (norm of the gradient): {rows}")
     worst = max(line.worst for line in lines if line.worst is not None)
-    print(f"\n{right} the whole array agrees with jax.grad in float64 (largest relative error: {worst:.1g})")
+    print(f"{right} the whole array agrees with jax.grad in float64 (largest relative error: {worst:.1g})")
 
 
 def _assignment(name: str, entries: list[tuple[int, ...]], values: list[float]) -> str:

@@ -12,9 +12,9 @@ The first two also check the derivative of each activation and of the criterion,
 that occur: if a gradient is wrong, the report shows whether a derivative is the cause.
 """
 
+from jaxmlp.verification.functions import check_gradients as check_gradients
 from jaxmlp.verification.network import check_many as check_many
 from jaxmlp.verification.network import check_network as check_network
-from jaxmlp.verification.oracles import Problem as Problem
 from jaxmlp.verification.report import BOUNDS as BOUNDS
 from jaxmlp.verification.report import CENTRAL_BOUND as CENTRAL_BOUND
 from jaxmlp.verification.report import Finding as Finding

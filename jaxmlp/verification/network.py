@@ -1,19 +1,24 @@
 """Verification of the gradients of networks."""
 
-import contextlib
 from collections.abc import Sequence
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxmlp._validation import validate
 from jaxmlp.activations import Activation, relu
+from jaxmlp.backprop import backpropagate
 from jaxmlp.criteria import Criterion, squared_error
-from jaxmlp.network import Params
-from jaxmlp.verification.oracles import Problem, draw_vectors, in_float64, in_own_dtype
-from jaxmlp.verification.programs import QUICK, run
-from jaxmlp.verification.report import GradientReport, judge
+from jaxmlp.network import Layer, Params, forward_pass, loss
+from jaxmlp.verification.checking import check_problems
+from jaxmlp.verification.differences import STEPS, offsets
+from jaxmlp.verification.judging import Labels
+from jaxmlp.verification.oracles import Derivative, Functions, Leaves, Problem
+from jaxmlp.verification.report import GradientReport
+
+# Derivatives are checked at about this number of pre-activations of a layer, those of the first rows.
+_PLACES = 2**17
 
 
 def check_network(
@@ -27,9 +32,7 @@ def check_network(
 ) -> GradientReport:
     """Verify the hand-derived gradient of a network on its data, and the derivatives of activations and criterion.
 
-    Each call compiles, and computes at the highest precision of matrix products. JAX's configuration does not change.
-    Errors are relative to the largest entry of the leaf, or, if that is larger, to the largest entry when the rows have
-    random signs: at a minimum the rows cancel, and only rounding is left of the gradient.
+    This is `check_gradients` of `loss` and `manual_grads`, with the derivatives in addition; see there.
 
     Arguments:
         params: the network, in bfloat16, float32 or float64.
@@ -46,36 +49,68 @@ def check_network(
         ValueError: a shape that does not fit.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
-    return check_many([Problem(*validate(params, x, y, sample_weight, activation, criterion), criterion)])[0]
+    return check_many([(*validate(params, x, y, sample_weight, activation, criterion), criterion)])[0]
 
 
-def check_many(problems: Sequence[Problem], *, quick: bool = False) -> tuple[GradientReport, ...]:
+def check_many(networks: Sequence[tuple], *, quick: bool = False) -> tuple[GradientReport, ...]:
     """Verify many networks with two programs: one in their own dtypes and one in float64.
 
-    Problems of the same shapes share their code; the programs choose activations and criteria while they run. Problems
-    that are equal in float64 are computed there once.
-
     Arguments:
-        problems: networks and data, as `validate` returns them.
-        quick: compile the first program without optimizations, and take the gradients of float64 networks from the
-            second. By default the first program is compiled as in training.
+        networks: arguments of `backpropagate`.
+        quick: see `check_problems`.
 
     Returns:
-        A report for each problem.
+        A report for each network.
     """
-    arrays = [jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), problem[:4]) for problem in problems]
-    doubles = [Problem._make([*double, *problem[4:]]) for double, problem in zip(arrays, problems, strict=True)]
-    keys = [(*(leaf.tobytes() for leaf in jax.tree.leaves(double[:4])), *double[4:]) for double in doubles]
-    unique = dict(zip(keys, doubles, strict=True))
-    # TPUs compute float64 as pairs of float32, with fewer digits than the bounds require.
-    on_tpu = jax.default_backend() == "tpu"
-    device = jax.default_device(jax.devices("cpu")[0]) if on_tpu else contextlib.nullcontext()
-    with jax.enable_x64(True), device:
-        results = dict(zip(unique, run(in_float64, list(unique.values()), draw_vectors, QUICK), strict=True))
-    references = [results[key] for key in keys]
-    gradients = [reference.gradients for reference in references]
-    places = [k for k, problem in enumerate(problems) if not (quick and problem.params[0].w.dtype == np.float64)]
-    own = run(in_own_dtype, [problems[k] for k in places], lambda _: (), QUICK if quick else None)
-    for k, result in zip(places, own, strict=True):
-        gradients[k] = result
-    return tuple(map(judge, problems, gradients, references))
+    problems, labels = [], []
+    for params, x, y, c, f, criterion in networks:
+        theta, rest = jax.tree.leaves(params), [x, y] if c is None else [x, y, c]
+        products, eps = sum(leaf.size for leaf in theta) * len(x), float(jnp.finfo(x.dtype).eps)
+        problems.append(Problem(theta, rest, (*f, criterion), _network, products, eps, eps))
+        sizes, names = [x.shape[1]], []
+        for k, (w, _) in enumerate(params):
+            sizes.append(w.shape[1])
+            names += [f"params[{k}].w", f"params[{k}].b"]
+        subject = f"a {'-'.join(map(str, sizes))} network, {len(x)} rows"
+        labels.append(Labels(names, subject, str(x.dtype), sizes=tuple(sizes), rows=len(x)))
+    return check_problems(problems, labels, quick=quick)
+
+
+def _network(choices: tuple) -> Functions:
+    """Return the loss and its gradient, as functions of the leaves of `params` and of `[x, y, sample_weight]`."""
+    *f, criterion = choices
+    options = {"activation": tuple(f), "criterion": criterion}
+
+    def unflatten(theta: Leaves) -> Params:
+        return tuple(map(Layer, theta[::2], theta[1::2]))
+
+    def value(theta, rest):
+        return loss(unflatten(theta), *rest, **options)
+
+    def by_hand(theta, rest):
+        x, y, *c = rest
+        return jax.tree.leaves(backpropagate(unflatten(theta), x, y, c[0] if c else None, tuple(f), criterion)[1])
+
+    def derivatives(theta, rest):
+        return _derivatives(unflatten(theta), rest[0], rest[1], tuple(f), criterion)
+
+    return Functions(value, by_hand, value, value, None, derivatives)
+
+
+def _derivatives(params, x, y, f, criterion) -> list[Derivative]:
+    z = forward_pass(params, x, f)[1]
+    rows = _PLACES // max(h.shape[1] for h in z) + 1
+    *hidden, outputs = (h[:rows] for h in z)
+    y, steps = y[:rows], jnp.asarray(offsets(STEPS))
+    derivatives = []
+    for f_k, h in zip(f, hidden, strict=True):
+        by_grad, stepped = jax.grad(lambda h, f=f_k: jnp.sum(f(h)))(h), jax.vmap(lambda step, f=f_k, h=h: f(h + step))
+        derivatives.append(Derivative(h, f_k.derivative(h), by_grad, stepped(steps)))
+
+    def column(k):  # The rows are independent, so one step varies an output of all of them.
+        unit = jnp.where(jnp.arange(outputs.shape[1]) == k, 1.0, 0.0)
+        return jax.vmap(lambda step: criterion(outputs + step * unit[None], y))(steps)
+
+    by_grad = jax.grad(lambda outputs: jnp.sum(criterion(outputs, y)))(outputs)
+    stepped = jnp.transpose(jax.lax.map(column, jnp.arange(outputs.shape[1])), (1, 2, 0))
+    return [*derivatives, Derivative(outputs, criterion.derivative(outputs, y), by_grad, stepped)]

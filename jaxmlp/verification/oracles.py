@@ -1,6 +1,7 @@
-"""The oracles: programs that compute the gradient of a network by hand and in other ways."""
+"""The oracles: programs that compute the gradient of a function by hand and in other ways."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,46 +9,70 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.flatten_util import ravel_pytree
 
-from jaxmlp.activations import Activation
-from jaxmlp.backprop import backpropagate
-from jaxmlp.criteria import Criterion
-from jaxmlp.network import Params, forward, forward_pass, loss
+from jaxmlp.verification.differences import FEW, FEW_COARSE, STEPS, offsets
 
-# The steps of the central differences, 4e-3 to 1e-6: rounding is least for long steps, kinks are missed by short ones.
-_STEPS = 2.0 ** np.arange(-8, -21, -2)
-_ROUNDING = 8 * np.finfo(np.float64).eps  # Relative rounding error of a loss, which is a sum of many terms.
-# Each entry of a network is varied if that takes at most this number of products of an entry and a row.
+# Each entry of a small problem is varied: entries times operations at most.
 _SMALL = 2**28
-# Otherwise each leaf is varied along 2 to 32 random directions, as many as this number of products allows.
-_LARGE, _FEWEST, _MOST = 2**34, 2, 32
-# Derivatives are checked at about this number of pre-activations of a layer, those of the first rows.
-_PLACES = 2**17
-_PAIRS = 4  # Number of pairs of u and v in the adjoint identity, and of draws of random signs for the rows.
+# Each leaf is also varied along this number of random directions; of a large problem along fewer, to bound the time.
+_MOST, _LARGE = 4, 2**33
+# Precision of float64, float32 and bfloat16, and how often the arguments are changed by as much to measure rounding.
+PRECISIONS, _SAMPLES = np.array([2.0**-52, 2.0**-23, 2.0**-7]), 2
 
-Values = Array | np.ndarray  # Arrays inside the programs, NumPy's in their results.
+Values = Any  # Arrays of JAX inside the programs, of NumPy in their results.
+Leaves = list[Values]
 
-_linear = Criterion(lambda outputs, u: jnp.sum(outputs * u, axis=1), lambda outputs, u: u)
+
+class Functions(NamedTuple):
+    """A scalar function of two lists of arrays, its gradient with respect to the first, and ways to check it."""
+
+    value: Callable[[Leaves, Leaves], Array]
+    by_hand: Callable[[Leaves, Leaves], Leaves]
+    autodiff: Callable[[Leaves, Leaves], Array] | None  # The function that `jax.grad` differentiates, as an oracle.
+    forward: Callable[[Leaves, Leaves], Array] | None  # The function that forward mode differentiates.
+    reference: Callable[[Leaves, Leaves], Array] | None = None  # Another form of the function.
+    derivatives: Callable[[Leaves, Leaves], list["Derivative"]] = lambda theta, rest: []
 
 
 class Problem(NamedTuple):
-    """A network and its data, validated: the arguments of `backpropagate`."""
+    """What is checked, and where. Problems of the same shapes and `make` share their code."""
 
-    params: Params
-    x: Array
-    y: Array
-    sample_weight: Array | None
-    activation: tuple[Activation, ...]
-    criterion: Criterion
+    theta: Leaves  # The arrays whose gradient is checked.
+    rest: Leaves  # The other arrays.
+    choices: tuple[Hashable, ...]  # What distinguishes the functions: activations and criterion.
+    make: Callable[[tuple[Any, ...]], Functions]
+    work: float  # Number of operations of an evaluation, roughly.
+    eps: float  # Relative precision of the function: that of its coarsest dtype.
+    gradient_eps: float  # The same of the gradient.
+
+    @property
+    def size(self) -> int:
+        """Number of entries of the gradient."""
+        return sum(leaf.size for leaf in self.theta)
+
+    @property
+    def varies_entries(self) -> bool:
+        """Whether each entry is varied."""
+        return self.size * self.work <= _SMALL
+
+    @property
+    def directions(self) -> int:
+        """Number of random directions of each leaf."""
+        return int(max(1, min(_MOST, _LARGE // (self.work * max(1, len(self.theta)) * len(FEW)))))
+
+    @property
+    def steps(self) -> np.ndarray:
+        """The steps of the differences."""
+        return STEPS if self.varies_entries else FEW if self.eps < 2**-40 else FEW_COARSE
 
 
 class Gradients(NamedTuple):
-    """The flat gradient of a problem in its dtype."""
+    """The gradient of a problem in its dtype."""
 
-    by_hand: Values
-    by_grad: Values  # By `jax.grad`.
-    default: Values  # By hand, at the device's default precision of matrix products.
+    value: Values
+    by_hand: Leaves
+    by_grad: Leaves | None
+    default: Leaves  # By hand, at the device's default precision of matrix products.
 
 
 class Derivative(NamedTuple):
@@ -56,161 +81,127 @@ class Derivative(NamedTuple):
     at: Values  # The pre-activations.
     by_hand: Values
     by_grad: Values
-    stepped: Values  # Values of the function, for `central_difference`.
+    stepped: Values  # Values of the function, for `measure_slopes`.
+
+
+class Varied(NamedTuple):
+    """The function along some directions."""
+
+    stepped: Values  # (directions, 1 + 2 steps) values, for `measure_slopes`.
+    length: Values  # Norm of each direction.
+    by_hand: Values  # Slope by hand.
 
 
 class References(NamedTuple):
-    """The results of the oracles in float64; gradients are flat."""
+    """What the oracles compute of a problem, mostly in float64."""
 
     gradients: Gradients
-    by_signs: Values  # Root mean square of the gradients with random signs of the rows.
-    central: tuple[Values, Values]  # For each direction, the losses for `central_difference` and the slope by hand.
-    adjoint: tuple[Values, Values, Values]  # (pairs, leaves) <v, J^T u>, <J v, u>, and the norms that bound both.
-    derivatives: list[Derivative]  # Of the activation of each hidden layer, and of the criterion.
+    jitter: list[Values]  # Largest change of the value and of each leaf if the arguments change by each precision.
+    reference: Values | None  # The value of the other form.
+    varied: Varied  # Along random directions of each leaf; then, of a small problem, each entry.
+    by_jvp: Values | None  # Slope along the random directions by forward mode.
+    derivatives: list[Derivative]
 
 
-def draw_vectors(problem: Problem) -> tuple[np.ndarray, ...]:
-    """Return random signs for the rows, and pairs of u and v; always the same."""
-    rng = np.random.default_rng(0)
-    u, v = rng.normal(size=(_PAIRS, *np.shape(problem.y))), rng.normal(size=(_PAIRS, _size(problem)))
-    return rng.choice([-1.0, 1.0], size=u.shape[:2]), u, v
+def take_gradients(problem: Problem) -> Gradients:
+    """Return the gradients in the dtype of the problem."""
+    f = problem.make(problem.choices)
 
-
-def in_own_dtype(problem: Problem) -> Gradients:
-    """Return the gradients in the dtype of the network."""
-    by_hand = default = _by_hand(problem)
-    if problem.params[0].w.dtype == jnp.float32:  # Devices may round the products of this dtype only.
+    value, by_hand = f.value(problem.theta, problem.rest), f.by_hand(problem.theta, problem.rest)
+    default = by_hand
+    if any(leaf.dtype == jnp.float32 for leaf in problem.theta):  # Devices may round the products of this dtype only.
         with jax.default_matmul_precision("default"):
-            default = _by_hand(problem)
-    return Gradients(by_hand, _by_grad(problem), default)
+            default = f.by_hand(problem.theta, problem.rest)
+    by_grad = jax.grad(f.autodiff)(problem.theta, problem.rest) if f.autodiff else None
+    return Gradients(value, by_hand, by_grad, default)
 
 
-def in_float64(problem: Problem, signs: Array, u: Array, v: Array) -> References:
-    """Return what the oracles compute of a problem in float64."""
-    c = jnp.ones(problem.x.shape[0]) if problem.sample_weight is None else problem.sample_weight
-    by_hand = _by_hand(problem)
-    by_grad, *by_signs = _loop(problem)(
-        lambda c: _by_grad(problem._replace(sample_weight=c)), jnp.concatenate([c[None], signs * c[None]])
-    )
+def _jitter(problem: Problem, f: Functions) -> list[Array]:
+    count, leaves = len(problem.theta), [*problem.theta, *problem.rest]
+
+    def of_sample(pair):
+        sample, change = pair
+        signs = [jnp.sign(_random(leaf.shape, k, sample)).astype(leaf.dtype) for k, leaf in enumerate(leaves)]
+        changed = [leaf * (1 + change.astype(leaf.dtype) * sign) for leaf, sign in zip(leaves, signs, strict=True)]
+        return [f.value(changed[:count], changed[count:]), *f.by_hand(changed[:count], changed[count:])]
+
+    changes = jnp.asarray([0, *np.repeat(PRECISIONS, _SAMPLES)])
+    results = lax.map(of_sample, (jnp.arange(len(changes)), changes))
+    return [
+        jnp.max(jnp.abs(values - values[:1])[1:].reshape(len(PRECISIONS), -1), axis=1, initial=0) for values in results
+    ]
+
+
+def consult(problem: Problem) -> References:
+    """Return what the oracles compute of a problem."""
+    f = problem.make(problem.choices)
+    gradients, random = take_gradients(problem), jnp.arange(problem.directions * len(problem.theta))
+    entries = jnp.arange(len(random), len(random) + problem.size if problem.varies_entries else len(random))
+
+    def slope(forward, k):
+        d = _direction(problem, gradients.by_hand, k)
+        return jax.jvp(lambda theta: forward(theta, problem.rest), (problem.theta,), (d,))[1]
+
     return References(
-        gradients=Gradients(by_hand, by_grad, by_hand),
-        by_signs=jnp.sqrt(jnp.mean(jnp.stack(by_signs) ** 2, axis=0)),
-        central=_central(problem, by_hand, v[0]),
-        adjoint=lax.map(partial(_adjoint, problem), (u, v)),
-        derivatives=_derivatives(problem),
+        gradients=gradients,
+        jitter=_jitter(problem, f),
+        reference=f.reference and f.reference(problem.theta, problem.rest),
+        varied=_vary(problem, f, gradients.by_hand, jnp.concatenate([random, entries])),
+        by_jvp=f.forward and lax.map(partial(slope, f.forward), random),
+        derivatives=f.derivatives(problem.theta, problem.rest),
     )
 
 
-def _central(problem: Problem, by_hand: Array, v: Array) -> tuple[Array, Array]:
-    """Return the losses of each step along each direction, and the slope by hand in that direction."""
-    theta, unravel = ravel_pytree(problem.params)
-    leaf, count = _leaf_of(problem), directions(problem)
-
-    def along(direction):
-        stepped = _loop(problem)(lambda step: _loss(unravel(theta + step * direction), problem), _offsets())
-        return stepped, jnp.vdot(by_hand, direction)
-
-    def entry(k):
-        return along(jnp.where(jnp.arange(theta.size) == k, 1.0, 0.0))
-
-    def random(k):
-        direction = jnp.where(leaf == k // count, jnp.roll(v, k), 0)
-        return along(direction / jnp.linalg.norm(direction))
-
-    if count:
-        return lax.map(random, jnp.arange(2 * len(problem.params) * count))
-    return lax.map(entry, jnp.arange(theta.size))
+def vary_entries(problem: Problem, entries: Values) -> Varied:
+    """Return the function along the directions of some entries, which are counted through all leaves."""
+    f = problem.make(problem.choices)
+    by_hand = f.by_hand(problem.theta, problem.rest)
+    return _vary(problem, f, by_hand, jnp.asarray(entries) + problem.directions * len(problem.theta))
 
 
-def _adjoint(problem: Problem, pair: tuple[Array, Array]) -> tuple[Array, Array, Array]:
-    """Return <v, J^T u> and <J v, u> of each leaf, and the norms that bound both."""
-    (u, v), leaf, unravel = pair, _leaf_of(problem), ravel_pytree(problem.params)[1]
-    pulled = _by_hand(problem._replace(y=u, sample_weight=None, criterion=_linear))  # J^T u
+def _vary(problem: Problem, f: Functions, by_hand: Leaves, directions: Array) -> Varied:
+    def along(k):
+        d = _direction(problem, by_hand, k)
 
-    def outputs(params):
-        return forward(params, problem.x, activation=problem.activation)
+        def step(offset):
+            theta = [leaf + offset.astype(leaf.dtype) * v for leaf, v in zip(problem.theta, d, strict=True)]
+            return f.value(theta, problem.rest)
 
-    def of_leaf(k):
-        direction, part = (jnp.where(leaf == k, vector, 0) for vector in (v, pulled))
-        jv = jax.jvp(outputs, (problem.params,), (unravel(direction),))[1]
-        norm = jnp.linalg.norm
-        return part @ v, jnp.sum(jv * u), jnp.maximum(norm(part) * norm(direction), norm(jv) * norm(u))
+        slope = sum(jnp.sum(h.astype(float) * v.astype(float)) for h, v in zip(by_hand, d, strict=True))
+        squares = sum(jnp.sum(jnp.square(v.astype(float))) for v in d)
+        return Varied(lax.map(step, jnp.asarray(offsets(problem.steps))), jnp.sqrt(squares), slope)
 
-    return _loop(problem)(of_leaf, jnp.arange(2 * len(problem.params)))
+    return lax.map(along, directions)
 
 
-def _derivatives(problem: Problem) -> list[Derivative]:
-    z = forward_pass(problem.params, problem.x, problem.activation)[1]
-    rows = _PLACES // max(h.shape[1] for h in z) + 1
-    *hidden, outputs = (h[:rows] for h in z)
-    y, criterion = problem.y[:rows], problem.criterion
-    derivatives = []
-    for f, h in zip(problem.activation, hidden, strict=True):
-        by_grad, stepped = jax.grad(lambda h, f=f: jnp.sum(f(h)))(h), jax.vmap(lambda step, f=f, h=h: f(h + step))
-        derivatives.append(Derivative(h, f.derivative(h), by_grad, stepped(_offsets())))
-
-    def column(k):  # The rows are independent, so one step varies an output of all of them.
-        unit = jnp.where(jnp.arange(outputs.shape[1]) == k, 1.0, 0.0)
-        return jax.vmap(lambda step: criterion(outputs + step * unit[None], y))(_offsets())
-
-    by_grad = jax.grad(lambda outputs: jnp.sum(criterion(outputs, y)))(outputs)
-    stepped = jnp.transpose(lax.map(column, jnp.arange(outputs.shape[1])), (1, 2, 0))
-    return [*derivatives, Derivative(outputs, criterion.derivative(outputs, y), by_grad, stepped)]
-
-
-def central_difference(stepped: Values) -> tuple[np.ndarray, np.ndarray]:
-    """Return the derivative at 0, and a doubt: at least twice its error if a kink is closer than the step.
-
-    Of two neighbouring steps, a kink strictly between 0 and the longer one makes their central differences disagree;
-    one at 0 keeps the difference of the one-sided slopes from shrinking with the step. The doubt is at least the
-    effect of rounding `stepped` on a difference. The result is that of the pair with the least doubt.
-    """
-    steps = _STEPS.reshape(-1, *[1] * (stepped.ndim - 1))
-    middle, up, down = np.split(stepped, [1, 1 + len(steps)])
-    with np.errstate(all="ignore"):
-        slope, bend = (up - down) / (2 * steps), (up - 2 * middle + down) / steps
-        doubt = np.maximum(np.abs(slope[:-1] - slope[1:]), np.abs(bend[:-1] - _STEPS[0] / _STEPS[1] * bend[1:]))
-        doubt = np.maximum(doubt, _ROUNDING * np.abs(stepped).max(axis=0) / steps[1:])
-    doubt = np.where(np.isfinite(doubt), doubt, np.inf)
-    best = np.argmin(doubt, axis=0)[None]
-    return np.take_along_axis(slope[1:], best, 0)[0], np.take_along_axis(doubt, best, 0)[0]
+def _direction(problem: Problem, by_hand: Leaves, k: Array) -> Leaves:
+    """Return direction k: a random one of each leaf in turn, then the entries."""
+    count, directions = problem.directions, []
+    start = count * len(problem.theta)
+    for place, (theta, h) in enumerate(zip(problem.theta, by_hand, strict=True)):
+        h = h.astype(theta.dtype)
+        largest = _largest(theta)
+        # Partly along the gradient, where rounding matters least, and partly at random, where no error cancels.
+        rms = _largest(h) * jnp.sqrt(jnp.mean(jnp.square(h / _largest(h)))) if h.size else 1
+        random = largest * (h / jnp.where(rms > 0, rms, 1) + _random(h.shape, place, k).astype(h.dtype))
+        # In float64 there are digits enough for steps that fit an entry much smaller than others.
+        unit = jnp.maximum(jnp.abs(theta), largest * (2**-10 if problem.eps < 2**-40 else 1))
+        entry = jnp.where(jnp.arange(start, start + theta.size).reshape(theta.shape) == k, unit, 0)
+        directions.append(jnp.where(k // count == place, random, entry).astype(theta.dtype))
+        start += theta.size
+    return directions
 
 
-def directions(problem: Problem) -> int:
-    """Return the number of random directions of a leaf that central differences vary; 0 if they vary each entry."""
-    products = _size(problem) * np.shape(problem.x)[0]
-    if _size(problem) * products <= _SMALL:
-        return 0
-    return max(_FEWEST, min(_MOST, _LARGE // max(1, products * 2 * len(problem.params))))
+def _random(shape: tuple[int, ...], place: int, sample: Array) -> Array:
+    """Return numbers between -√3 and √3 for a leaf, of mean 0 and variance 1; always the same."""
+    seed = (jnp.uint32(place) * 1024 + sample.astype(jnp.uint32)) * jnp.uint32(0x9E3779B1)
+    bits = jnp.arange(math.prod(shape), dtype=jnp.uint32) + seed
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):  # The hash "lowbias32" of Chris Wellons.
+        bits = (bits ^ (bits >> shift)) * jnp.uint32(factor)
+    return (math.sqrt(3) * (bits.astype(jnp.float32) * 2.0**-31 - 1)).reshape(shape)
 
 
-def _offsets() -> Array:
-    """Return the arguments of a function for `central_difference`."""
-    return jnp.asarray([0, *_STEPS, *-_STEPS])
-
-
-def _loop(problem: Problem) -> Callable[[Callable[[Array], Any], Array], Any]:
-    """Return how to map over arrays: at once, or in a loop where the network is large, to save memory."""
-    return lax.map if directions(problem) else lambda function, xs: jax.vmap(function)(xs)
-
-
-def _by_hand(problem: Problem) -> Array:
-    return ravel_pytree(backpropagate(*problem)[1])[0]
-
-
-def _by_grad(problem: Problem) -> Array:
-    return ravel_pytree(jax.grad(_loss)(problem.params, problem))[0]
-
-
-def _loss(params: Params, problem: Problem) -> Array:
-    _, x, y, c, f, criterion = problem
-    return loss(params, x, y, c, activation=f, criterion=criterion)
-
-
-def _leaf_of(problem: Problem) -> Array:
-    """Return the number of the leaf of each entry of the flat parameters."""
-    return jnp.concatenate([jnp.full(leaf.size, k) for k, leaf in enumerate(jax.tree.leaves(problem.params))])
-
-
-def _size(problem: Problem) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(problem.params))
+def _largest(leaf: Array) -> Array:
+    """Return the largest entry, or 1 if that is 0."""
+    largest = jnp.max(jnp.abs(leaf), initial=0)
+    return jnp.where(largest > 0, largest, 1).astype(leaf.dtype)

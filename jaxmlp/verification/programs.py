@@ -22,16 +22,15 @@ Choice = TypeVar("Choice", Activation, Criterion)
 def run(
     function: Callable[..., Result],
     problems: Sequence[Problem],
-    draw: Callable[[Problem], tuple[np.ndarray, ...]],
     compiler_options: dict[str, Any] | None,
 ) -> list[Result]:
-    """Return `function(problem, *draw(problem))` of each problem, in NumPy arrays; compiles one program."""
+    """Return `function(problem)` of each problem, in NumPy arrays; compiles one program."""
     groups: dict[Hashable, list[int]] = {}
     for place, problem in enumerate(problems):
-        leaves, structure = jax.tree.flatten(problem[:4])
-        groups.setdefault((structure, *((leaf.shape, leaf.dtype) for leaf in leaves)), []).append(place)
+        shapes = [[(leaf.shape, str(leaf.dtype)) for leaf in leaves] for leaves in problem[:2]]
+        groups.setdefault((repr(shapes), *problem[3:]), []).append(place)
     members = [[problems[place] for place in places] for places in groups.values()]
-    arguments = [(_stack([problem[:4] for problem in group]), draw(group[0])) for group in members]
+    arguments = [_stack([problem[:2] for problem in group]) for group in members]
 
     def program(arguments):
         return [_map_group(function, *operands) for operands in zip(members, arguments, strict=True)]
@@ -51,19 +50,18 @@ def _stack(trees: list[Any]) -> Any:
     return trees[0] if len(trees) == 1 else jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
-def _map_group(function: Callable[..., Result], group: list[Problem], arguments: Any) -> Result:
+def _map_group(function: Callable[..., Result], group: list[Problem], arrays: Any) -> Result:
     """Return the stacked results of `function` for problems of the same shapes, computed in a loop."""
-    arrays, vectors = arguments
     if len(group) == 1:
-        return function(Problem._make([*arrays, *group[0][4:]]), *vectors)
-    columns = list(zip(*((*problem.activation, problem.criterion) for problem in group), strict=True))
+        return function(group[0]._replace(theta=arrays[0], rest=arrays[1]))
+    columns = list(zip(*(problem.choices for problem in group), strict=True))
     choices = [list(dict.fromkeys(column)) for column in columns]
     indices = [[options.index(choice) for choice in column] for options, column in zip(choices, columns, strict=True)]
 
     def apply(argument):
         arrays, index = argument
-        *activation, criterion = (_choose(*pair) for pair in zip(choices, index, strict=True))
-        return function(Problem._make([*arrays, tuple(activation), criterion]), *vectors)
+        chosen = tuple(map(_choose, choices, index))
+        return function(group[0]._replace(theta=arrays[0], rest=arrays[1], choices=chosen))
 
     return lax.map(apply, (arrays, [jnp.asarray(index, jnp.int32) for index in indices]))
 
