@@ -73,9 +73,7 @@ class Perceptron(StochasticSolvers):
             self._validate_params()
             rows = validate_rows(self, X, y, sample_weight, "partial")
             with jax.enable_x64(rows.x.dtype == np.float64):
-                params, random = self._prepare(rows, "partial")
-                state = self._start(params, random, "partial")
-                self._train(state, rows, None, int(np.max(state.epoch)) + 1)
+                self._train(*self._prepare(rows, "partial"), rows, None, "partial")
         return self
 
     def _prepare(self, rows: Rows, start: Start) -> tuple[Params, np.random.RandomState]:

@@ -11,7 +11,7 @@ import numpy as np
 import sklearn.neural_network
 from jax.tree_util import Partial
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
 
 from jaxmlp._validation import validate_count
 from jaxmlp.activations import ACTIVATIONS, Activation, sigmoid
@@ -68,6 +68,11 @@ class Parameters(BaseEstimator):
     if TYPE_CHECKING:  # fitted attributes, and what subclasses define
 
         def __getattr__(self, name: str) -> Any: ...
+
+    def _validate_params(self) -> None:
+        """Refuse parameters in scikit-learn's words; its own method takes longer, as it reads the signature first."""
+        values = {name: getattr(self, name) for name in self._parameter_constraints}
+        validate_parameter_constraints(self._parameter_constraints, values, type(self).__name__)
 
     def _sizes(self) -> tuple[int, ...]:
         """Return the hidden layer widths."""

@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 
 from jaxmlp.fitting.epochs import run_epochs
 from jaxmlp.fitting.loop import prepare_run, run_chunks
-from jaxmlp.fitting.optimizers import OptimizerState
+from jaxmlp.fitting.optimizers import Optimizer, OptimizerState
 from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit
 from jaxmlp.network import Params
 from jaxmlp.sklearn.parameters import Parameters
@@ -37,7 +37,7 @@ class StochasticSolvers(Parameters):
         valid = None
         if self.early_stopping:
             rows, valid = self._hold_out(rows, random)
-        state = self._train(self._start(params, random, start), rows, valid, self.max_iter)
+        state = self._train(params, random, rows, valid, start)
         if np.any(state.diverged):
             message = f"training diverged in epoch {self.n_iter_}; the weights are those of the best epoch before it"
             warnings.warn(message, ConvergenceWarning, stacklevel=3)
@@ -62,10 +62,10 @@ class StochasticSolvers(Parameters):
             )
         return rows, valid
 
-    def _start(self, params: Params, random: np.random.RandomState, start: Start) -> FitState:
+    def _start(self, params: Params, random: np.random.RandomState, start: Start, optimizer: Optimizer) -> FitState:
         """Return the first state of this call, which continues what the last call has left."""
         key = _as_key(np.array([0, random.randint(np.iinfo(np.int32).max)], np.uint32))
-        state, last = init_fit(params, key=key, optimizer=self._optimizer()), getattr(self, "_last", None)
+        state, last = init_fit(params, key=key, optimizer=optimizer), getattr(self, "_last", None)
         if last is None or start == "new":
             return state
         if start == "partial":
@@ -87,17 +87,22 @@ class StochasticSolvers(Parameters):
             last = last._replace(hyperparameters=hyperparameters)
         return jax.tree.map(lambda old, new: np.asarray(old, new.dtype), last, fresh)
 
-    def _train(self, state: FitState, rows: Rows, valid: Rows | None, last: int) -> FitState:
-        """Train up to the epoch `last`, and keep the result."""
+    def _train(
+        self, params: Params, random: np.random.RandomState, rows: Rows, valid: Rows | None, start: Start
+    ) -> FitState:
+        """Train, by `partial_fit` for one epoch, and keep the result."""
+        optimizer = self._optimizer()
+        state = self._start(params, random, start, optimizer)
+        done = int(np.max(state.epoch))
         n, batch_size = plan_batches(len(rows.x), self.batch_size)
         padded = [pad(v, n) for v in rows] + [pad(v, round_up(len(v))) for v in valid or ()]
         device, data, metric, patience = self._device(), FitData(*padded), self._metric(), self._patience()
         earlier, dtype = getattr(self, "t_", 0), rows.x.dtype
         options: Any = {
-            "optimizer": self._optimizer(), "batch_size": batch_size, "patience": patience, "metric": metric,
+            "optimizer": optimizer, "batch_size": batch_size, "patience": patience, "metric": metric,
             "activation": self._activation(), "criterion": self._criterion(), "shuffle": bool(self.shuffle),
             "l2": self._number("alpha", dtype),
-            "advance": self._progress(len(rows.x), earlier - len(rows.x) * int(np.max(state.epoch)), dtype),
+            "advance": self._progress(len(rows.x), earlier - len(rows.x) * done, dtype),
         }  # fmt: skip
         # Members are split over all CPU devices, unless there is a device to stay on.
         if device is not None:
@@ -108,8 +113,9 @@ class StochasticSolvers(Parameters):
         curves: Any = (v if v is None else np.asarray(getattr(self, name, None) or v, v.dtype) for name, v in empty)
         self.n_iter_ = 0
         state, history, interrupted = run_chunks(
-            run, state, History(*curves), epochs=last, patience=patience, on_chunk=self._record
-        )
+            run, state, History(*curves), epochs=done + 1 if start == "partial" else self.max_iter, patience=patience,
+            on_chunk=self._record,
+        )  # fmt: skip
         if interrupted:
             warnings.warn("training was interrupted; the weights are those after the last epoch", stacklevel=4)
         state = jax.device_get(state)
