@@ -1,6 +1,6 @@
 """Claim: `jaxmlp.sklearn` is as good as scikit-learn's MLPs, and faster from small tables on, compile time included.
 
-    python bench/estimators.py --device cpu                    (all parts; --part sizes, grid, quality or train for one)
+    python bench/estimators.py --device cpu                    (all parts; --part sizes for one)
 
 sizes    one `fit` of each, the same data, network, batches and number of epochs (50), from tiny to large; the first
          fit of a shape compiles, the next does not.
@@ -8,6 +8,7 @@ grid     GridSearchCV, 20 candidates (5 learning rates, 4 alphas) × 5 folds on 
          a user would run it: n_jobs 1 and 2, a process of its own for each, compiling included (and in process_s
          and cpu_s the imports too).
 quality  defaults, 5 × 5 shuffled folds, five standard tables: the difference of the scores in its standard errors.
+stopping early stopping by the score, 12 data sets × 10 splits: the epochs of both, and the difference of the scores.
 train    `fit` with the defaults of `jaxmlp train --fast`, beside scikit-learn's defaults, on diabetes and digits.
 """
 
@@ -19,14 +20,15 @@ import subprocess
 import sys
 import time
 import warnings
+from typing import Any
 
 import jax
 import joblib
 import numpy as np
 import sklearn.neural_network
 from common import arguments, configured, report
+from sklearn import datasets
 from sklearn.base import BaseEstimator
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.model_selection import (
@@ -35,6 +37,7 @@ from sklearn.model_selection import (
     RepeatedStratifiedKFold,
     StratifiedKFold,
     cross_val_score,
+    train_test_split,
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -56,7 +59,7 @@ SYSTEMS = {"jaxmlp": jaxmlp.sklearn, "scikit-learn": sklearn.neural_network}
 
 def main():
     parser = arguments(__doc__, rounds=3)
-    parser.add_argument("--part", choices=("sizes", "grid", "quality", "train", "worker"))
+    parser.add_argument("--part", choices=("sizes", "grid", "quality", "stopping", "train", "worker"))
     parser.add_argument("--system", choices=SYSTEMS, help="of a worker, which grid starts")
     parser.add_argument("--jobs", type=int, default=1, help="of a worker, which grid starts")
     parser.add_argument("--how", help="of a worker, which grid starts")
@@ -65,7 +68,7 @@ def main():
     if args.part == "worker":
         worker(args)
         return
-    for name, part in {"sizes": sizes, "grid": grid, "quality": quality, "train": train}.items():
+    for name, part in {"sizes": sizes, "grid": grid, "quality": quality, "stopping": stopping, "train": train}.items():
         if args.part in (None, name):
             part(args)
 
@@ -124,7 +127,7 @@ def grid(args):
 
 def worker(args):
     """One search, as a process of its own; prints its seconds and its best score."""
-    x, y = load_digits(return_X_y=True)
+    x, y = datasets.load_digits(return_X_y=True)
     model = make_pipeline(StandardScaler(), SYSTEMS[args.system].MLPClassifier(max_iter=100, random_state=0))
     names = {"mlpclassifier__learning_rate_init": RATES, "mlpclassifier__alpha": ALPHAS}
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
@@ -138,8 +141,8 @@ def worker(args):
 
 def quality(args):
     tables = {
-        "diabetes": load_diabetes, "digits": load_digits, "breast cancer": load_breast_cancer, "wine": load_wine,
-        "iris": load_iris,
+        "diabetes": datasets.load_diabetes, "digits": datasets.load_digits, "wine": datasets.load_wine,
+        "breast cancer": datasets.load_breast_cancer, "iris": datasets.load_iris,
     }  # fmt: skip
     rows = []
     for name, load in tables.items():
@@ -156,6 +159,40 @@ def quality(args):
         measured = {"jaxmlp_s": seconds["jaxmlp"], "scikit_learn_s": seconds["scikit-learn"]}
         rows.append(paired(name, *scores.values()) | measured)
     report("estimators quality", "defaults on standardised tables, 5 x 5 shuffled folds", rows)
+
+
+def stopping(args):
+    drawn: Any = {"random_state": 0, "n_samples": 1000}
+    classes = {
+        "iris": datasets.load_iris(return_X_y=True), "wine": datasets.load_wine(return_X_y=True),
+        "breast cancer": datasets.load_breast_cancer(return_X_y=True), "digits": datasets.load_digits(return_X_y=True),
+        "moons": datasets.make_moons(noise=0.3, **drawn),
+        "circles": datasets.make_circles(noise=0.2, factor=0.5, **drawn),
+        "classification": datasets.make_classification(n_informative=5, n_classes=3, **drawn),
+    }  # fmt: skip
+    numbers = {
+        "diabetes": datasets.load_diabetes(return_X_y=True), "friedman 1": datasets.make_friedman1(noise=1, **drawn),
+        "friedman 2": datasets.make_friedman2(noise=100, **drawn),
+        "friedman 3": datasets.make_friedman3(noise=0.1, **drawn),
+        "linear": datasets.make_regression(n_features=20, noise=50, **drawn),
+    }  # fmt: skip
+    rows = []
+    for name, (x, y) in (classes | numbers).items():
+        kind = "MLPClassifier" if name in classes else "MLPRegressor"
+        y = y if name in classes else (y - y.mean()) / y.std()
+        epochs = {system: [] for system in SYSTEMS}
+        scores = {system: [] for system in SYSTEMS}
+        for seed in range(10):
+            x_train, x_test, y_train, y_test = train_test_split(x, y, random_state=seed)
+            for system, module in SYSTEMS.items():
+                network = getattr(module, kind)(random_state=seed, early_stopping=True, max_iter=2000)
+                model = make_pipeline(StandardScaler(), network).fit(x_train, y_train)
+                epochs[system].append(network.n_iter_)
+                scores[system].append(model.score(x_test, y_test))
+        ours, theirs = (float(np.mean(numbers)) for numbers in epochs.values())
+        measured = {"epochs": ours, "scikit_learn_epochs": theirs, "times": ours / theirs}
+        rows.append(paired(name, *map(np.array, scores.values())) | measured)
+    report("estimators stopping", "early stopping on the score, 10 splits", rows)
 
 
 def paired(table, ours, theirs):
@@ -201,8 +238,8 @@ class Trained(BaseEstimator):
 def train(args):
     rows = []
     for name, load, folds, theirs in [
-        ("diabetes", load_diabetes, RepeatedKFold, sklearn.neural_network.MLPRegressor),
-        ("digits", load_digits, RepeatedStratifiedKFold, sklearn.neural_network.MLPClassifier),
+        ("diabetes", datasets.load_diabetes, RepeatedKFold, sklearn.neural_network.MLPRegressor),
+        ("digits", datasets.load_digits, RepeatedStratifiedKFold, sklearn.neural_network.MLPClassifier),
     ]:
         x, y = load(return_X_y=True)
         folds = folds(n_splits=5, n_repeats=5, random_state=0)

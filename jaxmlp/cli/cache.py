@@ -12,6 +12,7 @@ import platform
 import shutil
 import sys
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 # The programs of all versions together may take this many bytes; the oldest are deleted first.
@@ -56,10 +57,8 @@ def cache_folder() -> Path:
 
 def fingerprint() -> str:
     """Return a name for this processor, its instructions, and the versions of Python, JAX and the compiler."""
-    import jax
-    import jaxlib
-
-    parts = [platform.machine(), *_processor(), platform.python_version(), jax.__version__, jaxlib.__version__]
+    versions = [version("jax"), version("jaxlib")]
+    parts = [platform.machine(), *_processor(), platform.python_version(), *versions]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

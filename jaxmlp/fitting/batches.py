@@ -33,6 +33,7 @@ def train_epoch(
     optimizer: Optimizer,
     batch_size: int | None,
     l2: ArrayLike | None,
+    shuffle: bool = True,
     encode: Callable[[Array], Array] = lambda rows: rows,
 ) -> tuple[Params, Any, Array]:
     """Use every row once: for each batch, a step of the optimizer along the gradient of the weighted mean loss.
@@ -48,8 +49,8 @@ def train_epoch(
         criterion: the loss of a row.
         optimizer: a pair of functions `init` and `update`.
         batch_size: rows a step; None for all rows in their own order.
-        l2: a scalar or None; `l2 / 2` times the sum of all squared weights is added to the sum of the losses of a
-            batch, before the mean is taken. Biases are not penalized.
+        l2: the penalty of `mean_loss_and_grads`, a scalar or None.
+        shuffle: whether batches take the rows in random order, and not in their own.
         encode: maps the rows of a batch to inputs of the network.
 
     Returns:
@@ -59,11 +60,7 @@ def train_epoch(
     def step(params, opt_state, x, y, batch_weights):
         if c is not None:
             x, y = _clear_excluded(x, batch_weights), _clear_excluded(y, batch_weights)
-        total = jnp.sum(batch_weights, dtype=_wide(x.dtype))
-        divisor = jnp.where(total > 0, total, 1)
-        value, grads = backpropagate(params, encode(x), y, batch_weights / divisor.astype(x.dtype), f, criterion)
-        if l2 is not None:
-            value, grads = _penalize(value, grads, params, (jnp.asarray(l2, total.dtype) / divisor).astype(x.dtype))
+        value, grads, total = mean_loss_and_grads(params, x, y, batch_weights, f, criterion, l2=l2, encode=encode)
         return *optimizer_step(optimizer, params, grads, opt_state), value.astype(total.dtype) * total, total
 
     n = x.shape[0]
@@ -74,7 +71,7 @@ def train_epoch(
         params, opt_state = stepped
         return params, opt_state, (loss / total).astype(x.dtype)
 
-    order = _shuffle(key, n, c, batch_size)
+    order = _draw_order(key, n, c, batch_size, shuffle)
 
     def batch(k, carry):
         params, opt_state, losses, totals = carry
@@ -89,6 +86,30 @@ def train_epoch(
     zero = jnp.zeros((), _wide(x.dtype))
     params, opt_state, losses, totals = lax.fori_loop(0, batches, batch, (params, opt_state, zero, zero))
     return params, opt_state, (losses / totals).astype(x.dtype)
+
+
+def mean_loss_and_grads(
+    params: Params,
+    x: Array,
+    y: Array,
+    c: Array,
+    f: tuple[Activation, ...],
+    criterion: Criterion,
+    *,
+    l2: ArrayLike | None,
+    encode: Callable[[Array], Array] = lambda rows: rows,
+) -> tuple[Array, Params, Array]:
+    """Return the weighted mean loss of rows, its gradients, and the sum of the sample weights `c` (n,).
+
+    `l2 / 2` times the sum of all squared weights is added to the sum of the losses before the mean is taken. Biases are
+    not penalized.
+    """
+    total = jnp.sum(c, dtype=_wide(x.dtype))
+    divisor = jnp.where(total > 0, total, 1)
+    value, grads = backpropagate(params, encode(x), y, c / divisor.astype(x.dtype), f, criterion)
+    if l2 is not None:
+        value, grads = _penalize(value, grads, params, (jnp.asarray(l2, total.dtype) / divisor).astype(x.dtype))
+    return value, grads, total
 
 
 def evaluate(
@@ -127,13 +148,13 @@ def _penalize(value: Array, grads: Params, params: Params, factor: Array) -> tup
     return value + 0.5 * factor * squares, grads
 
 
-def _shuffle(key: Array, n: int, c: Array | None, batch_size: int) -> Array:
+def _draw_order(key: Array, n: int, c: Array | None, batch_size: int, shuffle: bool) -> Array:
     """Return row numbers in an order drawn from `key`, (batches, batch_size); numbers from n on are padding.
 
     Rows of weight 0 come after the others. The random number of a row depends on the key and its position alone, so
     rows of weight 0 at the end of a table do not change the order of the others.
     """
-    order = jax.random.bits(key, (n,), jnp.uint32) >> 1
+    order = jax.random.bits(key, (n,), jnp.uint32) >> 1 if shuffle else lax.iota(jnp.uint32, n)
     if c is not None:
         order = jnp.where(c > 0, order, order | jnp.uint32(1 << 31))
     order = jnp.pad(order, (0, -n % batch_size), constant_values=np.uint32(2**32 - 1))

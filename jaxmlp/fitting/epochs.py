@@ -23,7 +23,15 @@ from jaxmlp.ensembles.members import map_members
 from jaxmlp.fitting.batches import choose, evaluate, train_epoch
 from jaxmlp.fitting.metrics import Metric
 from jaxmlp.fitting.optimizers import Optimizer, require_optimizer, validate_opt_state
-from jaxmlp.fitting.state import FitData, FitState, History, empty_history, is_running, mark_history
+from jaxmlp.fitting.state import (
+    FitData,
+    FitState,
+    History,
+    advance_best_loss,
+    empty_history,
+    is_running,
+    mark_history,
+)
 from jaxmlp.fitting.tasks import CRITERION_TASKS
 from jaxmlp.network import Params
 
@@ -40,6 +48,7 @@ class _Statics(NamedTuple):
     activation: Activation | tuple[Activation, ...]
     criterion: Criterion
     metric: Metric | None
+    shuffle: bool
 
 
 def fit_epochs(
@@ -126,16 +135,17 @@ def run_epochs(
     activation: Activation | tuple[Activation, ...],
     criterion: Criterion,
     metric: Metric | None,
-    tolerance: ArrayLike = 0.0,
+    shuffle: bool = True,
     l2: ArrayLike | None = None,
+    advance: Callable[..., FitState] | None = None,
     encode: Callable[[Array], Array] | None = None,
     mesh: Mesh | None = None,
 ) -> tuple[FitState, History]:
     """Run `fit_epochs` for one network or an ensemble; the history has at least `CAPACITY` entries.
 
     One program runs any number of epochs up to `CAPACITY`; for more, there is one for each power of two. A traced
-    number of epochs must not exceed `CAPACITY`. `epochs`, `patience`, `tolerance`, `l2` and the arrays of `encode` are
-    traced: other values do not recompile.
+    number of epochs must not exceed `CAPACITY`. `epochs`, `patience`, `l2` and the arrays of `encode` and
+    `advance` are traced: other values do not recompile.
 
     Arguments:
         state: of a network or, with a leading member axis, an ensemble.
@@ -144,12 +154,14 @@ def run_epochs(
         fold: (members,) int32: member k uses `data` at `fold[k]`; None for data without an axis of folds.
         optimizer: as in `fit_epochs`.
         batch_size: as in `fit_epochs`.
-        patience: as in `fit_epochs`; without validation rows, it watches the training loss.
+        patience: as in `fit_epochs`.
         activation: as in `fit_epochs`.
         criterion: as in `fit_epochs`.
         metric: None for none.
-        tolerance: the loss must improve by more than this, or the epoch counts as one without a lower loss.
+        shuffle: as in `train_epoch`.
         l2: the penalty of `train_epoch`.
+        advance: maps the state before an epoch, the parameters and the state of the optimizer after it, and the
+            `History` of this epoch to the next state; a `Partial` may hold arrays. None for `advance_best_loss`.
         encode: as in `fit_epochs`; if `fold` is given, its arrays have an axis of folds too.
         mesh: the mesh of `split_members`, if it has split state and fold, and copied data.
 
@@ -160,10 +172,12 @@ def run_epochs(
     validate_functions(activation, criterion)
     require_optimizer(optimizer)
     batch_size = None if batch_size is None else validate_count("batch_size", batch_size, at_least=1)
-    statics = _Statics(capacity, optimizer, batch_size, activation, criterion, metric)
+    statics = _Statics(capacity, optimizer, batch_size, activation, criterion, metric, shuffle)
     if encode is not None and not isinstance(encode, Partial):
         encode = Partial(encode)
-    return _run(state, fold, data, epochs, patience, tolerance, l2, encode, statics, mesh)
+    if not isinstance(advance, Partial):
+        advance = Partial(advance or advance_best_loss)
+    return _run(state, fold, data, epochs, patience, l2, advance, encode, statics, mesh)
 
 
 def default_metric(criterion: Criterion) -> Metric | None:
@@ -177,7 +191,7 @@ def _mark_history(history, before, after, epochs):
 
 
 @bounded_jit(8, 9)
-def _run(state, fold, data, epochs, patience, tolerance, l2, encode, statics, mesh):
+def _run(state, fold, data, epochs, patience, l2, advance, encode, statics, mesh):
     def run_member(own, shared):
         state, fold = own
         (data, encode), numbers = shared
@@ -185,12 +199,12 @@ def _run(state, fold, data, epochs, patience, tolerance, l2, encode, statics, me
             data, encode = jax.tree.map(lambda leaf: leaf[fold], (data, encode))
         return _run_member(state, data, encode, numbers, statics)
 
-    own, shared = (state, fold), ((data, encode), (epochs, patience, tolerance, l2))
+    own, shared = (state, fold), ((data, encode), (epochs, patience, l2, advance))
     return run_member(own, shared) if state.epoch.ndim == 0 else map_members(run_member, own, shared, mesh)
 
 
 def _run_member(state, data, encode, numbers, statics):
-    epochs, patience, tolerance, l2 = numbers
+    epochs, patience, l2, advance = numbers
     criterion, metric, dtype = statics.criterion, statics.metric, state.params[0].w.dtype
     if encode is None:
         encode = Partial(lambda rows: rows)
@@ -209,13 +223,13 @@ def _run_member(state, data, encode, numbers, statics):
         key = jax.random.fold_in(state.key, state.epoch)
         params, opt_state, loss = train_epoch(
             state.params, state.opt_state, key, x, y, c, f, criterion,
-            optimizer=statics.optimizer, batch_size=statics.batch_size, l2=l2, encode=encode,
+            optimizer=statics.optimizer, batch_size=statics.batch_size, l2=l2, shuffle=statics.shuffle, encode=encode,
         )  # fmt: skip
         finite = jnp.isfinite(loss) & _all_finite(params)
         validation_loss, value = None, None
         if valid is not None:
             validation_loss, value = evaluate(params, *valid, f, criterion, metric, encode)
-        after = _advance(state, params, opt_state, loss, validation_loss, patience, tolerance)
+        after = advance(state, params, opt_state, History(loss, validation_loss, value))
         after = choose(finite, after._replace(key=None), state._replace(key=None, diverged=~state.diverged))
         measured = History(jnp.where(finite, loss, jnp.inf), validation_loss, value)
         history = jax.tree.map(lambda values, new: values.at[state.epoch - first].set(new), history, measured)
@@ -226,20 +240,6 @@ def _run_member(state, data, encode, numbers, statics):
     # vmap it ends with the last member that runs, while those that stopped stay as they are.
     last = first + epochs
     return lax.while_loop(lambda carry: is_running(carry[0], last, patience), epoch, (state, history))
-
-
-def _advance(state, params, opt_state, loss, validation_loss, patience, tolerance):
-    """Return the state after an epoch that produced these finite parameters and losses."""
-    number = state.epoch + 1
-    best = params, number
-    watched = state.best_loss if patience is None else loss
-    if validation_loss is not None:
-        best = choose(validation_loss < state.best_loss, best, (state.best_params, state.best_epoch))
-        watched = validation_loss
-    improved = watched < state.best_loss - jnp.asarray(tolerance, loss.dtype)
-    waited = jnp.where(improved, 0, state.waited + 1)
-    lowest = jnp.where(watched < state.best_loss, watched, state.best_loss)
-    return FitState(params, opt_state, state.key, number, *best, lowest, waited, state.diverged)
 
 
 def _all_finite(params: Params) -> Array:

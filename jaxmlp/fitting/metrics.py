@@ -27,7 +27,10 @@ def r2_score(predictions: Values, y: Values, sample_weight: Values | None = None
     xp = numpy_of(predictions)
     mean = xp.average(y, axis=0, weights=sample_weight)
     unexplained = xp.average((y - predictions) ** 2, axis=-2, weights=sample_weight)
-    return xp.mean(1 - unexplained / xp.average((y - mean[None]) ** 2, axis=0, weights=sample_weight), axis=-1)
+    variance = xp.average((y - mean[None]) ** 2, axis=0, weights=sample_weight)
+    # As in scikit-learn, constant targets that are predicted exactly score 1, and otherwise 0.
+    constant = (unexplained == 0).astype(unexplained.dtype)
+    return xp.mean(xp.where(variance > 0, 1 - unexplained / xp.where(variance > 0, variance, 1), constant), axis=-1)
 
 
 def accuracy_score(predictions: Values, y: Values, sample_weight: Values | None = None) -> Values:

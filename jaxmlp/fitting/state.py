@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from jaxmlp._validation import validate_key, validate_members, validate_params
 from jaxmlp.ensembles.members import is_ensemble
+from jaxmlp.fitting.batches import choose
 from jaxmlp.fitting.metrics import Metric
 from jaxmlp.fitting.optimizers import Optimizer, validate_optimizer
 from jaxmlp.network import Params
@@ -72,6 +73,27 @@ def init_fit(params: Params, *, key: Array, optimizer: Optimizer) -> FitState:
     largest = np.asarray(jnp.finfo(params[0].w.dtype).max)
     zero, largest, no = jax.device_put((np.int32(0), largest, np.bool_(False)))
     return FitState(params, opt_state, validate_key(key), zero, params, zero, largest, zero, no)
+
+
+def advance_best_loss(state: FitState, params: Params, opt_state: Any, measured: History) -> FitState:
+    """Return the state after an epoch; with validation rows, it watches the validation loss."""
+    has_validation = measured.validation_loss is not None
+    watched: Any = measured.validation_loss if has_validation else state.best_loss
+    improved = watched < state.best_loss
+    return finish_epoch(state, params, opt_state, watched, improved, keeps_best=has_validation)
+
+
+def finish_epoch(
+    state: FitState, params: Params, opt_state: Any, watched: Array, improved: Array, *, keeps_best: bool
+) -> FitState:
+    """Return the state after an epoch, given the number that it watches, lowest at best, and if that has improved."""
+    number, is_lowest = state.epoch + 1, watched < state.best_loss
+    best = params, number
+    if keeps_best:
+        best = choose(is_lowest, best, (state.best_params, state.best_epoch))
+    waited = jnp.where(improved, 0, state.waited + 1)
+    lowest = jnp.where(is_lowest, watched, state.best_loss)
+    return FitState(params, opt_state, state.key, number, *best, lowest, waited, state.diverged)
 
 
 def is_running(state: FitState, last: ArrayLike, patience: ArrayLike | None) -> Any:

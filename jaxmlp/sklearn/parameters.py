@@ -2,57 +2,82 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from numbers import Real
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import numpy as np
+import sklearn.neural_network
+from jax.tree_util import Partial
 from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
 
 from jaxmlp._validation import validate_count
 from jaxmlp.activations import ACTIVATIONS, Activation, sigmoid
-from jaxmlp.criteria import Criterion
-from jaxmlp.fitting.optimizers import RANGES, Adam, Optimizer, Sgd, require_optimizer
-from jaxmlp.fitting.values import validate_number
+from jaxmlp.fitting.optimizers import Adam, Optimizer, Sgd, require_optimizer
 from jaxmlp.network import Layer, Params
+from jaxmlp.sklearn.progress import Progress, Settings, Watched
 
 _ACTIVATIONS = {"logistic": sigmoid, **ACTIVATIONS}
-_RANGES = RANGES | {"learning_rate_init": "(0, inf)", "validation_fraction": "(0, 1)"}
 NEVER = np.iinfo(np.int32).max
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Parameters(BaseEstimator):
     """The parameters that both estimators share; `MLPRegressor` explains them."""
 
     hidden_layer_sizes: int | Sequence[int] = (100,)
     activation: str | Activation | Sequence[str | Activation] = "relu"
-    loss: str | Criterion = "squared_error"
+    _: KW_ONLY
     solver: str | Optimizer = "adam"
     alpha: float = 1e-4
     batch_size: int | str = "auto"
+    learning_rate: str = "constant"
     learning_rate_init: float = 1e-3
+    power_t: float = 0.5
+    max_iter: int = 200
+    shuffle: bool = True
+    random_state: int | np.random.RandomState | None = None
+    tol: float = 1e-4
+    verbose: bool | int = False
+    warm_start: bool = False
     momentum: float = 0.9
     nesterovs_momentum: bool = True
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
-    max_iter: int = 200
-    early_stopping: bool = False
-    validation_fraction: float = 0.1
     n_iter_no_change: float = 10
-    tol: float = 1e-4
-    random_state: int | np.random.RandomState | None = None
-    warm_start: bool = False
+    max_fun: int = 15000
+    # Not in scikit-learn:
+    validation: str = "score"
     n_members: int = 1
     device: str | None = None
-    verbose: bool = False
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **sklearn.neural_network.MLPClassifier._parameter_constraints,
+        "activation": [StrOptions(set(_ACTIVATIONS)), Activation, tuple, list],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"}), HasMethods(["init", "update"])],
+        "validation": [StrOptions({"score", "loss"})],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "device": [str, None],
+    }
+
+    if TYPE_CHECKING:  # fitted attributes, and what subclasses define
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def _validate_params(self) -> None:
+        """Refuse parameters in scikit-learn's words; its own method takes longer, as it reads the signature first."""
+        values = {name: getattr(self, name) for name in self._parameter_constraints}
+        validate_parameter_constraints(self._parameter_constraints, values, type(self).__name__)
 
     def _sizes(self) -> tuple[int, ...]:
         """Return the hidden layer widths."""
-        value = self.hidden_layer_sizes
-        sizes = value if isinstance(value, Sequence | np.ndarray) else [value]
+        sizes: Any = self.hidden_layer_sizes
+        sizes = [sizes] if isinstance(sizes, Integral) else sizes
         return tuple(validate_count("hidden_layer_sizes", size, at_least=1) for size in sizes)
 
     def _activation(self) -> Activation | tuple[Activation, ...]:
@@ -63,29 +88,35 @@ class Parameters(BaseEstimator):
 
     def _optimizer(self) -> Optimizer:
         """Return scikit-learn's adam or sgd with the hyperparameters of the estimator, or the custom optimizer."""
-        kind = choose("solver", self.solver, {"adam": Adam, "sgd": Sgd})
-        if kind not in (Adam, Sgd):
-            require_optimizer(kind, "solver")
-            return kind
-        rate = self._number("learning_rate_init")
-        if kind is Sgd:
-            return Sgd(rate, momentum=self._number("momentum"), nesterov=bool(self.nesterovs_momentum))
-        beta_1, beta_2, epsilon = (self._number(name) for name in ("beta_1", "beta_2", "epsilon"))
-        return Adam(rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, epsilon_hat=True)
+        if not isinstance(self.solver, str):
+            require_optimizer(self.solver, "solver")
+            return self.solver
+        if self.solver == "sgd":
+            return Sgd(self.learning_rate_init, momentum=self.momentum, nesterov=bool(self.nesterovs_momentum))
+        return Adam(
+            self.learning_rate_init, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon, epsilon_hat=True
+        )
 
-    def _number(self, name: str) -> float:
-        """Return a parameter that is a real number in its range."""
-        value = getattr(self, name)
-        if not isinstance(value, Real):
-            raise TypeError(f"{name} must be a number; got {type(value).__name__}")
-        validate_number(name, value, _RANGES.get(name, "[0, inf)"), np.float32)
-        return float(value)
+    def _progress(self, rows: int, earlier: float, dtype: np.dtype) -> Partial:
+        """Return scikit-learn's rules after each epoch of so many rows, given the rows that earlier calls used."""
+        rule = Progress(self._watches(), self.learning_rate if self.solver == "sgd" else "constant")  # type: ignore
+        numbers = (self.learning_rate_init, self.power_t, rows, earlier)
+        rate, *others = (np.asarray(number, dtype) for number in numbers)
+        return Partial(rule, Settings(self._number("tol", dtype), np.int32(self._patience()), rate, *others))
+
+    def _watches(self) -> Watched:
+        """Return what must improve, or training stops."""
+        if not self.early_stopping:
+            return "loss"
+        return "metric" if self.validation == "score" else "validation_loss"
+
+    def _number(self, name: str, dtype: np.dtype) -> np.ndarray:
+        """Return a parameter in a dtype, and not more than it can hold."""
+        return np.asarray(min(float(getattr(self, name)), float(np.finfo(dtype).max)), dtype)
 
     def _patience(self) -> int:
         """Return the epochs without progress after which scikit-learn stops: one more than `n_iter_no_change`."""
-        if self.n_iter_no_change == np.inf:
-            return NEVER
-        return validate_count("n_iter_no_change", self.n_iter_no_change, at_least=1) + 1
+        return int(min(self.n_iter_no_change, NEVER - 1)) + 1
 
     def _device(self) -> Any:
         """Return the JAX device of a name such as "cpu", "cuda" or "cuda:1"; None for JAX's own choice."""
@@ -97,6 +128,11 @@ class Parameters(BaseEstimator):
         except (RuntimeError, ValueError, IndexError):
             default = jax.devices()[0].platform
             raise ValueError(f"device must be one that JAX has here, such as {default}; got {self.device!r}") from None
+
+    def _platform(self) -> str:
+        """Return the platform of the device, such as "cpu"."""
+        device = self._device() or jax.config.jax_default_device or jax.devices()[0]  # type: ignore[attr-defined]
+        return getattr(device, "platform", device)
 
 
 def draw_params(
@@ -115,9 +151,9 @@ def draw_params(
     return tuple(layers)
 
 
-def choose(name: str, value: object, named: Mapping[str, Any], kind: type = object) -> Any:
+def choose(name: str, value: object, named: Mapping[str, Any], kind: type) -> Any:
     """Return a named value, or a custom one of a type."""
-    if not isinstance(value, str) and isinstance(value, kind):
+    if isinstance(value, kind):
         return value
     if not isinstance(value, str) or value not in named:
         raise ValueError(f"{name} must be one of {', '.join(named)}, or a custom one; got {value!r}")

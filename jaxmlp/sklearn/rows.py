@@ -3,21 +3,30 @@
 Tables of similar length share one compiled program: rows of weight 0 pad them to a round number.
 """
 
-from typing import Any, NamedTuple
+import warnings
+from typing import Any, Literal, NamedTuple
 
-import jax
 import numpy as np
+import scipy.sparse
 from sklearn.base import is_classifier, is_regressor
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from jaxmlp._validation import refuse_masked, refuse_tracing, validate_count
-from jaxmlp.criteria import Criterion, softmax_cross_entropy
+from jaxmlp._validation import refuse_masked, refuse_tracing
+from jaxmlp.criteria import Criterion, poisson_nll_loss, softmax_cross_entropy
 from jaxmlp.fitting.values import validate_finite, validate_targets, validate_weights
+from jaxmlp.sklearn.losses import half_poisson_deviance
 
 # Tables of at most this many rows may be padded to twice their length, so that all rows and the training rows of a fold
 # more often share a program.
 _DOUBLED = 2**14
+
+# Sparse matrices of at most this many bytes, when dense, are made dense.
+MOST_DENSE_BYTES = 2**31
+
+# What `fit` or `partial_fit` begins with: new weights, the last ones, or the last ones and the state of the optimizer.
+Start = Literal["new", "warm", "partial"]
 
 
 class Rows(NamedTuple):
@@ -28,31 +37,32 @@ class Rows(NamedTuple):
     sample_weight: np.ndarray  # (n,), above 0
 
 
-def validate_rows(estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool, classes: object = None) -> Rows:
+def validate_rows(estimator: Any, X: Any, y: Any, sample_weight: Any, start: Start) -> Rows:
     """Return the rows that have a weight, validated by scikit-learn's rules.
 
     Arguments:
-        estimator: learns features and classes if `reset`, and encodes the targets.
+        estimator: learns features and classes if this is a new start, and encodes the targets.
         X: (n, features).
         y: (n,) or (n, outputs).
         sample_weight: (n,), or None for all ones.
-        reset: whether this is a new start, and not more rows of the same kind.
-        classes: all classes that will ever come; None for those in y.
+        start: whether the rows must be of the same kind as those of an earlier call.
     """
     refuse_tracing(f"{type(estimator).__name__}.fit", X, y)
     for name, value in {"X": X, "y": y, "sample_weight": sample_weight}.items():
         refuse_masked(name, value)
+    continues = start != "new" and hasattr(estimator, "coefs_")
     X, y = validate_data(
-        estimator, X, y, dtype=(np.float64, np.float32), multi_output=True, y_numeric=is_regressor(estimator),
-        reset=reset,
+        estimator, X, y, dtype=(np.float64, np.float32), accept_sparse=("csr", "csc"), multi_output=True,
+        y_numeric=is_regressor(estimator), reset=not continues,
     )  # fmt: skip
+    X = make_dense(X)
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
-    targets, factor = estimator._encode(y, reset=reset, classes=classes)
-    # float32 if JAX's x64 mode is off or X is float32.
-    dtype = jax.dtypes.canonicalize_dtype(X.dtype)
+    targets, factor = estimator._encode(y, start)
+    dtype = np.result_type(estimator.coefs_[0].dtype, np.float32) if continues else X.dtype
+    dtype = _choose_dtype(estimator, dtype, X.dtype)
     weights = _validate_weights(sample_weight, X, dtype)
-    if is_classifier(estimator) and reset and classes is None and y.ndim == 1:
+    if is_classifier(estimator) and start == "new" and y.ndim == 1:
         lost = np.setdiff1d(y, y[weights > 0]).tolist()
         if lost:
             raise ValueError(f"sample_weight must not be zero in all rows of a class; got 0 for class {lost[0]!r}")
@@ -64,6 +74,31 @@ def validate_rows(estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: 
     return Rows(*(values[weights > 0] for values in rows))
 
 
+def make_dense(X: Any) -> np.ndarray:
+    """Return an array as it is, and a sparse matrix as an array if that is small enough."""
+    if not scipy.sparse.issparse(X):
+        return X
+    size = X.shape[0] * X.shape[1] * X.dtype.itemsize
+    if size > MOST_DENSE_BYTES:
+        raise ValueError(
+            f"a sparse X is made dense, so it must have at most {MOST_DENSE_BYTES / 2**30:g} GiB then; got {X.shape} "
+            f"in {X.dtype}, which has {size / 2**30:.3g} GiB: select columns, reduce them by TruncatedSVD, or use "
+            "partial_fit"
+        )
+    return X.toarray()
+
+
+def _choose_dtype(estimator: Any, dtype: Any, given: Any) -> Any:
+    """Return the dtype to train in: float64 for "lbfgs", float32 on accelerators, otherwise that of the weights."""
+    if estimator.solver == "lbfgs":
+        return np.dtype(np.float64)
+    platform = estimator._platform()
+    if platform != "cpu" and given == np.float64:
+        message = f"X is float64, but on {platform} the network computes in float32: convert X, or pass device='cpu'"
+        warnings.warn(message, DataConversionWarning, stacklevel=4)
+    return np.dtype(dtype if platform == "cpu" else np.float32)
+
+
 def round_rows(name: str, values: np.ndarray, dtype: Any, weights: np.ndarray | None = None) -> np.ndarray:
     """Return rows in a dtype, in which they must be finite unless their weight is 0."""
     with np.errstate(over="ignore"):
@@ -73,7 +108,7 @@ def round_rows(name: str, values: np.ndarray, dtype: Any, weights: np.ndarray | 
 
 
 def _validate_targets(targets: np.ndarray, weights: np.ndarray, criterion: Criterion) -> None:
-    validate_targets(targets, criterion, weights)
+    validate_targets(targets, poisson_nll_loss if criterion == half_poisson_deviance else criterion, weights)
     if criterion == softmax_cross_entropy and targets.shape[1] == 1:
         raise ValueError(
             "loss must not be 'softmax_cross_entropy' with one output, whose probability is always 1: use "
@@ -95,7 +130,9 @@ def plan_batches(n: int, batch_size: int | str) -> tuple[int, int | None]:
     Padding to a power of two adds no batch, only memory, so it is for small tables only. "auto" is scikit-learn's: 200
     rows, or all.
     """
-    size = 200 if batch_size == "auto" else validate_count("batch_size", batch_size, at_least=1)
+    size = 200 if batch_size == "auto" else int(batch_size)
+    if batch_size != "auto" and size > n:
+        warnings.warn(f"batch_size={size} is more than the number of rows: all {n} are one batch", stacklevel=4)
     if n <= size:
         return round_up(n), None
     return 1 << (n - 1).bit_length() if n <= _DOUBLED else round_up(n), size
