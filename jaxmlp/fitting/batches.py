@@ -34,7 +34,7 @@ def train_epoch(
     batch_size: int | None,
     l2: ArrayLike | None,
     encode: Callable[[Array], Array] = lambda rows: rows,
-) -> tuple[Params, Any, Array]:
+) -> tuple[Params, Any, Array, Array]:
     """Use every row once: for each batch, a step of the optimizer along the gradient of the weighted mean loss.
 
     Arguments:
@@ -53,7 +53,8 @@ def train_epoch(
         encode: maps the rows of a batch to inputs of the network.
 
     Returns:
-        The network, the state of the optimizer, and the mean loss of all rows, each taken before the step of its batch.
+        The network, the state of the optimizer, the weighted sum of the losses of all rows, each taken before the step
+        of its batch, and the sum of the weights.
     """
 
     def step(params, opt_state, x, y, batch_weights):
@@ -72,7 +73,7 @@ def train_epoch(
         if c is not None:
             stepped = choose(total > 0, stepped, [params, opt_state])
         params, opt_state = stepped
-        return params, opt_state, (loss / total).astype(x.dtype)
+        return params, opt_state, loss, total
 
     order = _shuffle(key, n, c, batch_size)
 
@@ -87,8 +88,7 @@ def train_epoch(
     # Rows of weight 0 come last: skip the batches that hold nothing else.
     batches = len(order) if c is None else -(-jnp.sum(c > 0) // batch_size)
     zero = jnp.zeros((), _wide(x.dtype))
-    params, opt_state, losses, totals = lax.fori_loop(0, batches, batch, (params, opt_state, zero, zero))
-    return params, opt_state, (losses / totals).astype(x.dtype)
+    return lax.fori_loop(0, batches, batch, (params, opt_state, zero, zero))
 
 
 def evaluate(

@@ -13,6 +13,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxmlp.ensembles.members import join_members, split_members
+from jaxmlp.fitting.blocks import prepare_blocks
 from jaxmlp.fitting.checkpoints import Checkpoint
 from jaxmlp.fitting.epochs import CAPACITY, run_epochs
 from jaxmlp.fitting.state import FitData, FitState, History, is_running, mark_history
@@ -30,7 +31,13 @@ class Run(Protocol):
 
 
 def prepare_run(
-    state: FitState, data: FitData, *, fold: ArrayLike | None = None, encode: Any = None, **options: Any
+    state: FitState,
+    data: FitData,
+    *,
+    fold: ArrayLike | None = None,
+    encode: Any = None,
+    block_rows: int | None = None,
+    **options: Any,
 ) -> Run:
     """Put the data on the devices once, and return the function `run` that `run_chunks` takes.
 
@@ -41,11 +48,14 @@ def prepare_run(
         data: the rows, with an axis of folds if `fold` is given.
         fold: (members,) int32, as in `run_epochs`.
         encode: as in `run_epochs`.
+        block_rows: rows of a block, if the rows are memory-mapped and read in blocks.
         options: the other keywords of `run_epochs`.
 
     Returns:
         `run(state, epochs=k)`.
     """
+    if block_rows is not None:
+        return prepare_blocks(state, data, block_rows=block_rows, **options)
     if state.epoch.ndim == 0:
         return partial(run_epochs, data=jax.device_put(data), encode=encode, **options)
     members = state.epoch.shape[0]
