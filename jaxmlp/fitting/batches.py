@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike, DTypeLike
 
 from jaxmlp.activations import Activation
@@ -34,6 +35,7 @@ def train_epoch(
     batch_size: int | None,
     l2: ArrayLike | None,
     encode: Callable[[Array], Array] = lambda rows: rows,
+    mesh: Mesh | None = None,
 ) -> tuple[Params, Any, Array, Array]:
     """Use every row once: for each batch, a step of the optimizer along the gradient of the weighted mean loss.
 
@@ -51,6 +53,7 @@ def train_epoch(
         l2: a scalar or None; `l2 / 2` times the sum of all squared weights is added to the sum of the losses of a
             batch, before the mean is taken. Biases are not penalized.
         encode: maps the rows of a batch to inputs of the network.
+        mesh: devices to split the rows of each batch over, along its axis "data"; all hold a copy of all rows.
 
     Returns:
         The network, the state of the optimizer, the weighted sum of the losses of all rows, each taken before the step
@@ -58,6 +61,9 @@ def train_epoch(
     """
 
     def step(params, opt_state, x, y, batch_weights):
+        if mesh is not None:
+            sharding = NamedSharding(mesh, PartitionSpec("data"))
+            x, y, batch_weights = lax.with_sharding_constraint((x, y, batch_weights), sharding)
         if c is not None:
             x, y = _clear_excluded(x, batch_weights), _clear_excluded(y, batch_weights)
         total = jnp.sum(batch_weights, dtype=_wide(x.dtype))

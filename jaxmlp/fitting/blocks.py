@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 
 from jaxmlp._validation import cast, validate_activations, validate_count, validate_data
 from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles.members import join_members, map_members, split_members
+from jaxmlp.ensembles.processes import gather, place, rows_mesh
 from jaxmlp.fitting.batches import choose, train_epoch
 from jaxmlp.fitting.epochs import Statics, end_epoch, validate_member
 from jaxmlp.fitting.splitting import rng_of
@@ -103,9 +105,13 @@ def prepare_blocks(
     valid = jax.device_put(data[3:])
 
     def call(function: Any, own: Any, shared: Any) -> Any:
-        if members is None:
-            return _call(function, own, shared, None, statics)
-        return join_members(_call(function, *split_members(own, shared, members), statics), members)
+        if members is not None:
+            own, shared, mesh = split_members(own, shared, members, all_processes=True)
+            return gather(join_members(_call(function, own, shared, mesh, statics), members), mesh)
+        mesh = rows_mesh()
+        if mesh is not None:
+            own, shared = place((own, shared), mesh, PartitionSpec())
+        return gather(_call(function, own, shared, mesh, statics), mesh)
 
     def run_epoch(state: FitState, last: int) -> tuple[FitState, History]:
         key = state.key if members is None else state.key[0]
@@ -130,22 +136,23 @@ def prepare_blocks(
 @partial(jax.jit, static_argnums=(0, 3, 4))
 def _call(function, own, shared, mesh, statics):
     """Return `function(own, shared, statics)` of a network, or of each member of an ensemble."""
-    function = partial(function, statics=statics)
-    return function(own, shared) if own[0].epoch.ndim == 0 else map_members(function, own, shared, mesh)
+    if own[0].epoch.ndim == 0:
+        return function(own, shared, statics, mesh)
+    return map_members(partial(function, statics=statics, mesh=None), own, shared, mesh)
 
 
-def _train_block(own, shared, statics):
+def _train_block(own, shared, statics, mesh):
     (state, carry), (data, number) = own, shared
     (x, y, c, f), _ = validate_member(state, data, lambda rows: rows, statics)
     key = jax.random.fold_in(jax.random.fold_in(state.key, state.epoch), number)
     params, opt_state, losses, totals = train_epoch(
         carry.params, carry.opt_state, key, x, y, c, f, statics.criterion,
-        optimizer=statics.optimizer, batch_size=statics.batch_size, l2=None,
+        optimizer=statics.optimizer, batch_size=statics.batch_size, l2=None, mesh=mesh,
     )  # fmt: skip
     return _Carry(params, opt_state, carry.losses + losses, carry.totals + totals)
 
 
-def _end_epoch(own, shared, statics):
+def _end_epoch(own, shared, statics, mesh):
     (state, carry), (valid, last, patience, tolerance) = own, shared
     f = validate_activations(statics.activation, len(state.params) - 1)
     loss = (carry.losses / carry.totals).astype(state.best_loss.dtype)

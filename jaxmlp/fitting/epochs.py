@@ -151,7 +151,8 @@ def run_epochs(
         tolerance: the loss must improve by more than this, or the epoch counts as one without a lower loss.
         l2: the penalty of `train_epoch`.
         encode: as in `fit_epochs`; if `fold` is given, its arrays have an axis of folds too.
-        mesh: the mesh of `split_members`, if it has split state and fold, and copied data.
+        mesh: the mesh of `split_members`, if it has split state and fold, and copied data; for a single network, the
+            mesh over which to split the rows of each step.
 
     Returns:
         The state, and the history, for `mark_history`: 0 where no epoch was run.
@@ -176,18 +177,20 @@ _mark_history = jax.jit(partial(mark_history, xp=jnp), static_argnums=3)
 
 @partial(jax.jit, static_argnums=(8, 9))
 def _run(state, fold, data, epochs, patience, tolerance, l2, encode, statics, mesh):
+    is_single = state.epoch.ndim == 0
+
     def run_member(own, shared):
         state, fold = own
         (data, encode), numbers = shared
         if fold is not None:
             data, encode = jax.tree.map(lambda leaf: leaf[fold], (data, encode))
-        return _run_member(state, data, encode, numbers, statics)
+        return _run_member(state, data, encode, numbers, statics, mesh if is_single else None)
 
     own, shared = (state, fold), ((data, encode), (epochs, patience, tolerance, l2))
-    return run_member(own, shared) if state.epoch.ndim == 0 else map_members(run_member, own, shared, mesh)
+    return run_member(own, shared) if is_single else map_members(run_member, own, shared, mesh)
 
 
-def _run_member(state, data, encode, numbers, statics):
+def _run_member(state, data, encode, numbers, statics, mesh):
     epochs, patience, tolerance, l2 = numbers
     if encode is None:
         encode = Partial(lambda rows: rows)
@@ -199,7 +202,7 @@ def _run_member(state, data, encode, numbers, statics):
         key = jax.random.fold_in(state.key, state.epoch)
         *trained, losses, totals = train_epoch(
             state.params, state.opt_state, key, x, y, c, f, statics.criterion,
-            optimizer=statics.optimizer, batch_size=statics.batch_size, l2=l2, encode=encode,
+            optimizer=statics.optimizer, batch_size=statics.batch_size, l2=l2, encode=encode, mesh=mesh,
         )  # fmt: skip
         loss = (losses / totals).astype(x.dtype)
         after, measured = end_epoch(state, trained, loss, valid, f, statics, encode, patience, tolerance)
