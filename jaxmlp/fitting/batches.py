@@ -60,13 +60,16 @@ def train_epoch(
         of its batch, and the sum of the weights.
     """
 
+    def spread(tree, *axes):
+        return tree if mesh is None else lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec(*axes)))
+
     def step(params, opt_state, x, y, batch_weights):
-        if mesh is not None:
-            sharding = NamedSharding(mesh, PartitionSpec("data"))
-            x, y, batch_weights = lax.with_sharding_constraint((x, y, batch_weights), sharding)
         if c is not None:
             x, y = _clear_excluded(x, batch_weights), _clear_excluded(y, batch_weights)
+        # Each device sums the weights of all rows, because to add up sums would take a message.
+        batch_weights = spread(batch_weights)
         total = jnp.sum(batch_weights, dtype=_wide(x.dtype))
+        x, y, batch_weights = spread((x, y, batch_weights), "data")
         divisor = jnp.where(total > 0, total, 1)
         value, grads = backpropagate(params, encode(x), y, batch_weights / divisor.astype(x.dtype), f, criterion)
         if l2 is not None:
@@ -81,13 +84,15 @@ def train_epoch(
         params, opt_state = stepped
         return params, opt_state, loss, total
 
-    order = _shuffle(key, n, c, batch_size)
+    order = spread(_shuffle(key, n, c, batch_size))
 
     def batch(k, carry):
         params, opt_state, losses, totals = carry
-        rows = order[k]
-        places = jnp.minimum(rows, n - 1)  # Also those of padding are in bounds, which `checkify.index_checks` demands.
-        batch_weights = jnp.where(rows < n, 1 if c is None else _take(c, places), 0).astype(x.dtype)
+        rows = spread(order[k])
+        places = spread(
+            jnp.minimum(rows, n - 1)
+        )  # Also those of padding are in bounds, which `checkify.index_checks` demands.
+        batch_weights = jnp.where(rows < n, 1 if c is None else spread(_take(c, places)), 0).astype(x.dtype)
         params, opt_state, loss, total = step(params, opt_state, _take(x, places), _take(y, places), batch_weights)
         return params, opt_state, losses + loss, totals + total
 

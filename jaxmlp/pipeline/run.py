@@ -1,5 +1,6 @@
 """`fit_table`: the whole path from a table to a model and its report."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -13,6 +14,7 @@ import numpy as np
 from jaxmlp._fork import validate_process
 from jaxmlp._validation import count
 from jaxmlp.activations import ACTIVATIONS
+from jaxmlp.ensembles.processes import share_text
 from jaxmlp.fitting.checkpoints import CheckpointError, read_about
 from jaxmlp.fitting.encoding import count_inputs
 from jaxmlp.fitting.tasks import TASKS
@@ -185,6 +187,7 @@ def _choose_plan(
         seconds = estimate_trees(search.prepared)
         has_trees = seconds is not None and seconds <= TREES_SHARE * budget
         used = replace(_reduce(full, search, start + budget, note, options), trees=has_trees)
+        used = read_plan(json.loads(share_text(json.dumps(used.to_json()))))  # Processes have their own clocks.
         search = search._replace(settings=search.settings._replace(epochs=used.epochs))
     else:
         used = require_agreement(fixed, options)

@@ -16,6 +16,7 @@ from jaxmlp.activations import Activation
 from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles import init_ensemble
 from jaxmlp.ensembles.prediction import predict_members
+from jaxmlp.ensembles.processes import agree
 from jaxmlp.fitting.checkpoints import Checkpoint, CheckpointError
 from jaxmlp.fitting.defaults import Candidate
 from jaxmlp.fitting.encoding import Encoding, count_inputs, encode
@@ -201,7 +202,7 @@ def measure_epoch(search: Search, candidate: Candidate, seconds: float = 0.3) ->
     def measure(epochs: int) -> float:
         start = perf_counter()
         jax.block_until_ready(run(state, epochs=epochs))
-        return perf_counter() - start
+        return float(agree(perf_counter() - start).max())  # the same for all processes, which must run as many
 
     for _ in range(2):  # Compiles, the second time for a state that is on the devices.
         state = jax.block_until_ready(run(state, epochs=1))[0]
