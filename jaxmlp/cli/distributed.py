@@ -102,6 +102,7 @@ def _answer_aborts(noise: Any) -> None:
         noise.seek(0)
         line = _describe(noise.read().decode(errors="replace"))
         os.write(sys.stderr.fileno(), f"jaxmlp train: {line}\n".encode())
+        time.sleep(1 if is_first() else 0)  # The others learn from the first process why it ends.
         os._exit(1)
 
     ctypes.CDLL(None).signal(signal.SIGABRT, end)
