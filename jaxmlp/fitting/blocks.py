@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
+from jax.tree_util import Partial
 
 from jaxmlp._validation import cast, validate_activations, validate_count, validate_data
 from jaxmlp.criteria import Criterion
@@ -87,7 +88,14 @@ def validate_mapped(params: Params, data: FitData, criterion: Criterion, block_r
 
 
 def prepare_blocks(
-    state: FitState, data: FitData, *, block_rows: int, patience: int | None, tolerance: float = 0.0, **options: Any
+    state: FitState,
+    data: FitData,
+    *,
+    block_rows: int,
+    patience: int | None,
+    tolerance: float = 0.0,
+    encode: Partial | None = None,
+    **options: Any,
 ) -> Any:
     """Return the function `run` that `run_chunks` takes, as `prepare_run` does for rows in memory.
 
@@ -97,11 +105,13 @@ def prepare_blocks(
         block_rows: rows in a block.
         patience: as in `run_epochs`.
         tolerance: as in `run_epochs`.
+        encode: as in `run_epochs`.
         options: the optimizer, batch size, activation, criterion and metric of `run_epochs`.
     """
     statics, dtype = Statics(0, **options), state.params[0].w.dtype
     members = state.epoch.size if state.epoch.ndim else None
     zeros = np.zeros(state.epoch.shape, np.promote_types(dtype, np.float32))
+    encode = encode or Partial(lambda rows: rows)
     valid = jax.device_put(data[3:])
 
     def call(function: Any, own: Any, shared: Any) -> Any:
@@ -120,8 +130,8 @@ def prepare_blocks(
         for number, parts in enumerate(_draw_blocks(len(data.x), block_rows, rng)):
             block = _read(data, parts, dtype, block_rows)
             jax.block_until_ready(carry.losses)  # While a block trains, one more is read.
-            carry = call(_train_block, (state, carry), (block, number))
-        return call(_end_epoch, (state, carry), (valid, last, patience, tolerance))
+            carry = call(_train_block, (state, carry), (block, number, encode))
+        return call(_end_epoch, (state, carry), (valid, last, patience, tolerance, encode))
 
     def run(state: FitState, *, epochs: int) -> tuple[FitState, History]:
         last, measured = int(np.max(state.epoch)) + epochs, []
@@ -142,22 +152,22 @@ def _call(function, own, shared, mesh, statics):
 
 
 def _train_block(own, shared, statics, mesh):
-    (state, carry), (data, number) = own, shared
-    (x, y, c, f), _ = validate_member(state, data, lambda rows: rows, statics)
+    (state, carry), (data, number, encode) = own, shared
+    (x, y, c, f), _ = validate_member(state, data, encode, statics)
     key = jax.random.fold_in(jax.random.fold_in(state.key, state.epoch), number)
     params, opt_state, losses, totals = train_epoch(
         carry.params, carry.opt_state, key, x, y, c, f, statics.criterion,
-        optimizer=statics.optimizer, batch_size=statics.batch_size, l2=None, mesh=mesh,
+        optimizer=statics.optimizer, batch_size=statics.batch_size, l2=None, encode=encode, mesh=mesh,
     )  # fmt: skip
     return _Carry(params, opt_state, carry.losses + losses, carry.totals + totals)
 
 
 def _end_epoch(own, shared, statics, mesh):
-    (state, carry), (valid, last, patience, tolerance) = own, shared
+    (state, carry), (valid, last, patience, tolerance, encode) = own, shared
     f = validate_activations(statics.activation, len(state.params) - 1)
     loss = (carry.losses / carry.totals).astype(state.best_loss.dtype)
     valid = None if valid[0] is None else valid
-    after, measured = end_epoch(state, carry[:2], loss, valid, f, statics, lambda rows: rows, patience, tolerance)
+    after, measured = end_epoch(state, carry[:2], loss, valid, f, statics, encode, patience, tolerance)
     running = is_running(state, last, patience)  # The members that stopped stay as they are.
     return choose(running, after._replace(key=None), state._replace(key=None))._replace(key=state.key), measured
 

@@ -58,7 +58,7 @@ def prepare_run(
         `run(state, epochs=k)`.
     """
     if block_rows is not None:
-        return prepare_blocks(state, data, block_rows=block_rows, **options)
+        return prepare_blocks(state, data, block_rows=block_rows, encode=encode, **options)
     if state.epoch.ndim == 0:
         return _prepare_single(data, encode, **options)
     members = state.epoch.shape[0]
