@@ -4,6 +4,7 @@ Each process calls the same functions with the same arguments. A program over se
 run it, so that whatever depends on the time, or on Ctrl-C, must be agreed on first.
 """
 
+from functools import cache
 from typing import Any, TypeVar
 
 import jax
@@ -51,8 +52,12 @@ def gather(tree: Tree, mesh: Mesh | None) -> Tree:
     """Return arrays over the devices of several processes as a whole, on a device of each; others as they are."""
     if mesh is None or not mesh.is_multi_process:
         return tree
-    whole = jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)
-    return jax.tree.map(lambda leaf: leaf.addressable_data(0), whole)
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), _replicate(mesh)(tree))
+
+
+@cache
+def _replicate(mesh: Mesh) -> Any:
+    return jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
 
 def agree(*values: float) -> np.ndarray:
