@@ -11,6 +11,9 @@ from threading import Lock
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
 
 # Number of shapes for which the programs of a function are kept.
 KEPT = 32
@@ -88,3 +91,8 @@ def _describe(leaf: Any) -> Hashable:
 
 # The default initializer of weights; a custom one runs as it is, because it may return other weights in each call.
 he_normal = BoundedJit(jax.nn.initializers.he_normal(), (1, 2))
+
+
+def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+    """Return zeros, for which no program is compiled."""
+    return jnp.asarray(np.zeros(shape, dtype))

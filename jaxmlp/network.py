@@ -1,16 +1,14 @@
 """The network: its parameters, its forward pass, its loss."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from jaxmlp._programs import he_normal
+from jaxmlp._programs import he_normal, zeros
 from jaxmlp._validation import validate, validate_dtype, validate_key, validate_network, validate_result, validate_sizes
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
@@ -52,9 +50,9 @@ def init_params(
     key, sizes, dtype = validate_key(key), validate_sizes(sizes), validate_dtype("dtype", dtype)
     keys = jax.random.split(key, len(sizes) - 1)
     layers = []
-    for layer_key, (fan_in, fan_out) in zip(keys, itertools.pairwise(sizes), strict=True):
+    for layer_key, fan_in, fan_out in zip(keys, sizes[:-1], sizes[1:], strict=True):
         w = validate_result("w_init", w_init(layer_key, (fan_in, fan_out), dtype), (fan_in, fan_out), dtype)
-        layers.append(Layer(w, b=jnp.asarray(np.zeros((1, fan_out), dtype))))
+        layers.append(Layer(w, b=zeros((1, fan_out), dtype)))
     return tuple(layers)
 
 

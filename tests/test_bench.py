@@ -53,6 +53,15 @@ def test_a_small_table_has_a_row_for_each_system():
     assert [line[2] for line in lines if line[:1] == ["Hitters"] and len(line) > 2] == ["linear", "hist"]
 
 
+def test_systems_train_the_same_network_on_mini_batches_of_the_same_rows():
+    words = ["--case", "numbers", "--rows", "100", "--batch", "32", "--only", "jaxmlp", "scikit", "--rounds", "1"]
+    run = [sys.executable, str(BENCH / "minibatch.py"), *words, "--epochs", "2"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    ours, peer = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    assert [ours["system"], peer["system"]] == ["jaxmlp.fit_epochs", "scikit-learn"]
+    assert ours["loss"] == pytest.approx(peer["loss"], rel=1e-3)
+
+
 @pytest.fixture
 def accelerator(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCH))

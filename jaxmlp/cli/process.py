@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130  # Exit code after Ctrl-C.
 
-_is_deferred, _is_pressed = False, False
+_is_deferred, _is_pressed, _has_peers = False, False, False
 
 
 def open_streams() -> None:
@@ -66,13 +66,20 @@ def is_interrupted() -> bool:
     return _is_pressed
 
 
+def note_peers() -> None:
+    """From now on, do not wait for other processes at the end of a failed run: that this one ends ends them."""
+    global _has_peers
+    _has_peers = True
+
+
 def leave(code: int) -> NoReturn:
     """End the process as Python does, but before the long part of Python's end, in which Ctrl-C cannot be answered."""
     global _is_deferred
     _is_deferred = False
     if _is_pressed and code == 0:
         _end_interrupted()
-    if code != INTERRUPTED:  # If XLA was compiling, the functions that JAX has registered crash.
+    # If XLA was compiling, the functions that JAX has registered crash; after a failure, they wait for other processes.
+    if code == 0 or (code != INTERRUPTED and not _has_peers):
         atexit._run_exitfuncs()
     _flush()
     os._exit(code)
@@ -88,7 +95,8 @@ def _on_ctrl_c(*_: Any) -> None:
 def _end_interrupted() -> NoReturn:
     _flush()
     try:
-        os.write(2, b"\ninterrupted\n" if os.isatty(2) else b"interrupted\n")  # below a progress bar
+        stderr = sys.stderr.fileno()  # 2, unless --distributed has put C++'s there
+        os.write(stderr, b"\ninterrupted\n" if os.isatty(stderr) else b"interrupted\n")  # below a progress bar
     except OSError:
         pass
     os._exit(INTERRUPTED)

@@ -15,6 +15,7 @@ import jax
 from jaxmlp import __version__
 from jaxmlp._validation import count, escape, require
 from jaxmlp.activations import ACTIVATIONS
+from jaxmlp.cli import distributed
 from jaxmlp.cli.common import (
     CommandError,
     Commands,
@@ -100,6 +101,7 @@ def add_parser(commands: Commands) -> None:
         help="epochs without improvement after which training stops (default: never)",
     )
     add("--members", type=positive, metavar="K", help="save K networks, trained on all rows (default: an ensemble)")
+    distributed.add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -124,6 +126,7 @@ def columns(text: str) -> list[str]:
 def run(args: argparse.Namespace) -> int:
     """Fit the table, print the report, save the model."""
     out = _validate_paths(args)
+    distributed.start(args)
     from jaxmlp.models import load_model, save_model
     from jaxmlp.models.tables import round_predictions
     from jaxmlp.pipeline import fit_table
@@ -133,16 +136,21 @@ def run(args: argparse.Namespace) -> int:
     names += ("missing", "decimal", "date_order", "max_levels", "group", "time")
     options = {name: getattr(args, name) for name in names}
     bars = reading_progress(args.file), _progress()
-    with report_errors(args.file), note_warnings(), bars[0] as reading, bars[1] as progress:
+    with (
+        report_errors(args.file), distributed.waiting_for_others(), note_warnings(), bars[0] as reading,
+        bars[1] as progress,
+    ):  # fmt: skip
         with jax.enable_x64(True):  # a model of float64 needs it
             plan = None if args.plan is None else load_model(args.plan).plan
         if plan == {}:
             raise CommandError(f"--plan {args.plan}: the model has no plan; it was not made by jaxmlp train")
         budget = args.budget - time.process_time() - (PAGE_SECONDS if args.report else 0)
         result = fit_table(
-            args.file, args.target, budget=max(budget, 1.0), plan=plan, progress=progress,
-            reading_progress=reading, on_note=note, **options,
+            args.file, args.target, budget=max(budget, 1.0), plan=plan, progress=progress, reading_progress=reading,
+            on_note=note if distributed.is_first() else lambda text: None, **options,
         )  # fmt: skip
+    if not distributed.is_first():
+        return 0
     # The files first: stdout may be closed. And the report whatever happens to the files.
     problems: list[str] = []
     with writing(problems):
@@ -310,5 +318,5 @@ def _progress() -> Iterator[Callable[[float], None]]:
 
 def _bar(description: str) -> Any:
     """Return a bar for percent that appears on stderr with its first update, if that is a terminal."""
-    disable = None if sys.stderr else True
+    disable = None if sys.stderr and distributed.is_first() else True
     return require("tqdm", extra="tables").tqdm(total=100, unit="%", disable=disable, delay=1e-9, desc=description)

@@ -6,6 +6,7 @@ because a member's data then fit the fastest cache. On accelerators all members 
     by_member, shared, mesh = split_members(by_member, shared, members)     # outside `jax.jit`
     results = map_members(function, by_member, shared, mesh)                # inside
     results = join_members(results, members)                                # anywhere
+    results = gather(results, mesh)                                         # outside, if `all_processes`
 """
 
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxmlp._cpu_products import on_several_devices
 from jaxmlp._programs import bounded_jit
+from jaxmlp.ensembles.processes import place
 from jaxmlp.network import Params
 
 ByMember = TypeVar("ByMember")
@@ -34,7 +36,9 @@ def is_ensemble(params: Params) -> bool:
     return isinstance(params, tuple) and bool(params) and getattr(getattr(params[0], "w", None), "ndim", 2) == 3
 
 
-def split_members(by_member: ByMember, shared: Shared, members: int) -> tuple[ByMember, Shared, Mesh | None]:
+def split_members(
+    by_member: ByMember, shared: Shared, members: int, *, all_processes: bool = False
+) -> tuple[ByMember, Shared, Mesh | None]:
     """Put each member on one of the local CPU devices (`jax.config.update("jax_num_cpu_devices", 2)` makes two).
 
     Nothing moves, and the mesh is None, while JAX traces, on accelerators, on a single device, on a mesh that the user
@@ -45,19 +49,20 @@ def split_members(by_member: ByMember, shared: Shared, members: int) -> tuple[By
         by_member: a tree of arrays with a leading member axis.
         shared: a tree of arrays that all members use; each device gets a copy.
         members: the number of members.
+        all_processes: whether the members are split over the devices of all processes, if `jax.distributed` has
+            several, on accelerators too. Each process must call with the same values.
 
     Returns:
         Both trees on the devices, `by_member` padded with copies of the last member so that all devices get the same
         number; and the mesh for `map_members`.
     """
-    devices = _devices_to_split_over(by_member, shared, members)
+    devices = _devices_to_split_over(by_member, shared, members, all_processes=all_processes)
     if not devices:
         return by_member, shared, None
     if members % len(devices):
         by_member = _pad(by_member, -members % len(devices))
     mesh = Mesh(np.array(devices), ("member",))
-    by_member = jax.device_put(by_member, NamedSharding(mesh, _MEMBER))
-    return by_member, jax.device_put(shared, NamedSharding(mesh, _WHOLE)), mesh
+    return place(by_member, mesh, _MEMBER), place(shared, mesh, _WHOLE), mesh
 
 
 def map_members(
@@ -74,7 +79,8 @@ def map_members(
     if mesh is not None:
         # Devices do not communicate: there is nothing to check.
         specs = {"in_specs": (_MEMBER, _WHOLE), "out_specs": _MEMBER, "check_vma": False}
-        return jax.shard_map(in_turn, mesh=mesh, **specs)(by_member, shared)
+        mapped = in_turn if mesh.devices.flat[0].platform == "cpu" else together
+        return jax.shard_map(mapped, mesh=mesh, **specs)(by_member, shared)
     if on_several_devices((by_member, shared)):
         return together(by_member, shared)
     return lax.platform_dependent(by_member, shared, cpu=in_turn, default=together)
@@ -97,8 +103,8 @@ def _cut(results, members):
     return jax.tree.map(lambda leaf: leaf[:members], results)
 
 
-def _devices_to_split_over(by_member: Any, shared: Any, members: int) -> list[Any]:
-    """Return the CPU devices to split the members over; none if everything stays where it is."""
+def _devices_to_split_over(by_member: Any, shared: Any, members: int, *, all_processes: bool) -> list[Any]:
+    """Return the devices to split the members over; none if everything stays where it is."""
     leaves = jax.tree.leaves((by_member, shared))
     if any(isinstance(leaf, Tracer) for leaf in leaves) or not jax.sharding.get_abstract_mesh().empty:
         return []  # while JAX traces, or on a mesh that the user has set
@@ -106,6 +112,11 @@ def _devices_to_split_over(by_member: Any, shared: Any, members: int) -> list[An
         return []
     shardings = [leaf.sharding for leaf in leaves if isinstance(leaf, Array)]
     homes = {frozenset(sharding.device_set) for sharding in shardings if len(sharding.device_set) > 1}
+    if not homes and all_processes and jax.process_count() > 1:
+        # As many of each process; each has one, because all must run the program.
+        each = -(-members // jax.process_count())
+        processes = range(jax.process_count())
+        return [device for k in processes for device in jax.local_devices(k)[:each]]
     if not homes:
         platforms = {device.platform for sharding in shardings for device in sharding.device_set}
         devices = jax.local_devices(backend="cpu") if platforms <= {"cpu"} else []
@@ -113,6 +124,8 @@ def _devices_to_split_over(by_member: Any, shared: Any, members: int) -> list[An
         devices = sorted(homes.pop(), key=lambda device: device.id)
     else:
         return []
+    if len({device.process_index for device in devices}) > 1:
+        return devices if all_processes else []
     devices = [device for device in devices if device.platform == "cpu"][:members]
     return devices if len(devices) > 1 else []
 

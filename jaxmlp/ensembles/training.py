@@ -26,6 +26,7 @@ from jaxmlp._validation import (
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import join_members, map_members, split_members
+from jaxmlp.ensembles.processes import gather
 from jaxmlp.network import Params, init_params
 from jaxmlp.training import train
 
@@ -84,6 +85,9 @@ def train_ensemble(
     rank tells which. On CPUs the members are split over the local devices (see `jaxmlp/ensembles/members.py`); on
     accelerators they are one `vmap`. Member k equals the same network trained alone, up to rounding.
 
+    After `jax.distributed.initialize()`, the members are split over the devices of all processes. Each process must
+    call with the same arguments, and gets all results.
+
     Arguments:
         params: an ensemble, as `init_ensemble` returns.
         x: (n, fan_in) for all, or (members, n, fan_in).
@@ -114,8 +118,8 @@ def train_ensemble(
     shared: dict[str, Any] = {}
     for name, value in data.items():
         (by_member if validate_member_axis(name, value, ranks[name], members) else shared)[name] = value
-    by_member, shared, mesh = split_members(by_member, shared, members)
-    return _train_members(by_member, shared, epochs, activation, criterion, members, mesh)
+    by_member, shared, mesh = split_members(by_member, shared, members, all_processes=True)
+    return gather(_train_members(by_member, shared, epochs, activation, criterion, members, mesh), mesh)
 
 
 @bounded_jit(2, 3, 4, 5, 6)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike, DTypeLike
 
 from jaxmlp.activations import Activation
@@ -35,7 +36,8 @@ def train_epoch(
     l2: ArrayLike | None,
     shuffle: bool = True,
     encode: Callable[[Array], Array] = lambda rows: rows,
-) -> tuple[Params, Any, Array]:
+    mesh: Mesh | None = None,
+) -> tuple[Params, Any, Array, Array]:
     """Use every row once: for each batch, a step of the optimizer along the gradient of the weighted mean loss.
 
     Arguments:
@@ -52,14 +54,22 @@ def train_epoch(
         l2: the penalty of `mean_loss_and_grads`, a scalar or None.
         shuffle: whether batches take the rows in random order, and not in their own.
         encode: maps the rows of a batch to inputs of the network.
+        mesh: devices to split the rows of each batch over, along its axis "data"; all hold a copy of all rows.
 
     Returns:
-        The network, the state of the optimizer, and the mean loss of all rows, each taken before the step of its batch.
+        The network, the state of the optimizer, the weighted sum of the losses of all rows, each taken before the step
+        of its batch, and the sum of the weights.
     """
+
+    def spread(tree, *axes):
+        return tree if mesh is None else lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec(*axes)))
 
     def step(params, opt_state, x, y, batch_weights):
         if c is not None:
             x, y = _clear_excluded(x, batch_weights), _clear_excluded(y, batch_weights)
+        # Each device sums the weights of all rows, because to add up sums would take a message.
+        batch_weights = spread(batch_weights)
+        x, y = spread((x, y), "data")
         value, grads, total = mean_loss_and_grads(params, x, y, batch_weights, f, criterion, l2=l2, encode=encode)
         return *optimizer_step(optimizer, params, grads, opt_state), value.astype(total.dtype) * total, total
 
@@ -69,23 +79,24 @@ def train_epoch(
         if c is not None:
             stepped = choose(total > 0, stepped, [params, opt_state])
         params, opt_state = stepped
-        return params, opt_state, (loss / total).astype(x.dtype)
+        return params, opt_state, loss, total
 
-    order = _draw_order(key, n, c, batch_size, shuffle)
+    order = spread(_draw_order(key, n, c, batch_size, shuffle))
 
     def batch(k, carry):
         params, opt_state, losses, totals = carry
-        rows = order[k]
-        places = jnp.minimum(rows, n - 1)  # Also those of padding are in bounds, which `checkify.index_checks` demands.
-        batch_weights = jnp.where(rows < n, 1 if c is None else _take(c, places), 0).astype(x.dtype)
+        rows = spread(order[k])
+        places = spread(
+            jnp.minimum(rows, n - 1)
+        )  # Also those of padding are in bounds, which `checkify.index_checks` demands.
+        batch_weights = jnp.where(rows < n, 1 if c is None else spread(_take(c, places)), 0).astype(x.dtype)
         params, opt_state, loss, total = step(params, opt_state, _take(x, places), _take(y, places), batch_weights)
         return params, opt_state, losses + loss, totals + total
 
     # Rows of weight 0 come last: skip the batches that hold nothing else.
     batches = len(order) if c is None else -(-jnp.sum(c > 0) // batch_size)
     zero = jnp.zeros((), _wide(x.dtype))
-    params, opt_state, losses, totals = lax.fori_loop(0, batches, batch, (params, opt_state, zero, zero))
-    return params, opt_state, (losses / totals).astype(x.dtype)
+    return lax.fori_loop(0, batches, batch, (params, opt_state, zero, zero))
 
 
 def mean_loss_and_grads(

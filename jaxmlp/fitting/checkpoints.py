@@ -18,6 +18,7 @@ from jaxmlp._fork import validate_process
 from jaxmlp._validation import find_name
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.criteria import CRITERIA, Criterion
+from jaxmlp.ensembles.processes import is_first
 from jaxmlp.fitting.state import FitState, History
 from jaxmlp.storage.files import StorageError, checksum, read_arrays, write_arrays
 from jaxmlp.storage.json import parse_json
@@ -140,8 +141,11 @@ class Checkpoint:
     def save(self, state: FitState, history: History, *, now: bool = False) -> None:
         """Replace the file, completely or not at all; at most once a second unless `now`.
 
-        If it cannot be written, warn once in a run, and go on: what was trained is worth more than its checkpoint.
+        If it cannot be written, warn once in a run, and go on: what was trained is worth more than its checkpoint. Of
+        several processes, the first one writes.
         """
+        if not is_first():
+            return
         if not now and time.monotonic() - self._saved < _SECONDS:
             return
         arrays = _to_arrays(_name_leaves("state", state) | _name_leaves("history", history))

@@ -39,7 +39,7 @@ from jaxmlp.network import Params
 CAPACITY = 128
 
 
-class _Statics(NamedTuple):
+class Statics(NamedTuple):
     """What `jax.jit` compiles a program for."""
 
     capacity: int
@@ -48,7 +48,7 @@ class _Statics(NamedTuple):
     activation: Activation | tuple[Activation, ...]
     criterion: Criterion
     metric: Metric | None
-    shuffle: bool
+    shuffle: bool = True
 
 
 def fit_epochs(
@@ -163,7 +163,8 @@ def run_epochs(
         advance: maps the state before an epoch, the parameters and the state of the optimizer after it, and the
             `History` of this epoch to the next state; a `Partial` may hold arrays. None for `advance_best_loss`.
         encode: as in `fit_epochs`; if `fold` is given, its arrays have an axis of folds too.
-        mesh: the mesh of `split_members`, if it has split state and fold, and copied data.
+        mesh: the mesh of `split_members`, if it has split state and fold, and copied data; for a single network, the
+            mesh over which to split the rows of each step.
 
     Returns:
         The state, and the history, for `mark_history`: 0 where no epoch was run.
@@ -172,7 +173,7 @@ def run_epochs(
     validate_functions(activation, criterion)
     require_optimizer(optimizer)
     batch_size = None if batch_size is None else validate_count("batch_size", batch_size, at_least=1)
-    statics = _Statics(capacity, optimizer, batch_size, activation, criterion, metric, shuffle)
+    statics = Statics(capacity, optimizer, batch_size, activation, criterion, metric, shuffle)
     if encode is not None and not isinstance(encode, Partial):
         encode = Partial(encode)
     if not isinstance(advance, Partial):
@@ -192,54 +193,73 @@ def _mark_history(history, before, after, epochs):
 
 @bounded_jit(8, 9)
 def _run(state, fold, data, epochs, patience, l2, advance, encode, statics, mesh):
+    is_single = state.epoch.ndim == 0
+
     def run_member(own, shared):
         state, fold = own
         (data, encode), numbers = shared
         if fold is not None:
             data, encode = jax.tree.map(lambda leaf: leaf[fold], (data, encode))
-        return _run_member(state, data, encode, numbers, statics)
+        return _run_member(state, data, encode, numbers, statics, mesh if is_single else None)
 
     own, shared = (state, fold), ((data, encode), (epochs, patience, l2, advance))
-    return run_member(own, shared) if state.epoch.ndim == 0 else map_members(run_member, own, shared, mesh)
+    return run_member(own, shared) if is_single else map_members(run_member, own, shared, mesh)
 
 
-def _run_member(state, data, encode, numbers, statics):
+def _run_member(state, data, encode, numbers, statics, mesh):
     epochs, patience, l2, advance = numbers
-    criterion, metric, dtype = statics.criterion, statics.metric, state.params[0].w.dtype
     if encode is None:
         encode = Partial(lambda rows: rows)
-    # Only the shapes of these inputs are used, so they are never computed.
-    x = cast("x", data.x, dtype)
-    _, _, y, c, f = validate(state.params, encode(x), data.y, data.sample_weight, statics.activation, criterion)
-    validate_opt_state(statics.optimizer, state.params, state.opt_state)
-    valid = None
-    if data.x_valid is not None:
-        x_valid = cast("x", data.x_valid, dtype)
-        valid = (x_valid, *validate_data(state.params, encode(x_valid), data.y_valid, data.valid_weight)[1:])
+    (x, y, c, f), valid = validate_member(state, data, encode, statics)
     first = state.epoch
 
     def epoch(carry):
         state, history = carry
         key = jax.random.fold_in(state.key, state.epoch)
-        params, opt_state, loss = train_epoch(
-            state.params, state.opt_state, key, x, y, c, f, criterion,
+        *trained, losses, totals = train_epoch(
+            state.params, state.opt_state, key, x, y, c, f, statics.criterion,
             optimizer=statics.optimizer, batch_size=statics.batch_size, l2=l2, shuffle=statics.shuffle, encode=encode,
+            mesh=mesh,
         )  # fmt: skip
-        finite = jnp.isfinite(loss) & _all_finite(params)
-        validation_loss, value = None, None
-        if valid is not None:
-            validation_loss, value = evaluate(params, *valid, f, criterion, metric, encode)
-        after = advance(state, params, opt_state, History(loss, validation_loss, value))
-        after = choose(finite, after._replace(key=None), state._replace(key=None, diverged=~state.diverged))
-        measured = History(jnp.where(finite, loss, jnp.inf), validation_loss, value)
+        loss = (losses / totals).astype(x.dtype)
+        after, measured = end_epoch(state, trained, loss, valid, f, statics, encode, advance)
         history = jax.tree.map(lambda values, new: values.at[state.epoch - first].set(new), history, measured)
-        return after._replace(key=state.key), history
+        return after, history
 
-    history = jax.tree.map(jnp.asarray, empty_history(state, data, metric, statics.capacity))
+    history = jax.tree.map(jnp.asarray, empty_history(state, data, statics.metric, statics.capacity))
     # Not a scan, which for one epoch compiles to other code: epochs run one by one would be rounded differently. Under
     # vmap it ends with the last member that runs, while those that stopped stay as they are.
     last = first + epochs
     return lax.while_loop(lambda carry: is_running(carry[0], last, patience), epoch, (state, history))
+
+
+def validate_member(state, data, encode, statics):
+    """Return the validated rows and activations, and the validation rows or None, of one network."""
+    criterion, dtype = statics.criterion, state.params[0].w.dtype
+    # Only the shapes of these inputs are used, so they are never computed.
+    x = cast("x", data.x, dtype)
+    _, _, y, c, f = validate(state.params, encode(x), data.y, data.sample_weight, statics.activation, criterion)
+    validate_opt_state(statics.optimizer, state.params, state.opt_state)
+    if data.x_valid is None:
+        return (x, y, c, f), None
+    x_valid = cast("x", data.x_valid, dtype)
+    return (x, y, c, f), (x_valid, *validate_data(state.params, encode(x_valid), data.y_valid, data.valid_weight)[1:])
+
+
+def end_epoch(state, trained, loss, valid, f, statics, encode, advance):
+    """Return the state after an epoch, and its `History`.
+
+    The epoch began with `state`, and ended with these parameters and this state of the optimizer.
+    """
+    params, opt_state = trained
+    finite = jnp.isfinite(loss) & _all_finite(params)
+    validation_loss, value = None, None
+    if valid is not None:
+        x, y, c = valid
+        validation_loss, value = evaluate(params, x, y, c, f, statics.criterion, statics.metric, encode)
+    after = advance(state, params, opt_state, History(loss, validation_loss, value))
+    after = choose(finite, after._replace(key=None), state._replace(key=None, diverged=~state.diverged))
+    return after._replace(key=state.key), History(jnp.where(finite, loss, jnp.inf), validation_loss, value)
 
 
 def _all_finite(params: Params) -> Array:

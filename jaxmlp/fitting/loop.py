@@ -10,9 +10,12 @@ from typing import Any, Protocol
 
 import jax
 import numpy as np
+from jax.sharding import PartitionSpec
 from jax.typing import ArrayLike
 
 from jaxmlp.ensembles.members import join_members, split_members
+from jaxmlp.ensembles.processes import agree, gather, place, rows_mesh
+from jaxmlp.fitting.blocks import prepare_blocks
 from jaxmlp.fitting.checkpoints import Checkpoint
 from jaxmlp.fitting.epochs import CAPACITY, run_epochs
 from jaxmlp.fitting.state import FitData, FitState, History, is_running, mark_history
@@ -30,33 +33,58 @@ class Run(Protocol):
 
 
 def prepare_run(
-    state: FitState, data: FitData, *, fold: ArrayLike | None = None, encode: Any = None, **options: Any
+    state: FitState,
+    data: FitData,
+    *,
+    fold: ArrayLike | None = None,
+    encode: Any = None,
+    block_rows: int | None = None,
+    **options: Any,
 ) -> Run:
     """Put the data on the devices once, and return the function `run` that `run_chunks` takes.
 
-    Members of an ensemble are split over the CPU devices; the states that go in and come out have no padding.
+    Members of an ensemble are split over the CPU devices; the states that go in and come out have no padding. With
+    several processes, they are split over the devices of all, as are the rows of each step of a single network.
 
     Arguments:
         state: of a network or an ensemble.
         data: the rows, with an axis of folds if `fold` is given.
         fold: (members,) int32, as in `run_epochs`.
         encode: as in `run_epochs`.
+        block_rows: rows of a block, if the rows are memory-mapped and read in blocks.
         options: the other keywords of `run_epochs`.
 
     Returns:
         `run(state, epochs=k)`.
     """
+    if block_rows is not None:
+        return prepare_blocks(state, data, block_rows=block_rows, encode=encode, **options)
     if state.epoch.ndim == 0:
-        return partial(run_epochs, data=jax.device_put(data), encode=encode, **options)
+        return _prepare_single(data, encode, **options)
     members = state.epoch.shape[0]
-    # Not jnp.asarray, which would make one more copy.
-    rows = jax.device_put(split_members((state, fold), (data, encode), members)[1])
+    _, rows, mesh = split_members((state, fold), (data, encode), members, all_processes=True)
+    if mesh is None:
+        rows = jax.device_put(rows)  # Not jnp.asarray, which would make one more copy.
 
     def run(state: FitState, *, epochs: int) -> tuple[FitState, History]:
-        (state, split_fold), split_rows, mesh = split_members((state, fold), rows, members)
+        (state, split_fold), split_rows, mesh = split_members((state, fold), rows, members, all_processes=True)
         data, encode = split_rows
         results = run_epochs(state, data, epochs, fold=split_fold, encode=encode, mesh=mesh, **options)
-        return join_members(results, members)
+        return gather(join_members(results, members), mesh)
+
+    return run
+
+
+def _prepare_single(data: FitData, encode: Any, **options: Any) -> Run:
+    """Return the function `run` of a single network."""
+    mesh = rows_mesh()
+    if mesh is None or any(len(leaf.sharding.device_set) > 1 for leaf in data if isinstance(leaf, jax.Array)):
+        return partial(run_epochs, data=jax.device_put(data), encode=encode, **options)
+    rows, whole = place((data, encode), mesh, PartitionSpec()), PartitionSpec()
+
+    def run(state: FitState, *, epochs: int) -> tuple[FitState, History]:
+        data, encode = rows
+        return gather(run_epochs(place(state, mesh, whole), data, epochs, encode=encode, mesh=mesh, **options), mesh)
 
     return run
 
@@ -91,7 +119,8 @@ def run_chunks(
     try:
         while np.any(is_running(_counters(state), epochs, patience)):
             start = time.monotonic()
-            if deadline is not None and start >= deadline:
+            length, is_late = _agree(length, done, is_late=deadline is not None and start >= deadline)
+            if is_late:
                 break
             following, measured = run(state, epochs=min(length, epochs - done))
             _wait(measured.loss)
@@ -115,6 +144,16 @@ def run_chunks(
 def _count_epochs(length: int, elapsed: float, seconds: float) -> int:
     """Return how many epochs take `seconds`, if `length` took `elapsed`: at least 1, and at most a history holds."""
     return min(max(int(length * seconds / max(elapsed, 1e-9)), 1), CAPACITY)
+
+
+def _agree(length: int, done: int, *, is_late: bool) -> tuple[int, bool]:
+    """Return the length of a chunk, and whether it is too late for it, the same for all processes."""
+    lengths, counts, late = agree(length, done, is_late).T
+    if len(set(counts.tolist())) > 1:
+        raise RuntimeError(
+            "processes continue from different epochs: the checkpoint must be on a file system that all of them share"
+        )
+    return int(lengths[0]), bool(late.any())
 
 
 def _join(*parts: np.ndarray) -> np.ndarray:

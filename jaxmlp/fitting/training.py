@@ -17,6 +17,7 @@ from jaxmlp._validation import describe, refuse_tracing, require, validate_count
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import is_ensemble
+from jaxmlp.fitting.blocks import count_block_rows, validate_mapped
 from jaxmlp.fitting.checkpoints import Checkpoint, describe_callable, describe_functions, describe_key
 from jaxmlp.fitting.epochs import default_metric
 from jaxmlp.fitting.loop import find_stop_reason, prepare_run, run_chunks
@@ -27,6 +28,8 @@ from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init
 from jaxmlp.fitting.values import validate_values, validate_weights
 from jaxmlp.network import Params
 from jaxmlp.storage.files import require_writable
+
+OnChunk = Callable[[FitState, History], object]
 
 
 class FitResult(NamedTuple):
@@ -67,10 +70,11 @@ def fit(
     activation: Activation | tuple[Activation, ...] = relu,
     criterion: Criterion = squared_error,
     metric: Metric | None = None,
+    block_rows: int | None = None,
     progress: bool = False,
     checkpoint: str | PathLike[str] | None = None,
     resume: bool = False,
-    callback: Callable[[FitState, History], object] | None = None,
+    callback: OnChunk | None = None,
 ) -> FitResult:
     """Train with mini-batches, any optimizer, validation, early stopping and checkpoints.
 
@@ -81,6 +85,10 @@ def fit(
 
     An ensemble is trained as one program, split over the CPU devices; each member stops by itself. Member k shuffles
     its rows by `jax.random.split(key, members)[k]`; the validation rows are the same for all.
+
+    If x is memory-mapped (`numpy.load(path, mmap_mode="r")`) and larger than a block, its rows are read in blocks and
+    are never in memory all together. Each epoch reads pieces of the file in a new order, sixteen or so a block, and
+    shuffles the rows of each block.
 
     Arguments:
         params: the network to start from, as `init_params` returns, or an ensemble, as `init_ensemble` returns.
@@ -98,6 +106,7 @@ def fit(
         criterion: the loss of a row.
         metric: of `jaxmlp.fitting.metrics`, or a custom one, measured on the validation rows; None for the metric of
             the criterion, which a custom criterion does not have.
+        block_rows: rows of memory-mapped inputs to read at a time, rounded up to whole batches; None for 64 MB.
         progress: show a progress bar on stderr, if that is a terminal.
         checkpoint: a file to save the run in, at most once a second and at the end. If it cannot be written during
             training, a `CheckpointWarning` says so once, and training goes on.
@@ -109,7 +118,8 @@ def fit(
         The parameters, the history, the best epoch, why the run stopped, and the state.
 
     Raises:
-        ValueError: a shape that does not fit; patience without validation; a fraction that leaves no rows; values of x
+        ValueError: a shape that does not fit; patience without validation; rows that are read in blocks without
+            batch_size; a fraction that leaves no rows; values of x
             or y that are not finite; targets outside the range of the criterion; sample weights that are negative, not
             finite or all zero, in the training rows or in the validation rows.
         TypeError: not a key; an optimizer that needs more than gradients, state and parameters; a call that JAX traces.
@@ -129,33 +139,26 @@ def fit(
     state = init_fit(params, key=key, optimizer=optimizer)
     refuse_tracing("fit", state)  # the optimizer's hyperparameters too
     network = jax.tree.map(lambda leaf: leaf[0], state.params) if state.epoch.ndim else state.params
-    with np.errstate(over="ignore"):  # Values that overflow are refused with the others that are not finite.
-        data = FitData(*validate_data(network, x, y, sample_weight))
-    data = _prepare_rows(network, key, data, validation, criterion)
+    block_rows = count_block_rows(x, block_rows, batch_size, network[0].w.dtype)
+    data = _prepare_rows(network, key, FitData(x, y, sample_weight), validation, criterion, block_rows)
     metric = metric or default_metric(criterion)
     saver = None
     if checkpoint is not None:
-        about = _describe_settings(state, key, optimizer, batch_size, validation, metric)
+        about = _describe_settings(state, key, optimizer, batch_size, validation, metric, block_rows)
         about |= describe_functions(activation, criterion)
         require_writable(Path(checkpoint))
         parts = data._asdict() | {"params": state.params, "optimizer": state.opt_state}
         saver = Checkpoint(checkpoint, about=about, data=parts)
     run = prepare_run(
         state, data, optimizer=optimizer, batch_size=batch_size, patience=patience, activation=activation,
-        criterion=criterion, metric=metric,
+        criterion=criterion, metric=metric, block_rows=block_rows,
     )  # fmt: skip
     history = empty_history(state, data, metric)
     if saver is not None:
         state, history = saver.start(state, history, resume=resume)
-    with _progress(epochs, shown=progress) as show:
-
-        def on_chunk(state: FitState, history: History) -> None:
-            if callback is not None:
-                callback(state, history)
-            show(state, history)
-
+    with _progress(epochs, shown=progress, callback=callback) as show:
         state, history, _ = run_chunks(
-            run, state, history, epochs=epochs, patience=patience, checkpoint=saver, on_chunk=on_chunk
+            run, state, history, epochs=epochs, patience=patience, checkpoint=saver, on_chunk=show
         )
     best_epoch = np.asarray(state.best_epoch) if state.epoch.ndim else int(state.best_epoch)
     return FitResult(state.best_params, history, best_epoch, find_stop_reason(state, epochs, patience), state)
@@ -168,19 +171,27 @@ def last_mean(values: np.ndarray) -> str:
     return f"{last.mean():.4g}" if last.size else "nan"
 
 
-def _prepare_rows(params: Params, key: Array, data: FitData, validation: Any, criterion: Criterion) -> FitData:
+def _prepare_rows(
+    params: Params, key: Array, data: FitData, validation: Any, criterion: Criterion, block_rows: int | None
+) -> FitData:
     """Return the rows to train with and those to validate with, if something can be learned from them."""
-    validate_values(*data[:3], criterion)
-    data = _split_rows(params, key, data, validation)
+    dtype = params[0].w.dtype
+    if block_rows is not None:
+        data = validate_mapped(params, data, criterion, block_rows)
+    else:
+        with np.errstate(over="ignore"):  # Values that overflow are refused with the others that are not finite.
+            data = FitData(*validate_data(params, *data[:3]))
+        validate_values(*data[:3], criterion)
+    data = _split_rows(params, key, data, validation, is_mapped=block_rows is not None)
     if validation is not None:
         with _naming("validation"):
             validate_values(*data[3:], criterion)
         if data.sample_weight is not None:
-            validate_weights("sample_weight of the training rows", data.sample_weight, data.x.dtype)
+            validate_weights("sample_weight of the training rows", data.sample_weight, dtype)
     return data
 
 
-def _split_rows(params: Params, key: Array, data: FitData, validation: Any) -> FitData:
+def _split_rows(params: Params, key: Array, data: FitData, validation: Any, *, is_mapped: bool = False) -> FitData:
     """Return the rows to train with and those to validate with."""
     x, y, c = data.x, data.y, data.sample_weight
     if validation is None:
@@ -197,12 +208,23 @@ def _split_rows(params: Params, key: Array, data: FitData, validation: Any) -> F
         )
     with _naming("validation"):
         train, valid = hold_out(len(x), float(validation), rng_of(key))
+    if is_mapped:  # The held-out rows stay where they are, with weight 0.
+        weights = np.ones(len(x), params[0].w.dtype) if c is None else np.array(c, params[0].w.dtype)
+        held_out = validate_data(params, x[valid], y[valid], None if c is None else c[valid])
+        weights[valid] = 0
+        return FitData(x, y, weights, *held_out)
     c_train, c_valid = (None, None) if c is None else (c[train], c[valid])
     return FitData(x[train], y[train], c_train, x[valid], y[valid], c_valid)
 
 
 def _describe_settings(
-    state: FitState, key: Array, optimizer: Optimizer, batch_size: int | None, validation: Any, metric: Metric | None
+    state: FitState,
+    key: Array,
+    optimizer: Optimizer,
+    batch_size: int | None,
+    validation: Any,
+    metric: Metric | None,
+    block_rows: int | None,
 ) -> dict[str, Any]:
     """Return the settings of a run by name, for its checkpoint."""
     layers = state.params
@@ -211,7 +233,7 @@ def _describe_settings(
         "members": state.epoch.size if state.epoch.ndim else None, "batch_size": batch_size,
         "optimizer": describe_optimizer(optimizer, state.opt_state), "key": describe_key(key),
         "validation": "rows" if isinstance(validation, tuple) else validation and float(validation),
-        "metric": metric and describe_callable(metric),
+        "metric": metric and describe_callable(metric), "block_rows": block_rows,
     }  # fmt: skip
 
 
@@ -226,14 +248,16 @@ def _naming(argument: str) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(epochs: int, *, shown: bool) -> Iterator[Callable[[FitState, History], None]]:
-    """Return a function that shows the progress of a run on stderr, if that is a terminal."""
+def _progress(epochs: int, *, shown: bool, callback: OnChunk | None) -> Iterator[OnChunk | None]:
+    """Return a function that calls `callback`, and shows the progress of a run on stderr, if that is a terminal."""
     if not shown:
-        yield lambda state, history: None
+        yield callback
         return
     with require("tqdm", extra="fit").tqdm(total=epochs, unit="epoch", disable=None if sys.stderr else True) as bar:
 
         def show(state: FitState, history: History) -> None:
+            if callback is not None:
+                callback(state, history)
             measured = {name: last_mean(values) for name, values in history._asdict().items() if values is not None}
             bar.set_postfix(measured, refresh=False)
             bar.update(int(np.max(state.epoch)) - bar.n)

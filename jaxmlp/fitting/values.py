@@ -20,9 +20,14 @@ def validate_values(x: Any, y: Any, sample_weight: Any, criterion: Criterion) ->
     if not len(x):
         raise ValueError("x must have at least one row")
     c = None if sample_weight is None else validate_weights("sample_weight", sample_weight, x.dtype)
-    validate_finite("x", x, c)
-    validate_finite("y", y, c)
-    validate_targets(y, criterion, c)
+    validate_rows(x, y, c, criterion)
+
+
+def validate_rows(x: Any, y: Any, sample_weight: np.ndarray | None, criterion: Criterion, first: int = 0) -> None:
+    """Refuse rows that are not finite or have bad targets; they begin at row `first` of a table."""
+    validate_finite("x", x, sample_weight, first)
+    validate_finite("y", y, sample_weight, first)
+    validate_targets(y, criterion, sample_weight, first)
 
 
 def validate_weights(name: str, sample_weight: Any, dtype: Any) -> np.ndarray:
@@ -41,22 +46,22 @@ def validate_weights(name: str, sample_weight: Any, dtype: Any) -> np.ndarray:
     return c
 
 
-def validate_finite(name: str, values: Any, sample_weight: np.ndarray | None = None) -> None:
+def validate_finite(name: str, values: Any, sample_weight: np.ndarray | None = None, first: int = 0) -> None:
     """Refuse rows (n, columns) that are not finite, unless their weight is 0."""
     values = np.asarray(values)
     finite = np.isfinite(values)
     if finite.all():
         return
-    _refuse_first(name, values, ~finite, sample_weight, "must hold finite numbers only")
+    _refuse_first(name, values, ~finite, sample_weight, "must hold finite numbers only", first)
 
 
-def validate_targets(y: Any, criterion: Criterion, sample_weight: np.ndarray | None = None) -> None:
+def validate_targets(y: Any, criterion: Criterion, sample_weight: np.ndarray | None = None, first: int = 0) -> None:
     """Refuse targets (n, outputs) that a built-in criterion has no loss for, unless their weight is 0."""
     name = find_name(criterion, CRITERIA)
     if name is not None:
         y, (low, high) = np.asarray(y), CRITERION_TASKS[criterion].targets
         wanted = "must not be negative" if high == np.inf else f"must be from {low} to {high}"
-        _refuse_first("y", y, (y < low) | (y > high), sample_weight, f"{wanted} with {name}")
+        _refuse_first("y", y, (y < low) | (y > high), sample_weight, f"{wanted} with {name}", first)
 
 
 def validate_number(name: str, value: Any, interval: str, dtype: Any = np.float64) -> None:
@@ -75,13 +80,15 @@ def validate_number(name: str, value: Any, interval: str, dtype: Any = np.float6
         raise ValueError(f"{name} must be a number in the range {interval}; got {number!r}{as_dtype}")
 
 
-def _refuse_first(name: str, values: np.ndarray, invalid: np.ndarray, c: np.ndarray | None, wanted: str) -> None:
+def _refuse_first(
+    name: str, values: np.ndarray, invalid: np.ndarray, c: np.ndarray | None, wanted: str, first: int
+) -> None:
     """Raise ValueError for the first invalid entry in a row that has a weight."""
     if c is not None:
         invalid = invalid & (c > 0)[:, None]
     for row, column in np.argwhere(invalid)[:1]:
         value = _show(values[row, column], values.dtype)
-        raise ValueError(f"{name} {wanted}; got {value} in row {row}, column {column}, counted from 0")
+        raise ValueError(f"{name} {wanted}; got {value} in row {first + row}, column {column}, counted from 0")
 
 
 def _show(value: Any, dtype: Any) -> str:

@@ -1,9 +1,11 @@
 """`fit_table`: the whole path from a table to a model and its report."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +15,21 @@ import numpy as np
 from jaxmlp._fork import validate_process
 from jaxmlp._validation import count
 from jaxmlp.activations import ACTIVATIONS
+from jaxmlp.ensembles.processes import share_text
 from jaxmlp.fitting.checkpoints import CheckpointError, read_about
 from jaxmlp.fitting.encoding import count_inputs
 from jaxmlp.fitting.tasks import TASKS
 from jaxmlp.models import Model, measure_interval
 from jaxmlp.models.interval import cross_fit_interval
 from jaxmlp.pipeline.dependence import MOST_COLUMNS, ColumnDependence, measure_dependence
+from jaxmlp.pipeline.large import read_sample, write_rows
 from jaxmlp.pipeline.plan import Plan, find_conflicts, fit_to_budget, full_plan, read_plan, require_agreement
 from jaxmlp.pipeline.report import make_report
 from jaxmlp.pipeline.rows import Rows, arrange_held_out, read_frame, read_rows
 from jaxmlp.pipeline.sections import describe_report
 from jaxmlp.pipeline.worst import WorstRows, find_worst
 from jaxmlp.selection import permutation_importance
-from jaxmlp.selection.assembly import refit_best
+from jaxmlp.selection.assembly import MoreRows, refit_best
 from jaxmlp.selection.crossvalidation import compare, prepare_search
 from jaxmlp.selection.rounds import Progress, Trained, train_candidates
 from jaxmlp.selection.scores import Score, score_predictions
@@ -102,7 +106,9 @@ def fit_table(
     in the result, and repeats it.
 
     Arguments:
-        table: a path to a file that `load_table` reads, a DataFrame of polars or pandas, or a dict of columns.
+        table: a path to a file that `load_table` reads, a DataFrame of polars or pandas, or a dict of columns. If a
+            file does not fit in memory, the search uses a sample of its rows, and `members` networks (1 if None) are
+            then trained on all rows, read in blocks from a temporary file.
         target: the column to predict.
         task: "regression", "classification" or "counts"; None for classification of text, booleans and two values, and
             regression of other numbers.
@@ -152,8 +158,7 @@ def fit_table(
     """
     start = perf_counter()
     validate_process()
-    directory = None if checkpoint is None else Path(checkpoint)
-    validate_checkpoint(directory, resume=resume)
+    validate_checkpoint(directory := None if checkpoint is None else Path(checkpoint), resume=resume)
     notes: list[str] = []
 
     def note(text: str) -> None:
@@ -165,19 +170,20 @@ def fit_table(
     options |= {"learning_rate": learning_rate, "weight_decay": weight_decay}
     options |= {"fast": fast or None, "folds": None if time is None else 1}
     options = {name: value for name, value in options.items() if value is not None}
-    frame = read_frame(table, separator=separator, sheet=sheet, on_note=note, on_progress=reading_progress)
+    reading = {"separator": separator, "sheet": sheet, "on_note": note, "on_progress": reading_progress}
+    frame, large = read_sample(table, seed, **reading) or (read_frame(table, **reading), None)
     rows = read_rows(
         frame, target, note, group=group, time=time, task=task, drop=drop, keep=keep, missing=missing, decimal=decimal,
         date_order=date_order, max_levels=max_levels,
     )  # fmt: skip
-    fixed = read_plan(plan) if isinstance(plan, Mapping) else plan
-    if directory is not None and resume:
-        fixed = _read_stored_plan(directory, fixed, note)
+    fixed = _read_stored_plan(directory if resume else None, plan, note)
     used, search = _choose_plan(rows, options, fixed, seed, start, budget, note)
     about = {"plan": used.to_json(), "seed": int(seed), "target": target, "task": rows.recipe.task}
     stored = {"checkpoint": directory, "about": about, "resume": resume}
-    trained = train_candidates(search, used.candidates, progress=progress, **stored)
-    return _conclude(frame, rows, search, trained, used, seed, notes, note, start)
+    with TemporaryDirectory() as written:
+        more = None if large is None else write_rows(large, rows.recipe, search, Path(written))
+        trained = train_candidates(search, used.candidates, progress=progress, **stored)
+        return _conclude(frame, rows, search, trained, used, seed, notes, note, start, more)
 
 
 def _choose_plan(
@@ -190,6 +196,7 @@ def _choose_plan(
         seconds = estimate_trees(search.prepared)
         has_trees = seconds is not None and seconds <= TREES_SHARE * budget
         used = replace(_reduce(full, search, start + budget, note, options), trees=has_trees)
+        used = read_plan(json.loads(share_text(json.dumps(used.to_json()))))  # Processes have their own clocks.
         search = search._replace(settings=search.settings._replace(epochs=used.epochs))
     else:
         used = require_agreement(fixed, options)
@@ -220,24 +227,27 @@ def _reduce(plan: Plan, search: Search, end: float, note: Note, options: Mapping
     return reduced
 
 
-def _read_stored_plan(directory: Path, given: Plan | None, note: Note) -> Plan | None:
+def _read_stored_plan(directory: Path | None, plan: Plan | Mapping[str, Any] | None, note: Note) -> Plan | None:
     """Return the plan of a checkpoint, if there is one, and otherwise the one that is given."""
+    given = read_plan(plan) if isinstance(plan, Mapping) else plan
+    if directory is None:
+        return given
     path = find_first(directory)
     if path is None:
         note(f"{directory}: no checkpoint; starting a new search")
         return given
     try:
-        plan = read_plan(read_about(path)["plan"])
+        stored = read_plan(read_about(path)["plan"])
     except StorageError:
         raise
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: not the checkpoint of a table's search: {error}") from None
-    conflicts = {} if given is None else find_conflicts(plan, vars(given))
+    conflicts = {} if given is None else find_conflicts(stored, vars(given))
     if conflicts:
         values = "; ".join(conflicts.values())
         raise ValueError(f"the plan cannot be given: the checkpoint has another plan ({values})")
     note(f"Resuming from {directory}")
-    return plan
+    return stored
 
 
 def _prepare(rows: Rows, plan: Plan, seed: int) -> Search:
@@ -270,6 +280,7 @@ def _conclude(
     notes: list[str],
     note: Note,
     start: float,
+    more: MoreRows | None,
 ) -> TableResult:
     """Choose what predicts, measure what the report tells, and put model, report and predictions together."""
     result = compare(search, trained, blends=plan.members is None)
@@ -287,7 +298,9 @@ def _conclude(
         predictions, targets = result.model.predictions[held_out, 0], y[held_out, 0]
         interval = measure_interval(predictions, targets)
         ends = cross_fit_interval(predictions, targets, result.parts[held_out])
-    refitted = [] if plan.members is None else [refit_best(search, trained, result.weights, plan.members)]
+    refitted, members = [], plan.members or (None if more is None else 1)
+    if members is not None:
+        refitted = [refit_best(search, trained, result.weights, members, more)]
     groups = tuple(refitted) or result.groups
     report = make_report(rows, result, importance, ends, trees)
     report |= {"members": sum(group.members for group in groups), "seed": seed}

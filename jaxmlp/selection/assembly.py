@@ -1,5 +1,6 @@
 """Groups of networks that predict what a search has chosen."""
 
+from collections.abc import Callable
 from itertools import groupby
 
 import jax
@@ -8,11 +9,13 @@ import numpy as np
 from jaxmlp.fitting.defaults import Candidate
 from jaxmlp.fitting.groups import Group
 from jaxmlp.fitting.scaling import absorb, finest_scaling, identity_scaling
-from jaxmlp.fitting.targets import learn_target_scaling
+from jaxmlp.fitting.targets import TargetScaling, learn_target_scaling
 from jaxmlp.network import Params
 from jaxmlp.selection.linear import Linear
 from jaxmlp.selection.rounds import Trained
-from jaxmlp.selection.search import Search, join_rows, refit
+from jaxmlp.selection.search import Search, join_rows, refit, refit_mapped
+
+MoreRows = Callable[[TargetScaling], tuple[np.ndarray, np.ndarray]]
 
 
 def make_groups(
@@ -41,11 +44,27 @@ def make_groups(
     return tuple(groups), tuple(members)
 
 
-def refit_best(search: Search, trained: Trained, weights: np.ndarray, members: int) -> Group:
-    """Return networks that are trained again, on all rows, as the network with the largest weight was."""
-    candidate, snapshot = trained.snapshots()[int(weights.argmax())]
+def refit_best(
+    search: Search, trained: Trained, weights: np.ndarray, members: int, more: MoreRows | None = None
+) -> Group:
+    """Return networks that are trained again, on all rows, as the network with the largest weight was.
+
+    Arguments:
+        search: of `prepare_search`.
+        trained: the networks.
+        weights: of the networks.
+        members: number of networks to train.
+        more: returns memory-mapped rows to train with instead of those of the search, inputs and targets, given the
+            scaling of the targets.
+    """
+    candidate, snapshot = trained.snapshots()[int(weights[: len(trained.snapshots())].argmax())]
     joined = join_rows(search, members)
-    return _make_group(joined, candidate, [refit(joined, candidate, snapshot.epoch)], [1.0])
+    if more is None:
+        params = refit(joined, candidate, snapshot.epoch)
+    else:
+        rows = more(joined.prepared.targets(is_log=candidate.is_log)[0])
+        params = refit_mapped(joined, candidate, snapshot.epoch, *rows)
+    return _make_group(joined, candidate, [params], [1.0])
 
 
 def _make_group(search: Search, candidate: Candidate, params: list[Params], shares: list[float]) -> Group:

@@ -16,13 +16,15 @@ from jaxmlp.activations import Activation
 from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles import init_ensemble
 from jaxmlp.ensembles.prediction import predict_members
+from jaxmlp.ensembles.processes import agree
+from jaxmlp.fitting.blocks import count_block_rows
 from jaxmlp.fitting.checkpoints import Checkpoint, CheckpointError
 from jaxmlp.fitting.defaults import Candidate
 from jaxmlp.fitting.encoding import Encoding, count_inputs, encode
 from jaxmlp.fitting.loop import Run, prepare_run, run_chunks
 from jaxmlp.fitting.optimizers import OPTIMIZERS
 from jaxmlp.fitting.splitting import Folds
-from jaxmlp.fitting.state import FitState, History, empty_history, init_fit
+from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit
 from jaxmlp.network import Params
 from jaxmlp.selection.preparation import Prepared
 from jaxmlp.storage.files import require_writable
@@ -193,6 +195,33 @@ def refit(search: Search, candidate: Candidate, epoch: int) -> Params:
     return jax.device_get(state.params)
 
 
+def refit_mapped(search: Search, candidate: Candidate, epoch: int, x: np.ndarray, y: np.ndarray) -> Params:
+    """Train the networks of a candidate on more rows than those of the search, with about as many steps as `refit`.
+
+    Arguments:
+        search: of `join_rows`.
+        candidate: of the networks.
+        epoch: number of epochs on the rows of the search.
+        x: (n, columns) float32, scaled as those of the search; memory-mapped.
+        y: (n, outputs) float32, scaled as the candidate learns them.
+    """
+    settings, prepared = search.settings, search.prepared
+    epochs = max(1, round(epoch * len(prepared.y) / len(x)))
+    steps = epochs * -(-len(x) // settings.batch_size)
+    state, data = _start(search, candidate, steps), FitData(x, y)
+    encoding = jax.tree.map(lambda leaf: leaf[0], _round(prepared.encoding(candidate.bins)))
+    run = prepare_run(
+        state, data, encode=Partial(encode, encoding), optimizer=_optimizer(search, candidate, steps), metric=None,
+        batch_size=settings.batch_size, patience=None, activation=settings.activation, criterion=settings.criterion,
+        block_rows=count_block_rows(x, None, settings.batch_size, x.dtype),
+    )  # fmt: skip
+    history = empty_history(state, data, None)
+    state, _, interrupted = run_chunks(run, state, history, epochs=epochs, patience=None)
+    if interrupted:
+        raise KeyboardInterrupt
+    return jax.device_get(state.params)
+
+
 def measure_epoch(search: Search, candidate: Candidate, seconds: float = 0.3) -> float:
     """Return the time of an epoch in seconds, measured after compilation on epochs whose result is thrown away."""
     state = _start(search, candidate)
@@ -201,7 +230,7 @@ def measure_epoch(search: Search, candidate: Candidate, seconds: float = 0.3) ->
     def measure(epochs: int) -> float:
         start = perf_counter()
         jax.block_until_ready(run(state, epochs=epochs))
-        return perf_counter() - start
+        return float(agree(perf_counter() - start).max())  # the same for all processes, which must run as many
 
     for _ in range(2):  # Compiles, the second time for a state that is on the devices.
         state = jax.block_until_ready(run(state, epochs=1))[0]
@@ -220,8 +249,7 @@ def count_work(search: Search, candidate: Candidate) -> float:
 
 def _prepare(search: Search, candidate: Candidate, state: FitState) -> Run:
     """Return the function that runs epochs."""
-    settings, encoding = search.settings, search.prepared.encoding(candidate.bins)
-    encoding = Encoding(*(leaf if leaf.dtype == np.int32 else leaf.astype(np.float32) for leaf in encoding))
+    settings, encoding = search.settings, _round(search.prepared.encoding(candidate.bins))
     return prepare_run(
         state, search.prepared.data(is_log=candidate.is_log), fold=search.fold, encode=Partial(encode, encoding),
         optimizer=_optimizer(search, candidate), batch_size=settings.batch_size, patience=settings.patience or None,
@@ -229,19 +257,24 @@ def _prepare(search: Search, candidate: Candidate, state: FitState) -> Run:
     )  # fmt: skip
 
 
-def _optimizer(search: Search, candidate: Candidate) -> Any:
+def _round(encoding: Encoding) -> Encoding:
+    """Return an encoding in float32."""
+    return Encoding(*(leaf if leaf.dtype == np.int32 else leaf.astype(np.float32) for leaf in encoding))
+
+
+def _optimizer(search: Search, candidate: Candidate, steps: int | None = None) -> Any:
     settings, folds = search.settings, search.prepared.folds
-    steps = settings.epochs * -(-folds.train.shape[1] // settings.batch_size)
+    planned = settings.epochs * -(-folds.train.shape[1] // settings.batch_size) if steps is None else steps
     return OPTIMIZERS[settings.optimizer](
         candidate.learning_rate,
         weight_decay=candidate.weight_decay,
-        decay_steps=float(steps),
+        decay_steps=float(planned),
         cycles=settings.cycles if settings.cycles > 1 else 0,
     )
 
 
-def _start(search: Search, candidate: Candidate) -> FitState:
-    """Return the state before the first epoch. Outputs start near the constant baseline."""
+def _start(search: Search, candidate: Candidate, steps: int | None = None) -> FitState:
+    """Return the state before the first epoch of a run of `steps`. Outputs start near the constant baseline."""
     prepared, _, key = search
     weights_key, rows_key = jax.random.split(jax.random.clone(key))  # All candidates use the same key.
     sizes = (count_inputs(prepared.encoding(candidate.bins)), *candidate.hidden, prepared.y.shape[1])
@@ -249,7 +282,7 @@ def _start(search: Search, candidate: Candidate) -> FitState:
     if not prepared.task.standardizes_target:
         constant = prepared.task.link(prepared.constant())
         params[-1].b[:] = constant[search.fold][:, None, :]
-    return init_fit(params, key=rows_key, optimizer=_optimizer(search, candidate))
+    return init_fit(params, key=rows_key, optimizer=_optimizer(search, candidate, steps))
 
 
 def _predict_held_out(search: Search, candidate: Candidate, state: FitState) -> np.ndarray:
