@@ -18,13 +18,14 @@ import process
 import pytest
 from helpers import assert_close, assert_equal
 from jax.sharding import PartitionSpec
+from jax.tree_util import Partial
 from tables import SMALL, houses, words
 
 import jaxmlp
 from jaxmlp.cli.distributed import _describe
 from jaxmlp.ensembles.processes import place
 from jaxmlp.fitting.epochs import Statics, _run
-from jaxmlp.fitting.state import FitData
+from jaxmlp.fitting.state import FitData, advance_best_loss
 from jaxmlp.sharding import data_mesh
 
 pytestmark = pytest.mark.portable
@@ -89,7 +90,8 @@ def test_a_step_of_fit_sends_one_message(weighted):
     data = FitData(*process.rows(), np.ones(60, np.float32) if weighted else None)
     state, data = place((state, data), data_mesh(), PartitionSpec())
     statics = Statics(128, optimizer, 8, jaxmlp.relu, jaxmlp.squared_error, None)
-    program = _run.lower(state, None, data, 3, None, 0.0, None, None, statics, data_mesh()).compile().as_text()
+    arguments = (state, None, data, 3, None, None, Partial(advance_best_loss), None, statics, data_mesh())
+    program = _run.program(*arguments).lower(*arguments).compile().as_text()
     kinds = "all-reduce|all-gather|all-to-all|collective-permute|collective-broadcast|reduce-scatter"
     assert re.findall(rf" ({kinds})(?:-start)?\(", program) == ["all-reduce"]
 

@@ -499,6 +499,8 @@ def test_only_another_shape_of_table_recompiles():
         model.predict(X[:n])
         return epochs._run.programs.count(), prediction._mean_and_std.programs.count()
 
+    for bounded in (epochs._run, prediction._mean_and_std):
+        bounded.programs._programs.clear()  # so that none is dropped
     before = programs(40)
     settings = {"alpha": 1.0, "learning_rate_init": 0.1, "beta_1": 0.5, "tol": 0.1, "n_iter_no_change": 2}
     for other in ({}, settings, {"max_iter": 7, "random_state": 1}):

@@ -58,7 +58,7 @@ def read_sample(table: Any, seed: int, *, on_note: Note, **options: Any) -> "tup
         on_note: called with what is done, a sentence.
         options: others of `read_blocks`.
     """
-    if not isinstance(table, str | PathLike) or str(table) == "-" or not Path(table).is_file():
+    if not isinstance(table, str | PathLike) or str(table) == "-" or not os.path.isfile(table):
         return None
     path = Path(table)
     memory = float(agree(find_memory()).min())  # All processes take the same sample.
