@@ -13,7 +13,7 @@ from jaxmlp.fitting.targets import TargetScaling
 from jaxmlp.selection.assembly import MoreRows
 from jaxmlp.selection.search import Search
 from jaxmlp.tables import Recipe, polars
-from jaxmlp.tables.formats import BLOCK_ROWS
+from jaxmlp.tables.formats import BLOCK_ROWS, silence_stderr
 from jaxmlp.tables.messages import Note
 from jaxmlp.tables.reading import read_blocks
 
@@ -107,10 +107,14 @@ def _create(path: Path, dtype: Any, rows: int, columns: int) -> np.memmap:
 
 def _count_values(path: Path) -> tuple[int, int | None]:
     """Return the number of values in a table, about, and of its rows if the file says it."""
-    with path.open("rb") as file:
-        is_parquet = file.read(4) == b"PAR1"
-    if not is_parquet:
-        return path.stat().st_size // _BYTES_OF_TEXT, None
-    scan = polars.scan_parquet(path, glob=False)
-    rows = scan.select(polars.len()).collect().item()
-    return rows * len(scan.collect_schema()), rows
+    try:
+        with path.open("rb") as file:
+            is_parquet = file.read(4) == b"PAR1"
+        if not is_parquet:
+            return path.stat().st_size // _BYTES_OF_TEXT, None
+        with silence_stderr():
+            scan = polars.scan_parquet(path, glob=False)
+            rows = scan.select(polars.len()).collect().item()
+            return rows * len(scan.collect_schema()), rows
+    except (OSError, polars.exceptions.PolarsError, polars.exceptions.PanicException):
+        return 0, None  # Reading the table will say what is wrong.
