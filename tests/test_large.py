@@ -68,3 +68,9 @@ def test_the_sample_is_the_same_for_the_same_seed(path, little_memory, suffix):
     assert samples[0][1].rows == 400
     assert frames[0].equals(frames[1])
     assert not frames[0].equals(frames[2])
+
+
+def test_a_damaged_file_is_left_to_the_reader(tmp_path):
+    path = tmp_path / "damaged.parquet"
+    path.write_bytes(b"PAR1 and no more")
+    assert large.read_sample(path, 0, on_note=print, separator=None, sheet=None) is None
