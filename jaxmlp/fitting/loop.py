@@ -99,6 +99,7 @@ def run_chunks(
     checkpoint: Checkpoint | None = None,
     on_chunk: Callable[[FitState, History], object] | None = None,
     deadline: float | None = None,
+    length: int = 1,
 ) -> tuple[FitState, History, bool]:
     """Run epochs in chunks of about 0.25 s until something ends the run; an ensemble ends with its last member.
 
@@ -111,11 +112,12 @@ def run_chunks(
         checkpoint: saves state and history after a chunk, at most once a second, and at the end.
         on_chunk: called after each chunk with the state and the history of all epochs so far.
         deadline: the time of `time.monotonic()` after which no chunk starts; None for none.
+        length: number of epochs in the first chunk, if they are known to be short.
 
     Returns:
         The state, the history of all epochs, and whether Ctrl-C ended the run.
     """
-    length, done, interrupted = 1, int(np.max(state.epoch)), False
+    done, interrupted = int(np.max(state.epoch)), False
     try:
         while np.any(is_running(_counters(state), epochs, patience)):
             start = time.monotonic()

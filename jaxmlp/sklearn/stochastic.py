@@ -10,7 +10,7 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from jaxmlp.fitting.epochs import run_epochs
+from jaxmlp.fitting.epochs import CAPACITY, run_epochs
 from jaxmlp.fitting.loop import prepare_run, run_chunks
 from jaxmlp.fitting.optimizers import Optimizer, OptimizerState
 from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit
@@ -20,6 +20,9 @@ from jaxmlp.sklearn.rows import Rows, Start, pad, plan_batches, round_up
 
 # The attributes that keep the measurements of a `History`.
 CURVES = ("loss_curve_", "validation_loss_curve_", "validation_scores_")
+
+# Rows times parameters of epochs that end within a quarter of a second on a slow core.
+_SHORT = 2**24
 
 # Values above this in X or y are not standardized.
 _LARGE = 100
@@ -114,7 +117,7 @@ class StochasticSolvers(Parameters):
         self.n_iter_ = 0
         state, history, interrupted = run_chunks(
             run, state, History(*curves), epochs=done + 1 if start == "partial" else self.max_iter, patience=patience,
-            on_chunk=self._record,
+            on_chunk=self._record, length=_count_short_epochs(n, params),
         )  # fmt: skip
         if interrupted:
             warnings.warn("training was interrupted; the weights are those after the last epoch", stacklevel=4)
@@ -172,6 +175,11 @@ class StochasticSolvers(Parameters):
 def _as_key(data: Any) -> jax.Array:
     """Return a key, or keys, of JAX's default generator, whatever generator the user has chosen since."""
     return jax.random.wrap_key_data(data, impl="threefry2x32")
+
+
+def _count_short_epochs(n: int, params: Params) -> int:
+    """Return the number of epochs that are run before their time is measured."""
+    return int(np.clip(_SHORT / (n * sum(leaf.size for leaf in jax.tree.leaves(params))), 1, CAPACITY))
 
 
 def _last_of(curves: Any) -> float | list[float]:
