@@ -7,7 +7,7 @@ import os
 import re
 import textwrap
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jaxmlp
 
@@ -39,12 +39,12 @@ default_role = "code"
 napoleon_custom_sections = [("Fields", "params_style")]
 
 
-def parse(obj) -> ast.AST:
+def parse(obj) -> Any:
     """Return the definition of a function or class."""
     return ast.parse(textwrap.dedent(inspect.getsource(obj))).body[0]
 
 
-def unparse(node: ast.AST | None) -> str:
+def unparse(node: Any) -> str:
     """Return an annotation or default as the source has it."""
     return "" if node is None else ast.unparse(node)
 
@@ -85,7 +85,7 @@ def list_fields(cls: type) -> list[Field]:
     return sorted(fields.values(), key=lambda field: field.must_be_named)
 
 
-def find_comment(lines: list[str], node: ast.AnnAssign) -> str:
+def find_comment(lines: list[str], node: Any) -> str:
     """Return the comment at the end of a field's line, else the one in the lines above it."""
     rest = lines[node.end_lineno - 1][node.end_col_offset :]
     if "#" in rest:
