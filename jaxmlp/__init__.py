@@ -103,7 +103,7 @@ _FOLDERS = {
 
 # What `from jaxmlp import *` imports.
 __all__ = [name for names in _CORE.values() for name in names]  # pyright: ignore[reportUnsupportedDunderAll]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> object:

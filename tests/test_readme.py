@@ -55,7 +55,11 @@ def user(tmp_path, monkeypatch):
         yield
 
 
-@pytest.mark.parametrize("page", PAGES)
+# The API reference has an example for each part of the package: half a minute.
+RUN = [pytest.param(page, marks=pytest.mark.slow) if page == "docs/reference.md" else page for page in PAGES]
+
+
+@pytest.mark.parametrize("page", RUN)
 def test_snippets_and_commands_run_in_order(page, user):
     for line, language, code in snippets_of(page):
         if language == "python":

@@ -319,6 +319,8 @@ def _measure_trees(rows: Rows, search: Search, plan: Plan, note: Note) -> Score 
     if plan.trees:
         predictions = measure_trees(prepared, is_count=rows.recipe.task == "counts")
     if predictions is None:
-        note("Boosted trees (HistGradientBoosting of scikit-learn) were left out: not installed, or too slow")
+        slow = f"they would take more than {TREES_SHARE:.0%} of the budget"
+        reason = slow if estimate_trees(prepared) is not None else "pip install 'jaxmlp[sklearn]' for them"
+        note(f"Boosted trees (HistGradientBoosting of scikit-learn) were left out: {reason}")
         return None
     return score_predictions(predictions, prepared.y, prepared.task, prepared.held_out)
