@@ -273,9 +273,9 @@ def bench():
 
 
 def test_a_sample_of_the_planted_faults_is_caught(bench):
-    model = bench["make_models"]()["layer norm"]()
+    model = bench["make_models"]()["softmax"]()
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        assert all(bench["catches"](model, fault) for fault in (0, 21))
+        assert bench["catches"](model, 21)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp.verification.judging import judge, same_value
+from jaxmlp.verification.judging import Case, judge, same_value
 from jaxmlp.verification.oracles import Functions, Leaves, Problem, consult, take_gradients, vary_entries
 from jaxmlp.verification.report import GradientReport
 
@@ -19,14 +19,6 @@ QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes
 _OVERHEAD = 1000.0  # Of an operation, in additions.
 
 
-# Works as a decorator, too. What is compiled for its own sake is not what `jax.disable_jit` is for.
-@contextlib.contextmanager
-def _settings() -> Iterator[None]:
-    with jax.default_matmul_precision("highest"), jax.disable_jit(False):
-        yield
-
-
-@_settings()
 def check(
     f: Functions, variants: Sequence[tuple[Leaves, Leaves]], names: list[str], *, quick: bool = False, **about: Any
 ) -> list[GradientReport]:
@@ -42,29 +34,31 @@ def check(
     Returns:
         A report for each of the variants.
     """
-    problems = [measure(f, *arrays) for arrays in variants]
-    own = [_run_without("autodiff", take_gradients, problem, quick=quick) for problem in problems]
-    if not all(np.isfinite(gradients.value) for gradients in own):
-        raise ValueError(f"{about['subject']} is {own[0].value} at these arguments: it must be finite")
-    f = f if own[0].by_grad else f._replace(autodiff=None)
-    mode = _float64
-    try:
-        with mode():
-            double = measure(f, *([_promote(leaf) for leaf in leaves] for leaves in variants[0]))
+    # What is compiled for its own sake is not what `jax.disable_jit` is for.
+    with jax.default_matmul_precision("highest"), jax.disable_jit(False):
+        problems = [measure(f, *arrays) for arrays in variants]
+        own = [_run_without("autodiff", take_gradients, problem, quick=quick) for problem in problems]
+        if not all(np.isfinite(gradients.value) for gradients in own):
+            raise ValueError(f"{about['subject']} is {own[0].value} at these arguments: it must be finite")
+        f = f if own[0].by_grad else f._replace(autodiff=None)
+        mode = _float64
+        try:
+            with mode():
+                double = measure(f, *([_promote(leaf) for leaf in leaves] for leaves in variants[0]))
+                references = _run_without("forward", consult, double)
+            if not same_value(own[0], references, problems[0].eps):
+                raise ValueError("its value is another one there")
+        except Exception as error:
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:100]}"
+            about["remarks"] = (f"Not possible in float64: the differences have a tolerance for rounding. {reason}",)
+            mode, double = contextlib.nullcontext, problems[0]._replace(f=f)
             references = _run_without("forward", consult, double)
-        if not same_value(own[0], references, problems[0].eps):
-            raise ValueError("its value is another one there")
-    except Exception as error:
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:100]}"
-        about["remarks"] = (f"Not possible in float64: the differences have a tolerance for rounding. {reason}",)
-        mode, double = contextlib.nullcontext, problems[0]._replace(f=f)
-        references = _run_without("forward", consult, double)
 
-    def vary(entries):
-        with mode():
-            return _run(vary_entries, double, entries)
+        def vary(entries):
+            with mode():
+                return _run_without("forward", vary_entries, double, entries)
 
-    return [judge(*pair, double, references, names, vary, about) for pair in zip(problems, own, strict=True)]
+        return [judge(Case(*pair, double, references, names, vary), about) for pair in zip(problems, own, strict=True)]
 
 
 @contextlib.contextmanager
@@ -80,14 +74,14 @@ def _promote(leaf: Any) -> Any:
     return leaf.astype(np.complex128 if jnp.iscomplexobj(leaf) else np.float64)
 
 
-def _run_without(oracle: str, function: Callable[[Problem], Any], problem: Problem, **options: Any) -> Any:
+def _run_without(oracle: str, function: Callable[..., Any], problem: Problem, *more: Any, **options: Any) -> Any:
     """Return `function(problem)`, without an oracle if the function that is checked does not allow it."""
     try:
-        return _run(function, problem, **options)
+        return _run(function, problem, *more, **options)
     except Exception:
         if problem.f.reference and oracle == "autodiff":
             raise
-        return _run(function, problem._replace(f=problem.f._replace(**{oracle: None})), **options)
+        return _run(function, problem._replace(f=problem.f._replace(**{oracle: None})), *more, **options)
 
 
 def _run(function: Callable[..., Any], problem: Problem, *more: Any, quick: bool = True) -> Any:

@@ -152,7 +152,7 @@ def _draw_cotangent(fun: Function, theta: Leaves, rest: Leaves) -> tuple[Functio
         return value
 
     def cotangent(*arrays):
-        full = [np.zeros(leaf.shape, jax.dtypes.float0) for leaf in leaves]
+        full: Leaves = [np.zeros(leaf.shape, jax.dtypes.float0) for leaf in leaves]
         now = jax.tree.leaves(jax.eval_shape(fun, *arrays))
         for k, u in zip(places, drawn, strict=True):
             full[k] = jnp.asarray(u, now[k].dtype)

@@ -30,40 +30,58 @@ class _Pair(NamedTuple):
     bound: float  # Largest error that is right.
 
 
+class Case(NamedTuple):
+    """What is known of a gradient."""
+
+    problem: Problem  # In its dtype.
+    own: Gradients
+    double: Problem  # In the dtype of the oracles, mostly float64.
+    references: References  # What the oracles computed of it.
+    names: list[str]  # Of the leaves.
+    vary: Callable[[np.ndarray], Varied]  # The function along entries of a large problem that disagree with autodiff.
+
+    @property
+    def rounding(self) -> float:
+        """Error of the values along directions."""
+        eps, stepped = self.double.eps, self.references.varied.stepped
+        rounding = max(8 * eps * _largest(stepped), 4 * float(self.references.jitter[0][_level(eps)]))
+        if eps > 2**-40:  # Differences of the function in its dtype: how much short steps bend is rounding.
+            count = len(self.double.steps)
+            middle, up, down = np.split(np.asarray(stepped, np.float64), [1, 1 + count], axis=1)
+            bends = np.abs(up - 2 * middle + down)[:, count // 2 :]
+            rounding = max(rounding, float(np.median(np.max(bends, axis=1))))
+        return rounding
+
+    def scales(self, eps: float) -> list[float]:
+        """Return the scale of each leaf: its largest entry or, where large terms cancel in it, their size.
+
+        If the arguments change by one part in a million, so does each term, and the gradient by a millionth of the
+        terms. A gradient of 0 may be a sum of terms that do not: of a sixteenth of the slope from the origin, say.
+        """
+        level, scales = _level(eps), []
+        for k, (leaf, jitter) in enumerate(zip(self.double.theta, self.references.jitter[1:], strict=True)):
+            size, secant = self.size(k), _largest(self.references.gradients.value) / (_largest(leaf) or 1)
+            scales.append(max(size, jitter[level] / PRECISIONS[level], secant / 16 if size < secant * 2**-30 else 0))
+        # With so few digits a leaf may lose all of them to cancelling: relative to the largest leaf.
+        return [max(scales)] * len(scales) if eps > 2**-20 else scales
+
+    def size(self, k: int) -> float:
+        """Return the size of the gradient of leaf k."""
+        right = self.references.gradients
+        return max(_largest(leaves[k]) for leaves in (right.by_hand, right.by_grad or right.by_hand))
+
+
 def same_value(own: Gradients, references: References, eps: float) -> bool:
     """Return whether a function has the value in float64 that it has in its dtype, but for rounding."""
     value, jitter = references.gradients.value, references.jitter[0][_level(eps)]
     return abs(float(own.value) - float(value)) <= math.sqrt(eps) * (abs(value) + jitter / PRECISIONS[_level(eps)])
 
 
-def judge(
-    problem: Problem,
-    own: Gradients,
-    double: Problem,
-    references: References,
-    names: list[str],
-    vary: Callable[[np.ndarray], Varied],
-    about: dict[str, Any],
-) -> GradientReport:
-    """Return the report on a problem.
-
-    Arguments:
-        problem: in its dtype.
-        own: its gradients.
-        double: the problem in the dtype of the oracles, mostly float64.
-        references: what the oracles computed of it.
-        names: of the leaves.
-        vary: returns the function along some entries of a large problem, those that disagree with autodiff.
-        about: fields of the report.
-    """
-    right, findings, start = references.gradients, [], 0
-    rounding = 8 * double.eps * _largest(references.varied.stepped)
-    rounding = max(rounding, 4 * float(references.jitter[0][_level(double.eps)]))
-    if double.eps > 2**-40:  # Differences of the function in its dtype: how much short steps bend is rounding.
-        middle, up, down = np.split(np.asarray(references.varied.stepped, np.float64), [1, 1 + len(double.steps)], 1)
-        bends = np.abs(up - 2 * middle + down)[:, len(double.steps) // 2 :]
-        rounding = max(rounding, float(np.median(np.max(bends, axis=1))))
-    scales, own_scales = (_scales(references, double.theta, eps) for eps in (double.gradient_eps, problem.gradient_eps))
+def judge(case: Case, about: dict[str, Any]) -> GradientReport:
+    """Return the report on a gradient; `about` holds fields of it."""
+    problem, own, double, references = case[:4]
+    right, findings, start, rounding = references.gradients, [], 0, case.rounding
+    scales, own_scales = case.scales(double.gradient_eps), case.scales(problem.gradient_eps)
     for k, d in enumerate(references.derivatives):
         name = "criterion" if k == len(references.derivatives) - 1 else f"activation[{k}]"
         # A flat function has no slope to be relative to; use the slope from the origin.
@@ -77,9 +95,9 @@ def judge(
         pair = _Pair("reference", right.value, references.reference, scale, scale, _bound(double.gradient_eps))
         findings.append(_compare("value", (), pair))
     for k, leaf in enumerate(double.theta):
-        pairs = list(_autodiff_pairs(k, problem, own, double, right, scales[k], own_scales[k]))
         if leaf.size:
-            findings += _judge_leaf(names[k], k, start, pairs, double, references, rounding, scales[k], vary)
+            pairs = list(_autodiff_pairs(case, k, scales[k], own_scales[k]))
+            findings += _judge_leaf(case, k, start, pairs, rounding, scales[k])
         start += leaf.size
     return GradientReport(
         findings=tuple(findings),
@@ -91,11 +109,10 @@ def judge(
     )
 
 
-def _autodiff_pairs(
-    k: int, problem: Problem, own: Gradients, double: Problem, right: Gradients, scale: float, own_scale: float
-) -> Iterator[_Pair]:
+def _autodiff_pairs(case: Case, k: int, scale: float, own_scale: float) -> Iterator[_Pair]:
     """Yield the comparisons of leaf k with autodiff or, if there is none, with itself in float64."""
-    eps, size, name = problem.gradient_eps, _size(right, k), "jax.grad" + " of reference" * bool(problem.f.reference)
+    problem, own, double, right, eps = *case[:3], case.references.gradients, case.problem.gradient_eps
+    size, name = case.size(k), "jax.grad" + " of reference" * bool(problem.f.reference)
     own_size = own_scale if eps > 2**-20 else size
     if own.by_grad and right.by_grad:
         yield _Pair(name, own.by_hand[k], own.by_grad[k], own_scale, own_size, _bound(eps))
@@ -108,36 +125,26 @@ def _autodiff_pairs(
             yield _Pair("itself" + where, own.by_hand[k], right.by_hand[k], own_scale, own_size, bound)
 
 
-def _judge_leaf(
-    name: str,
-    k: int,
-    start: int,
-    pairs: list[_Pair],
-    double: Problem,
-    references: References,
-    rounding: float,
-    scale: float,
-    vary: Callable[[np.ndarray], Varied],
-) -> Iterator[Finding]:
+def _judge_leaf(case: Case, k: int, start: int, pairs: list[_Pair], rounding: float, scale: float) -> Iterator[Finding]:
     """Yield the findings on leaf k, whose first entry is `start` of all leaves."""
+    double, varied, name, size = case.double, case.references.varied, case.names[k], case.size(k)
+    by_hand, shape = case.references.gradients.by_hand[k], double.theta[k].shape
 
-    def measure(varied, chosen):
-        return Slopes(*measure_slopes(np.asarray(varied.stepped)[chosen].T, double.steps, rounding))
+    def measure(varied, chosen, length: Any = 1):
+        slopes = measure_slopes(np.asarray(varied.stepped)[chosen].T, double.steps, rounding)
+        return Slopes(*(values / length for values in slopes))
 
-    def measure_entries(varied, chosen):
-        return Slopes(*(values / np.asarray(varied.length)[chosen] for values in measure(varied, chosen)))
-
-    varied, by_hand, shape, size = references.varied, references.gradients.by_hand[k], double.theta[k].shape, 0.0
-    size, differences = _size(references.gradients, k), "central differences"
-    differences += f" in {_NAMES[_level(double.eps)]}" * (double.eps > 2**-40)
+    differences = "central differences" + f" in {_NAMES[_level(double.eps)]}" * (double.eps > 2**-40)
     entries, slopes = np.arange(by_hand.size), None
     if double.varies_entries:
-        slopes = measure_entries(varied, len(double.theta) * double.directions + start + entries)
+        chosen = len(double.theta) * double.directions + start + entries
+        slopes = measure(varied, chosen, varied.length[chosen])
         pairs.append(_Pair(differences, by_hand, slopes, size, size, CENTRAL_BOUND))
     elif not all(_compare(name, shape, pair).ok for pair in pairs):
         error = sum(_relative(np.ravel(pair.actual), np.ravel(pair.expected), pair.scale) for pair in pairs)
         entries = np.argsort(-error, kind="stable")[:_TRIED]
-        slopes = measure_entries(vary(start + entries), slice(None))
+        of_entries = case.vary(start + entries)
+        slopes = measure(of_entries, slice(None), of_entries.length)
     yield from _judge_entries(name, shape, pairs, slopes, entries)
 
     of_leaf = slice(k * double.directions, (k + 1) * double.directions)
@@ -147,9 +154,9 @@ def _judge_leaf(
     kinks = random.high - random.low > np.maximum(_KINK * base, random.doubt)
     if not double.varies_entries:
         yield _compare(name, shape, _Pair(differences, slope, random, base, base, CENTRAL_BOUND), kinks, random=True)
-    if references.by_jvp is not None:
-        by_jvp, bound = references.by_jvp[of_leaf], _bound(double.gradient_eps)
-        pair = _Pair("adjoint identity", slope, by_jvp, np.maximum(base, scale * length), base, bound)
+    if varied.by_jvp is not None:
+        scales, bound = np.maximum(base, scale * length), _bound(double.gradient_eps)
+        pair = _Pair("adjoint identity", slope, varied.by_jvp[of_leaf], scales, base, bound)
         yield _compare(name, shape, pair, kinks, random=True)
 
 
@@ -210,21 +217,6 @@ def _compare(
     return Finding(name, shape, oracle, float(error[worst]), bound, where, *numbers, *counts)
 
 
-def _scales(references: References, theta: Leaves, eps: float) -> list[float]:
-    """Return the scale of each leaf: its largest entry or, where large terms cancel in it, their size.
-
-    If the arguments change by one part in a million, so does each term, and the gradient by a millionth of the terms.
-    A gradient of 0 may be a sum of terms that do not: of a sixteenth of the slope from the origin, say.
-    """
-    level, scales = _level(eps), []
-    for k, (leaf, jitter) in enumerate(zip(theta, references.jitter[1:], strict=True)):
-        size = _size(references.gradients, k)
-        secant = _largest(references.gradients.value) / (_largest(leaf) or 1)
-        scales.append(max(size, jitter[level] / PRECISIONS[level], secant / 16 if size < secant * 2**-30 else 0))
-    # With so few digits a leaf may lose all of them to cancelling: relative to the largest leaf.
-    return [max(scales)] * len(scales) if eps > 2**-20 else scales
-
-
 def _level(eps: float) -> int:
     """Return the place in PRECISIONS and _NAMES of a precision, or of the next coarser one."""
     return 0 if eps < 2**-40 else 1 if eps < 2**-20 else 2
@@ -232,10 +224,6 @@ def _level(eps: float) -> int:
 
 def _bound(eps: float) -> float:
     return BOUNDS[_NAMES[_level(eps)]]
-
-
-def _size(gradients: Gradients, k: int) -> float:
-    return max(_largest(leaves[k]) for leaves in (gradients.by_hand, gradients.by_grad or gradients.by_hand))
 
 
 def _worst_change(before: Leaves, after: Leaves, scales: list[float]) -> float:

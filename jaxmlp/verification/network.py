@@ -14,7 +14,7 @@ from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.network import Layer, Params, forward_pass, loss
 from jaxmlp.verification.checking import check
 from jaxmlp.verification.differences import STEPS, offsets
-from jaxmlp.verification.oracles import Derivative, Functions
+from jaxmlp.verification.oracles import Derivative, Functions, Leaves
 from jaxmlp.verification.report import GradientReport
 
 # Derivatives are checked at about this number of pre-activations of a layer, those of the first rows.
@@ -70,7 +70,7 @@ def network_functions(choose: Callable[..., tuple[Any, ...]]) -> Functions:
         choose: returns the activations and the criterion; a function of what follows the sample weights in the list.
     """
 
-    def arguments(theta, rest):
+    def arguments(theta: Leaves, rest: Leaves) -> tuple[Any, ...]:
         x, y, c, *choice = (*rest, None)[: max(3, len(rest))]
         *f, criterion = choose(*choice)
         return tuple(map(Layer, theta[::2], theta[1::2])), x, y, c, tuple(f), criterion

@@ -85,6 +85,7 @@ class Varied(NamedTuple):
     stepped: Values  # (directions, 1 + 2 steps) values, for `measure_slopes`.
     length: Values  # Norm of each direction.
     by_hand: Values  # Slope by hand.
+    by_jvp: Values | None  # By forward mode.
 
 
 class References(NamedTuple):
@@ -94,7 +95,6 @@ class References(NamedTuple):
     jitter: list[Values]  # Largest change of the value and of each leaf if the arguments change by each precision.
     reference: Values | None  # The value of the other form.
     varied: Varied  # Along random directions of each leaf; then, of a small problem, each entry.
-    by_jvp: Values | None  # Slope along the random directions by forward mode.
     derivatives: list[Derivative]
 
 
@@ -128,10 +128,6 @@ def consult(problem: Problem) -> References:
     value, *by_hand = [values[0] for values in results]
     differences = [jnp.abs(values - values[:1])[1:].reshape(len(PRECISIONS), -1) for values in results]
 
-    def slope(k):
-        direction = _direction(problem, by_hand, k)
-        return jax.jvp(lambda theta: f.forward(theta, rest), (theta,), (direction,))[1]
-
     random = jnp.arange(problem.directions * len(theta))
     entries = jnp.arange(sum(leaf.size for leaf in theta) if problem.varies_entries else 0)
     return References(
@@ -139,7 +135,6 @@ def consult(problem: Problem) -> References:
         jitter=[jnp.max(values, axis=1, initial=0) for values in differences],
         reference=f.reference and f.reference(theta, rest),
         varied=_vary(problem, by_hand, jnp.concatenate([random, entries + len(random)])),
-        by_jvp=f.forward and lax.map(slope, random),
         derivatives=f.derivatives(theta, rest),
     )
 
@@ -151,16 +146,19 @@ def vary_entries(problem: Problem, entries: Values) -> Varied:
 
 
 def _vary(problem: Problem, by_hand: Leaves, directions: Array) -> Varied:
+    f, theta, rest = problem[:3]
+    forward = f.forward
+
     def along(k):
         d = _direction(problem, by_hand, k)
 
         def step(offset):
-            theta = [leaf + offset.astype(leaf.dtype) * v for leaf, v in zip(problem.theta, d, strict=True)]
-            return problem.f.value(theta, problem.rest)
+            return f.value([leaf + offset.astype(leaf.dtype) * v for leaf, v in zip(theta, d, strict=True)], rest)
 
         slope = sum(jnp.sum(h.astype(float) * v.astype(float)) for h, v in zip(by_hand, d, strict=True))
         squares = sum(jnp.sum(jnp.square(v.astype(float))) for v in d)
-        return Varied(lax.map(step, jnp.asarray(offsets(problem.steps))), jnp.sqrt(squares), slope)
+        by_jvp = forward and jax.jvp(lambda theta: forward(theta, rest), (theta,), (d,))[1]
+        return Varied(lax.map(step, jnp.asarray(offsets(problem.steps))), jnp.sqrt(squares), slope, by_jvp)
 
     return lax.map(along, directions)
 
