@@ -14,7 +14,7 @@ from jaxmlp.verification.report import BOUNDS, CENTRAL_BOUND, Finding, GradientR
 # An oracle decides if its tolerance, relative to the gradient, is below this or twice its bound.
 _DECISIVE = 5e-3
 _KINK = 1e-6  # One-sided slopes that differ by more, relative to the gradient, are those of a kink.
-_ITSELF = 2e-3  # How much of the gradient a right function may lose to rounding in float32.
+_LOST = 2e-3  # How much of a gradient a right function may lose to rounding in float32.
 _TRIED = 32  # Of a large leaf, the number of entries that are varied if they disagree with autodiff.
 _NAMES = "float64", "float32", "bfloat16"  # For PRECISIONS.
 
@@ -48,8 +48,7 @@ class Case(NamedTuple):
         if eps > 2**-40:  # Differences of the function in its dtype: how much short steps bend is rounding.
             count = len(self.double.steps)
             middle, up, down = np.split(np.asarray(stepped, np.float64), [1, 1 + count], axis=1)
-            bends = np.abs(up - 2 * middle + down)[:, count // 2 :]
-            rounding = max(rounding, float(np.median(np.max(bends, axis=1))))
+            rounding = max(rounding, 4 * _largest((up - 2 * middle + down)[:, (count + 2) // 2 :]))
         return rounding
 
     def scales(self, eps: float) -> list[float]:
@@ -121,7 +120,7 @@ def _autodiff_pairs(case: Case, k: int, scale: float, own_scale: float) -> Itera
         if right.by_grad:
             yield _Pair(name + where, right.by_hand[k], right.by_grad[k], scale, size, _bound(double.gradient_eps))
         else:
-            bound = max(_ITSELF, _bound(eps))
+            bound = max(_LOST, _bound(eps))
             yield _Pair("itself" + where, own.by_hand[k], right.by_hand[k], own_scale, own_size, bound)
 
 
@@ -155,7 +154,8 @@ def _judge_leaf(case: Case, k: int, start: int, pairs: list[_Pair], rounding: fl
     if not double.varies_entries:
         yield _compare(name, shape, _Pair(differences, slope, random, base, base, CENTRAL_BOUND), kinks, random=True)
     if varied.by_jvp is not None:
-        scales, bound = np.maximum(base, scale * length), _bound(double.gradient_eps)
+        scales = np.maximum(base, scale * length)
+        bound = max(_bound(double.gradient_eps), _LOST if double.eps > 2**-40 else 0)
         pair = _Pair("adjoint identity", slope, varied.by_jvp[of_leaf], scales, base, bound)
         yield _compare(name, shape, pair, kinks, random=True)
 

@@ -147,7 +147,6 @@ def vary_entries(problem: Problem, entries: Values) -> Varied:
 
 def _vary(problem: Problem, by_hand: Leaves, directions: Array) -> Varied:
     f, theta, rest = problem[:3]
-    forward = f.forward
 
     def along(k):
         d = _direction(problem, by_hand, k)
@@ -157,7 +156,7 @@ def _vary(problem: Problem, by_hand: Leaves, directions: Array) -> Varied:
 
         slope = sum(jnp.sum(h.astype(float) * v.astype(float)) for h, v in zip(by_hand, d, strict=True))
         squares = sum(jnp.sum(jnp.square(v.astype(float))) for v in d)
-        by_jvp = forward and jax.jvp(lambda theta: forward(theta, rest), (theta,), (d,))[1]
+        by_jvp = f.forward and jax.jvp(lambda *leaves: f.forward([*leaves], rest), theta, d)[1]  # type: ignore[misc]
         return Varied(lax.map(step, jnp.asarray(offsets(problem.steps))), jnp.sqrt(squares), slope, by_jvp)
 
     return lax.map(along, directions)
