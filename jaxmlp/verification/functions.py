@@ -122,9 +122,12 @@ def _split(args: tuple[Any, ...], argnums: int | Sequence[int]) -> tuple[Leaves,
     if not theta:
         raise ValueError(f"no leaf of a floating dtype to differentiate: argnums={argnums!r}")
 
+    places = [*theta, *rest]
+    fixed = {k: leaf for k, leaf in enumerate(leaves) if k not in places}
+
     def rebuild(new_theta: Leaves, new_rest: Leaves) -> tuple[Any, ...]:
-        new = dict(zip([*theta, *rest], [*new_theta, *new_rest], strict=True))
-        return jax.tree.unflatten(structure, [new.get(k, leaf) for k, leaf in enumerate(leaves)])
+        new = fixed | dict(zip(places, [*new_theta, *new_rest], strict=True))
+        return jax.tree.unflatten(structure, [new[k] for k in range(len(new))])
 
     return [*theta.values()], [*rest.values()], names, rebuild
 
