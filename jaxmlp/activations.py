@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -12,8 +11,7 @@ from jax import Array, lax
 class Activation:
     """An activation function and its derivative, both applied to the pre-activation `h` entry by entry.
 
-    Calling it calls `fn`. It is hashable and static under `jax.jit`. Create a custom activation once, at module level:
-    each new pair of functions compiles again.
+    Calling it calls `fn`. It is hashable and static under `jax.jit`: create a custom activation once, at module level.
 
     Arguments:
         fn: maps `h` of any shape to an array of the same shape and dtype.
@@ -45,6 +43,10 @@ def _relu_derivative(h: Array) -> Array:
     return jnp.where(h < 0, jnp.zeros_like(h), 1.0)
 
 
+def _tanh(h: Array) -> Array:
+    return jnp.tanh(h)
+
+
 def _tanh_derivative(h: Array) -> Array:
     # (1 - t)(1 + t), not 1 - t²: where t is near ±1, the square would round the slope away.
     t = jnp.tanh(h)
@@ -53,7 +55,7 @@ def _tanh_derivative(h: Array) -> Array:
 
 def _sigmoid_derivative(h: Array) -> Array:
     # σ(-h), not 1 - σ(h), for the same reason.
-    return jax.nn.sigmoid(h) * jax.nn.sigmoid(-h)
+    return lax.logistic(h) * lax.logistic(-h)
 
 
 def _normal_cdf(h: Array) -> Array:
@@ -69,17 +71,17 @@ def _gelu_derivative(h: Array) -> Array:
 
 
 def _silu(h: Array) -> Array:
-    return h * jax.nn.sigmoid(h)
+    return h * lax.logistic(h)
 
 
 def _silu_derivative(h: Array) -> Array:
-    return jax.nn.sigmoid(h) * (1 + h * jax.nn.sigmoid(-h))
+    return lax.logistic(h) * (1 + h * lax.logistic(-h))
 
 
 # `FORMULAS` in page/program.py has the formula of each.
 identity = Activation(_identity, jnp.ones_like)
 relu = Activation(_relu, _relu_derivative)
-tanh = Activation(lax.tanh, _tanh_derivative)
+tanh = Activation(_tanh, _tanh_derivative)
 sigmoid = Activation(lax.logistic, _sigmoid_derivative)
 gelu = Activation(_gelu, _gelu_derivative)  # Exact (Hendrycks and Gimpel 2016); optax and flax approximate it by tanh.
 silu = Activation(_silu, _silu_derivative)

@@ -49,8 +49,7 @@ def backpropagate(params: Params, x: Array, y: Array, c: Array | None, f, criter
     a, z = forward_pass(params, x, f)  # (1), (2)
     value = sum_losses(criterion(z[-1], y), c)  # (3)
     dzs = backward_pass(params, z, y, c, f, criterion)
-    grads = (Layer(w=weight_grad(a_k, dz), b=bias_grad(dz)) for a_k, dz in zip(a, dzs, strict=True))  # (5), (6)
-    return value, tuple(grads)
+    return value, tuple(Layer(weight_grad(a_k, dz), bias_grad(dz)) for a_k, dz in zip(a, dzs, strict=True))  # (5), (6)
 
 
 def backward_pass(params: Params, z: list[Array], y: Array, c: Array | None, f, criterion: Criterion) -> list[Array]:
@@ -115,10 +114,7 @@ def row_gradient_norms(
     criterion: Criterion = squared_error,
     per_layer: bool = False,
 ) -> Array:
-    """Return the norm of each row's gradient, (n,): how hard the row pulls; arguments and errors as above.
-
-    With `per_layer`, (layers, n): the norm of the part that belongs to each layer.
-    """
+    """Return how hard each row pulls: the norm of its gradient, (n,), or with `per_layer` of its parts, (layers, n)."""
     params, x, y, c, f = validate(params, x, y, sample_weight, activation, criterion)
     a, z = forward_pass(params, x, f)
     dzs = backward_pass(params, z, y, c, f, criterion)

@@ -148,26 +148,28 @@ def test_a_function_of_float32_only_is_checked_with_a_tolerance_for_rounding():
 
 
 KINKS = {
-    "absolute value": (lambda x: jnp.abs(x), lambda x, t: jnp.where(x == 0, t, jnp.sign(x)), -1, 1),
-    "hard tanh": (jax.nn.hard_tanh, lambda x, t: jnp.where(abs(x) == 1, t, abs(x) < 1), 0, 1),
-    "leaky relu": (jax.nn.leaky_relu, lambda x, t: jnp.where(x == 0, t, jnp.where(x < 0, 0.01, 1)), 0.01, 1),
+    "absolute value": (lambda x: jnp.abs(x), lambda x, t: jnp.where(x == 0, 2 * t - 1, jnp.sign(x))),
+    "hard tanh": (jax.nn.hard_tanh, lambda x, t: jnp.where(abs(x) == 1, t, abs(x) < 1)),
+    "leaky relu": (jax.nn.leaky_relu, lambda x, t: jnp.where(x == 0, 0.01 + 0.99 * t, jnp.where(x < 0, 0.01, 1))),
 }
 
 
-@pytest.mark.parametrize("name", KINKS)
-def test_at_a_kink_a_value_between_the_one_sided_slopes_is_right_and_no_other(name):
-    function, slope, low, high = KINKS[name]
-    x = np.array([0, 1, -1, 0.3], np.float32)
+def test_at_a_kink_a_value_between_the_one_sided_slopes_is_right_and_no_other():
+    tree = dict.fromkeys(KINKS, np.array([0, 1, -1, 0.3], np.float32))
 
-    def report_on(value):
-        by_hand = jax.jit(lambda x: slope(x, value).astype(x.dtype))
-        return check_gradients(lambda x: jnp.sum(function(x)), x, gradient=by_hand)
+    def fun(tree):
+        return sum(jnp.sum(KINKS[name][0](x)) for name, x in tree.items())
+
+    def wrong_leaves(t):
+        def by_hand(tree):
+            return {name: jnp.asarray(KINKS[name][1](x, t), x.dtype) for name, x in tree.items()}
+
+        report = check_gradients(fun, tree, gradient=by_hand)
+        return {finding.name[2:-2] for finding in report.wrong}
 
     with jax.numpy_dtype_promotion("standard"):
-        for value in (low, (low + high) / 2, high):
-            report_on(value).raise_if_wrong()
-        assert not report_on(high + 0.5).ok
-        assert not report_on(low - 0.01).ok
+        assert wrong_leaves(0.0) == wrong_leaves(0.5) == wrong_leaves(1.0) == set()
+        assert wrong_leaves(1.5) == wrong_leaves(-0.02) == set(KINKS)
 
 
 @pytest.mark.parametrize("scale", [1e-20, 1e12])
@@ -271,9 +273,9 @@ def bench():
 
 
 def test_a_sample_of_the_planted_faults_is_caught(bench):
-    model = bench["make_models"]()["layer norm"]()
+    model = bench["make_models"]()["softmax"]()
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        assert all(bench["catches"](model, fault) for fault in (0, 16, 21))
+        assert bench["catches"](model, 21)
 
 
 @pytest.mark.slow
@@ -301,4 +303,4 @@ def test_right_gradients_are_no_false_alarms_and_second_order_faults_are_caught(
 
 def test_wrong_labels_are_among_the_rows_that_pull_hardest(bench):
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        assert bench["enrichment"]() > 10
+        assert bench["enrichment"](2000) > 10

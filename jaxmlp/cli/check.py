@@ -1,6 +1,7 @@
 """`jaxmlp check`: verify the hand-derived gradients on this machine, for every kind of network of the package."""
 
 import argparse
+import functools
 import itertools
 import time
 from collections.abc import Iterable
@@ -9,13 +10,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array, lax
 
-from jaxmlp._validation import validate
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.cli.common import Commands, note, platform, print_json
 from jaxmlp.criteria import CRITERIA
-from jaxmlp.network import Layer
-from jaxmlp.verification import BOUNDS, CENTRAL_BOUND, Finding, GradientReport, check_many
+from jaxmlp.verification import BOUNDS, CENTRAL_BOUND, Finding, GradientReport, check_validated, network_functions
 
 _DEPTHS = (1, 2, 4)
 _DTYPES = ("bfloat16", "float32", "float64")
@@ -40,10 +40,31 @@ def check_grid(
     dtypes: Iterable[str] = _DTYPES,
 ) -> dict[Configuration, GradientReport]:
     """Return a report for each combination, on one network and data set for each depth and criterion."""
-    grid = list(itertools.starmap(Configuration, itertools.product(activations, criteria, depths, dtypes)))
+    activations, criteria, dtypes, depths, reports = [*activations], [*criteria], [*dtypes], [*depths], {}
+    # One program for all activations and criteria, because compiling takes longer than running.
+    functions = {depth: network_functions(functools.partial(_choose, activations, criteria, depth)) for depth in depths}
+    grid = itertools.product(enumerate(activations), enumerate(criteria), depths)
     with jax.enable_x64(True):
-        reports = check_many([_problem(*configuration) for configuration in grid], quick=True)
-    return dict(zip(grid, reports, strict=True))
+        for (place, activation), (number, criterion), depth in grid:
+            variants = [_arrays(criterion, depth, dtype, (place, number)) for dtype in dtypes]
+            checked = check_validated(functions[depth], variants, quick=True)
+            keys = [Configuration(activation, criterion, depth, dtype) for dtype in dtypes]
+            reports |= zip(keys, checked, strict=True)
+    return reports
+
+
+def _choose(activations: list[str], criteria: list[str], depth: int, place: Array, number: Array) -> tuple[Any, ...]:
+    """Return the activations and the criterion at places that are known when the program runs."""
+    activation = _switch([ACTIVATIONS[name] for name in activations], place)
+    return *[activation] * (depth - 1), _switch([CRITERIA[name] for name in criteria], number)
+
+
+def _switch(options: list[Any], place: Array) -> Any:
+    def switch(name):
+        functions = [getattr(option, name) for option in options]
+        return lambda *operands: lax.switch(jnp.round(place).astype(int), functions, *operands)
+
+    return type(options[0])(switch("fn"), switch("derivative"))
 
 
 def add_parser(commands: Commands) -> None:
@@ -86,7 +107,7 @@ def _precision(change: float) -> str:
     return f"{start} The default precision of this device changes float32 gradients by {change:.1e}; to avoid: {remedy}"
 
 
-def _problem(activation: str, criterion: str, depth: int, dtype: str) -> tuple[Any, ...]:
+def _arrays(criterion: str, depth: int, dtype: str, places: tuple[int, int]) -> tuple[list[Any], list[Any]]:
     rng = np.random.default_rng(0)
     sizes = (_INPUTS, *(_WIDTH,) * (depth - 1), _OUTPUTS)
 
@@ -94,10 +115,9 @@ def _problem(activation: str, criterion: str, depth: int, dtype: str) -> tuple[A
         # Numbers that all dtypes hold: in float64 the networks are then equal, and computed once.
         return values.astype(jnp.bfloat16).astype(jnp.dtype(dtype))
 
-    params = tuple(
-        Layer(cast(rng.normal(size=(i, o)) / np.sqrt(i)), cast(rng.normal(size=(1, o)) / 2))
-        for i, o in itertools.pairwise(sizes)
-    )
+    theta = []
+    for i, o in itertools.pairwise(sizes):
+        theta += [cast(rng.normal(size=(i, o)) / np.sqrt(i)), cast(rng.normal(size=(1, o)) / 2)]
     x, noise = rng.normal(size=(_ROWS, _INPUTS)), rng.normal(size=(_ROWS, _OUTPUTS))
     targets = {
         "sigmoid_binary_cross_entropy": 1 / (1 + np.exp(-noise)),
@@ -105,8 +125,7 @@ def _problem(activation: str, criterion: str, depth: int, dtype: str) -> tuple[A
         "poisson_nll_loss": np.floor(2 * np.abs(noise)),
     }
     y, c = targets.get(criterion, noise), rng.uniform(0.5, 2, size=_ROWS)
-    arrays = params, cast(x), cast(y), cast(c)
-    return *validate(*arrays, ACTIVATIONS[activation], CRITERIA[criterion]), CRITERIA[criterion]
+    return theta, [cast(np.asarray(values, float)) for values in (x, y, c, *places)]
 
 
 def _row(configuration: Configuration, report: GradientReport) -> dict[str, Any]:

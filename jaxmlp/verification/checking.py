@@ -1,93 +1,132 @@
-"""Checks of many problems, with two programs: because compiling takes longer than running."""
+"""Checks with two programs: one in the dtype of the arguments, and one in float64 where that is possible."""
 
 import contextlib
+import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp.verification.judging import Labels, judge, same_value
-from jaxmlp.verification.oracles import PRECISIONS, Problem, consult, take_gradients, vary_entries
-from jaxmlp.verification.programs import QUICK, run
+from jaxmlp.verification.judging import Case, judge, same_value
+from jaxmlp.verification.oracles import Functions, Leaves, Problem, consult, take_gradients, vary_entries
 from jaxmlp.verification.report import GradientReport
 
+# Without optimizations: compiling and running a program once then takes less time.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+_OVERHEAD = 1000.0  # Of an operation, in additions.
 
-def check_problems(
-    problems: Sequence[Problem],
-    labels: Sequence[Labels],
-    *,
-    quick: bool = False,
-    measure: Callable[[Problem], Problem] | None = None,
-) -> tuple[GradientReport, ...]:
-    """Verify problems with two programs: one in their own dtypes and one in float64.
 
-    Problems of the same shapes share their code; the programs choose activations and criteria while they run. Problems
-    that are equal in float64 are computed there once.
+def check(
+    f: Functions, variants: Sequence[tuple[Leaves, Leaves]], names: list[str], *, quick: bool = False, **about: Any
+) -> list[GradientReport]:
+    """Verify a gradient.
 
     Arguments:
-        problems: what is checked.
-        labels: the names in the reports.
-        quick: compile the first program without optimizations, and take the gradients of float64 networks from the
-            second. By default the first program is compiled as in training.
-        measure: sets what depends on the dtype of a problem; given if it may be impossible in float64.
+        f: the functions. If they are those of an earlier call, with the same shapes, nothing is compiled.
+        variants: one or more lists of arrays, with the same values in different dtypes.
+        names: of the leaves.
+        quick: compile the program in the dtype of the arguments without optimizations, too.
+        **about: fields of the reports.
 
     Returns:
-        A report for each problem.
+        A report for each of the variants.
     """
-    places = [k for k, problem in enumerate(problems) if not (quick and problem.eps < 2**-40)]
-    own = dict(zip(places, run(take_gradients, [problems[k] for k in places], QUICK if quick else None), strict=True))
-    for result, label in zip(own.values(), labels, strict=False):
-        if measure and not np.isfinite(result.value):
-            raise ValueError(f"{label.subject} is {result.value} at these arguments: it must be finite")
-    mode, remark = _float64, ()
-    try:
-        with _float64():
-            doubles = [measure(_promote(problem)) if measure else _promote(problem) for problem in problems]
-            references = _consult(doubles)
-        if measure and not same_value(own[0], references[0], problems[0].eps):
-            raise ValueError("its value is another one there")
-    except Exception as error:
-        if measure is None:
-            raise
-        reason = (str(error).splitlines() or [""])[0][:100]
-        remark = (
-            f"Not possible in float64: the differences have a tolerance for rounding. {type(error).__name__}: {reason}",
-        )
-        mode, doubles, references = contextlib.nullcontext, problems, _consult(problems)
+    # What is compiled for its own sake is not what `jax.disable_jit` is for.
+    with jax.default_matmul_precision("highest"), jax.disable_jit(False):
+        problems = [measure(f, *arrays) for arrays in variants]
+        own = [_run_without("autodiff", take_gradients, problem, quick=quick) for problem in problems]
+        if not all(np.isfinite(gradients.value) for gradients in own):
+            raise ValueError(f"{about['subject']} is {own[0].value} at these arguments: it must be finite")
+        f = f if own[0].by_grad else f._replace(autodiff=None)
+        mode = _float64
+        try:
+            with mode():
+                double = measure(f, *([_promote(leaf) for leaf in leaves] for leaves in variants[0]))
+                references = _run_without("forward", consult, double)
+            if not same_value(own[0], references, problems[0].eps):
+                raise ValueError("its value is another one there")
+        except Exception as error:
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:100]}"
+            about["remarks"] = (f"Not possible in float64: the differences have a tolerance for rounding. {reason}",)
+            mode, double = contextlib.nullcontext, problems[0]._replace(f=f)
+            references = _run_without("forward", consult, double)
 
-    def vary(double, entries):
-        with mode():
-            return run(partial(vary_entries, entries=entries), [double], QUICK)[0]
+        def vary(entries):
+            with mode():
+                return _run_without("forward", vary_entries, double, entries)
 
-    gradients = [own.get(k, reference.gradients) for k, reference in enumerate(references)]
-    labels = [label._replace(remarks=remark) for label in labels]
-    return tuple(map(judge, problems, gradients, doubles, references, labels, [partial(vary, d) for d in doubles]))
+        return [judge(Case(*pair, double, references, names, vary), about) for pair in zip(problems, own, strict=True)]
 
 
 @contextlib.contextmanager
 def _float64() -> Iterator[None]:
     """Let JAX compute in float64. TPUs do so with fewer digits than the bounds require: there, use the CPU."""
     on_tpu = jax.default_backend() == "tpu"
-    device = jax.default_device(jax.devices("cpu")[0]) if on_tpu else contextlib.nullcontext()
-    with jax.enable_x64(True), device:
+    with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]) if on_tpu else contextlib.nullcontext():
         yield
 
 
-def _promote(problem: Problem) -> Problem:
-    def cast(leaf):
-        leaf = leaf if isinstance(leaf, jax.Array) and len(leaf.devices()) > 1 else np.asarray(leaf)
-        return leaf.astype(np.complex128 if jnp.iscomplexobj(leaf) else np.float64)
-
-    theta, rest = ([cast(leaf) for leaf in leaves] for leaves in problem[:2])
-    return problem._replace(theta=theta, rest=rest, eps=PRECISIONS[0], gradient_eps=PRECISIONS[0])
+def _promote(leaf: Any) -> Any:
+    leaf = leaf if isinstance(leaf, jax.Array) and len(leaf.devices()) > 1 else np.asarray(leaf)
+    return leaf.astype(np.complex128 if jnp.iscomplexobj(leaf) else np.float64)
 
 
-def _consult(problems: Sequence[Problem]) -> list[Any]:
-    """Return what the oracles compute of each problem; of equal ones, once."""
-    keys = [(*(np.asarray(a).tobytes() for a in jax.tree.leaves(problem[:2])), *problem[2:]) for problem in problems]
-    unique = dict(zip(keys, problems, strict=True))
-    results = dict(zip(unique, run(consult, [*unique.values()], QUICK), strict=True))
-    return [results[key] for key in keys]
+def _run_without(oracle: str, function: Callable[..., Any], problem: Problem, *more: Any, **options: Any) -> Any:
+    """Return `function(problem)`, without an oracle if the function that is checked does not allow it."""
+    try:
+        return _run(function, problem, *more, **options)
+    except Exception:
+        if problem.f.reference and oracle == "autodiff":
+            raise
+        return _run(function, problem._replace(f=problem.f._replace(**{oracle: None})), *more, **options)
+
+
+def _run(function: Callable[..., Any], problem: Problem, *more: Any, quick: bool = True) -> Any:
+    program = make_program(function, problem.f, problem[3:], quick)
+    return jax.device_get(program(problem.theta, problem.rest, *more))
+
+
+@functools.lru_cache(maxsize=32)
+def make_program(function: Callable[..., Any], f: Functions, measured: tuple[float, ...], quick: bool) -> Any:
+    """Return a function of a problem as a compiled function of its arrays."""
+
+    def program(theta, rest, *more):
+        return function(Problem(f, theta, rest, *measured), *more)
+
+    return jax.jit(program, compiler_options=QUICK if quick else None)
+
+
+def measure(f: Functions, theta: Leaves, rest: Leaves) -> Problem:
+    """Return a problem with its number of operations and its precision."""
+    shapes = (tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves) for leaves in (theta, rest))
+    return Problem(f, theta, rest, *_measure_shapes(f, *shapes))
+
+
+@functools.lru_cache(maxsize=32)
+def _measure_shapes(f: Functions, *shapes: tuple[jax.ShapeDtypeStruct, ...]) -> tuple[float, float, float]:
+    """Return the number of operations of a function, its precision and that of its gradient."""
+    (work, eps), (_, gradient_eps) = (
+        _walk(jax.make_jaxpr(function)(*map(list, shapes)).jaxpr) for function in (f.value, f.by_hand)
+    )
+    return work, eps, max(eps, gradient_eps)
+
+
+def _walk(jaxpr: Any) -> tuple[float, float]:
+    """Return the number of operations of a program, roughly, and the precision of its coarsest dtype."""
+    variables = [*jaxpr.invars, *(variable for equation in jaxpr.eqns for variable in equation.outvars)]
+    dtypes = {variable.aval.dtype for variable in variables if hasattr(variable.aval, "dtype")}
+    eps = [float(jnp.finfo(dtype).eps) for dtype in dtypes if jnp.issubdtype(dtype, np.inexact)]
+    work = 0.0
+    for equation in jaxpr.eqns:
+        sizes = [float(getattr(variable.aval, "size", 1)) for variable in (*equation.invars, *equation.outvars)]
+        # The number of products of a matrix product is the root of the product of the three sizes.
+        is_product = equation.primitive.name in ("dot_general", "conv_general_dilated")
+        work += _OVERHEAD + (math.sqrt(math.prod(sizes)) if is_product else sum(sizes))
+        for inner in jax.tree.leaves([*equation.params.values()], is_leaf=lambda value: hasattr(value, "eqns")):
+            if hasattr(inner := getattr(inner, "jaxpr", inner), "eqns"):
+                more, inner_eps = _walk(inner)
+                work, eps = work + more * equation.params.get("length", 1), [*eps, inner_eps]
+    return work, max(eps, default=0.0)

@@ -1,7 +1,6 @@
 """Verification of the gradient of any function."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,13 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import SequenceKey, keystr, tree_flatten_with_path
 
-from jaxmlp.verification.checking import check_problems
-from jaxmlp.verification.judging import NAMES, Labels, level_of
-from jaxmlp.verification.oracles import Functions, Leaves, Problem
+from jaxmlp.verification.checking import check
+from jaxmlp.verification.oracles import Functions, Leaves, Scalar
 from jaxmlp.verification.report import GradientReport
 
 Function = Callable[..., Any]
-_OVERHEAD = 1000.0  # Of an operation, in additions.
 
 
 def check_gradients(
@@ -60,89 +57,41 @@ def check_gradients(
     if order not in (1, 2):
         raise ValueError(f"order must be 1 or 2, got {order!r}")
     try:
-        return _check(fun, args, gradient, reference, argnums, order)
+        theta, rest, names, rebuild = _split(args, argnums)
+        contract, cotangent = _draw_cotangent(lambda *arrays: fun(*rebuild(*arrays)), theta, rest)
+        value, other = contract(fun, rebuild), reference and contract(reference, rebuild)
+        by_hand = _collect(gradient, names, rebuild, cotangent) if gradient else _gradient_of(value)
+        autodiff = other or (value if gradient else None)
+        functions = {"": Functions(value, by_hand, autodiff, other or value, other)}
+        if (
+            order == 2
+        ):  # The gradient times a vector is a scalar function, too; its gradient is a Hessian-vector product.
+            first, second = _weigh(by_hand, theta), autodiff and _weigh(_gradient_of(autodiff), theta)
+            functions["Hessian-vector product "] = Functions(first, _gradient_of(first), second, second or first)
+        subject = getattr(fun, "__qualname__", type(fun).__name__)
+        reports = [
+            check(f, [(theta, rest)], [prefix + (name or "argument") for name in names], subject=subject)[0]
+            for prefix, f in functions.items()
+        ]
     except jax.errors.JAXTypeError as error:
         raise TypeError(f"fun, gradient and reference must work under jax.jit. {error}") from error
+    return dataclasses.replace(reports[0], findings=sum((report.findings for report in reports), ()))
 
 
-def _check(fun, args, gradient, reference, argnums, order) -> GradientReport:
-    theta, rest, names, rebuild = _split(args, argnums)
-    rest, contract, cotangent = _draw_cotangent(fun, theta, rest, rebuild)
-    value, other = contract(fun), reference and contract(reference)
-    by_hand = _gradient_of(value) if gradient is None else _collect(gradient, names, rebuild, cotangent)
-    autodiff = other or (value if gradient else None)
-    functions = {"": Functions(value, by_hand, autodiff, other or value, other)}
-    if order == 2:  # The gradient times a vector is a scalar function, too; its gradient is a product with the Hessian.
-        weigh = _draw_weights(theta)
-        first, second = weigh(by_hand), autodiff and weigh(_gradient_of(autodiff))
-        functions["Hessian-vector product "] = Functions(first, _gradient_of(first), second, second or first)
-    subject = getattr(fun, "__qualname__", type(fun).__name__)
-    reports = []
-    for prefix, f in functions.items():
-        problem = _measure(Problem(theta, rest, (_keep_what_works(f, theta, rest),), _first, 0, 0, 0))
-        leaves = [prefix + (name or "argument") for name in names]
-        labels = Labels(
-            leaves,
-            subject,
-            NAMES[level_of(problem.gradient_eps)],
-            "jax.grad" if other is None else "jax.grad of reference",
-        )
-        reports += check_problems([problem], [labels], measure=_measure)
-    findings = tuple(finding for report in reports for finding in report.findings)
-    return dataclasses.replace(reports[0], findings=findings)
-
-
-def _gradient_of(value: Function) -> Function:
+def _gradient_of(value: Scalar) -> Function:
     return lambda theta, rest: jax.grad(value)(theta, rest)
 
 
-def _first(choices: tuple[Functions]) -> Functions:
-    return choices[0]
+def _weigh(by_hand: Function, theta: Leaves) -> Scalar:
+    """Return the sum of the leaves of a gradient, times random numbers."""
+    rng = np.random.default_rng(1)
+    weights = [rng.normal(size=leaf.shape) * float(jnp.max(jnp.abs(leaf), initial=0) or 1) for leaf in theta]
+    return lambda theta, rest: _sum_products(by_hand(theta, rest), weights)
 
 
-def _keep_what_works(f: Functions, theta: Leaves, rest: Leaves) -> Functions:
-    """Return the functions without the oracles that this function does not allow."""
-
-    def keep(value, differentiate):
-        try:  # Not only traced: what has no forward mode fails later.
-            jax.jit(differentiate(value)).lower(theta, rest)
-        except Exception:
-            return None
-        return value
-
-    def push(value):
-        return lambda theta, rest: jax.jvp(lambda theta: value(theta, rest), (theta,), (theta,))
-
-    autodiff = f.autodiff if f.autodiff is None or f.reference else keep(f.autodiff, _gradient_of)
-    return f._replace(autodiff=autodiff, forward=keep(f.forward, push))
-
-
-def _measure(problem: Problem) -> Problem:
-    """Return the problem with its number of operations and its precision."""
-    f = problem.make(problem.choices)
-    (work, eps), (_, gradient_eps) = (
-        _walk(jax.make_jaxpr(function)(*problem[:2]).jaxpr) for function in (f.value, f.by_hand)
-    )
-    return problem._replace(work=work, eps=eps, gradient_eps=max(eps, gradient_eps))
-
-
-def _walk(jaxpr: Any) -> tuple[float, float]:
-    """Return the number of operations of a program, roughly, and the precision of its coarsest dtype."""
-    variables = [*jaxpr.invars, *(variable for equation in jaxpr.eqns for variable in equation.outvars)]
-    dtypes = {variable.aval.dtype for variable in variables if hasattr(variable.aval, "dtype")}
-    eps = [float(jnp.finfo(dtype).eps) for dtype in dtypes if jnp.issubdtype(dtype, np.inexact)]
-    work = 0.0
-    for equation in jaxpr.eqns:
-        sizes = [float(getattr(variable.aval, "size", 1)) for variable in (*equation.invars, *equation.outvars)]
-        # The number of products of a matrix product is the root of the product of the three sizes.
-        is_product = equation.primitive.name in ("dot_general", "conv_general_dilated")
-        work += _OVERHEAD + (math.sqrt(math.prod(sizes)) if is_product else sum(sizes))
-        for inner in jax.tree.leaves([*equation.params.values()], is_leaf=lambda value: hasattr(value, "eqns")):
-            inner = getattr(inner, "jaxpr", inner)
-            if hasattr(inner, "eqns"):
-                more, inner_eps = _walk(inner)
-                work, eps = work + more * equation.params.get("length", 1), [*eps, inner_eps]
-    return work, max(eps, default=0.0)
+def _sum_products(leaves: Leaves, weights: Leaves) -> Any:
+    pairs = zip(leaves, weights, strict=True)
+    return sum(jnp.sum(leaf * jnp.asarray(weight, leaf.dtype)).astype(float) for leaf, weight in pairs)
 
 
 def _split(args: tuple[Any, ...], argnums: int | Sequence[int]) -> tuple[Leaves, Leaves, list[str], Function]:
@@ -164,57 +113,55 @@ def _split(args: tuple[Any, ...], argnums: int | Sequence[int]) -> tuple[Leaves,
             continue
         if place not in numbers:
             rest[k] = jnp.asarray(leaf)
-        elif not jnp.issubdtype(dtype, np.floating):
-            raise TypeError(f"complex numbers cannot be checked: argument {place}{keystr(path[1:])} is {dtype}")
-        else:
+        elif jnp.issubdtype(dtype, np.floating):
             theta[k] = jnp.asarray(leaf)
-            names.append(
-                keystr(path[1:] if isinstance(argnums, int) else (SequenceKey(numbers.index(place)), *path[1:]))
-            )
+            start = () if isinstance(argnums, int) else (SequenceKey(numbers.index(place)),)
+            names.append(keystr((*start, *path[1:])))
+        else:
+            raise TypeError(f"complex numbers cannot be checked: argument {place}{keystr(path[1:])} is {dtype}")
     if not theta:
         raise ValueError(f"no leaf of a floating dtype to differentiate: argnums={argnums!r}")
 
+    places = [*theta, *rest]
+    fixed = {k: leaf for k, leaf in enumerate(leaves) if k not in places}
+
     def rebuild(new_theta: Leaves, new_rest: Leaves) -> tuple[Any, ...]:
-        new = dict(zip([*theta, *rest], [*new_theta, *new_rest[: len(rest)]], strict=True))
-        return jax.tree.unflatten(structure, [new.get(k, leaf) for k, leaf in enumerate(leaves)])
+        new = fixed | dict(zip(places, [*new_theta, *new_rest], strict=True))
+        return jax.tree.unflatten(structure, [new[k] for k in range(len(new))])
 
     return [*theta.values()], [*rest.values()], names, rebuild
 
 
-def _draw_cotangent(fun: Function, theta: Leaves, rest: Leaves, rebuild: Function) -> tuple[Leaves, Function, Function]:
-    """Return `rest` with a random cotangent of `fun`; what makes functions scalar; and the cotangent as an argument."""
-    shapes = jax.eval_shape(lambda *leaves: fun(*rebuild(*leaves)), theta, rest)
+def _draw_cotangent(fun: Function, theta: Leaves, rest: Leaves) -> tuple[Function, Function]:
+    """Return what makes a function scalar, by a random cotangent; and the cotangent, for the shapes of a result."""
+    shapes = jax.eval_shape(fun, theta, rest)
     leaves, structure = jax.tree.flatten(shapes)
     places = [k for k, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, np.inexact)]
     if not places or any(jnp.issubdtype(leaf.dtype, np.complexfloating) for leaf in leaves):
         raise TypeError(f"fun must return a float scalar or a tree with float arrays, not complex; got {shapes}")
     if isinstance(shapes, jax.ShapeDtypeStruct) and shapes.shape == ():
-        return rest, lambda function: lambda theta, rest: function(*rebuild(theta, rest)), lambda theta, rest: ()
-    outputs, rng = (
-        jax.tree.leaves(jax.jit(lambda *leaves: fun(*rebuild(*leaves)))(theta, rest)),
-        np.random.default_rng(0),
-    )
+        return lambda function, rebuild: lambda *arrays: function(*rebuild(*arrays)), lambda *arrays: ()
+    outputs, rng = jax.device_get(jax.tree.leaves(jax.jit(fun)(theta, rest))), np.random.default_rng(0)
     drawn = []
     for k in places:  # All leaves of the result get the same weight.
-        largest = float(jnp.max(jnp.abs(outputs[k]), initial=0)) or 1.0
-        drawn.append(jnp.asarray(rng.normal(size=outputs[k].shape) / largest, outputs[k].dtype))
+        largest = float(np.max(np.abs(outputs[k]), initial=0)) or 1.0
+        drawn.append((rng.normal(size=outputs[k].shape) / largest).astype(outputs[k].dtype))
 
-    def contract(function):
-        def value(theta, rest):
-            results = jax.tree.leaves(function(*rebuild(theta, rest)))
-            pairs = zip([results[k] for k in places], rest[-len(places) :], strict=True)
-            return sum(jnp.sum(result * u.astype(result.dtype)).astype(float) for result, u in pairs)
+    def contract(function, rebuild):
+        def value(*arrays):
+            results = jax.tree.leaves(function(*rebuild(*arrays)))
+            return _sum_products([results[k] for k in places], drawn)
 
         return value
 
-    def cotangent(theta, rest):
-        now = jax.tree.leaves(jax.eval_shape(fun, *rebuild(theta, rest)))
-        full = [np.zeros(leaf.shape, jax.dtypes.float0) for leaf in now]
-        for k, u in zip(places, rest[-len(places) :], strict=True):
-            full[k] = u.astype(now[k].dtype)
+    def cotangent(*arrays):
+        full: Leaves = [np.zeros(leaf.shape, jax.dtypes.float0) for leaf in leaves]
+        now = jax.tree.leaves(jax.eval_shape(fun, *arrays))
+        for k, u in zip(places, drawn, strict=True):
+            full[k] = jnp.asarray(u, now[k].dtype)
         return (jax.tree.unflatten(structure, full),)
 
-    return [*rest, *drawn], contract, cotangent
+    return contract, cotangent
 
 
 def _collect(gradient: Function, names: list[str], rebuild: Function, cotangent: Function) -> Function:
@@ -227,25 +174,10 @@ def _collect(gradient: Function, names: list[str], rebuild: Function, cotangent:
         for name, leaf in zip(names, theta, strict=True):
             if name not in given:
                 raise ValueError(f"gradient returns no leaf {name or 'like the argument'}, but {', '.join(given)}")
-            if jnp.shape(given[name]) != leaf.shape:
-                raise ValueError(f"gradient{name} must have shape {leaf.shape}, got {jnp.shape(given[name])}")
-            if not jnp.issubdtype(jnp.result_type(given[name]), np.floating):
-                raise TypeError(f"gradient{name} must be floating-point, got {jnp.result_type(given[name])}")
+            shape, dtype = jnp.shape(given[name]), jnp.result_type(given[name])
+            if shape != leaf.shape or not jnp.issubdtype(dtype, np.floating):
+                raise ValueError(f"gradient{name} must have shape {leaf.shape} and a floating dtype: {shape}, {dtype}")
             leaves.append(jnp.asarray(given[name]))
         return leaves
 
     return by_hand
-
-
-def _draw_weights(theta: Leaves) -> Function:
-    rng = np.random.default_rng(1)
-    vectors = [rng.normal(size=leaf.shape) * float(jnp.max(jnp.abs(leaf), initial=0) or 1) for leaf in theta]
-
-    def weigh(by_hand):
-        def value(theta, rest):
-            pairs = zip(by_hand(theta, rest), vectors, strict=True)
-            return sum(jnp.sum(leaf * jnp.asarray(vector, leaf.dtype)).astype(float) for leaf, vector in pairs)
-
-        return value
-
-    return weigh

@@ -1,268 +1,233 @@
 """From the results of the oracles to findings: which differences are errors, and which are rounding or a kink."""
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxmlp.verification.differences import STEPS, Slopes, measure_slopes
-from jaxmlp.verification.oracles import PRECISIONS, Derivative, Gradients, Leaves, Problem, References, Values, Varied
+from jaxmlp.verification.oracles import PRECISIONS, Gradients, Leaves, Problem, References, Values, Varied
 from jaxmlp.verification.report import BOUNDS, CENTRAL_BOUND, Finding, GradientReport
 
 # An oracle decides if its tolerance, relative to the gradient, is below this or twice its bound.
 _DECISIVE = 5e-3
 _KINK = 1e-6  # One-sided slopes that differ by more, relative to the gradient, are those of a kink.
-NAMES = "float64", "float32", "bfloat16"  # For PRECISIONS.
+_LOST = 2e-3  # How much of a gradient a right function may lose to rounding in float32.
 _TRIED = 32  # Of a large leaf, the number of entries that are varied if they disagree with autodiff.
+_NAMES = "float64", "float32", "bfloat16"  # For PRECISIONS.
 
 
-class Labels(NamedTuple):
-    """The names in a report."""
+class _Pair(NamedTuple):
+    """A comparison of values with an oracle."""
 
-    leaves: Sequence[str]
-    subject: str
-    dtype: str
-    autodiff: str = "jax.grad"
-    remarks: tuple[str, ...] = ()
-    sizes: tuple[int, ...] = ()
-    rows: int = 0
+    oracle: str
+    actual: Values
+    expected: Values | Slopes
+    scale: float | np.ndarray  # Errors are relative to it: `size`, or if larger, to what the oracle cannot see.
+    size: float | np.ndarray  # Of the gradient.
+    bound: float  # Largest error that is right.
+
+
+class Case(NamedTuple):
+    """What is known of a gradient."""
+
+    problem: Problem  # In its dtype.
+    own: Gradients
+    double: Problem  # In the dtype of the oracles, mostly float64.
+    references: References  # What the oracles computed of it.
+    names: list[str]  # Of the leaves.
+    vary: Callable[[np.ndarray], Varied]  # The function along entries of a large problem that disagree with autodiff.
+
+    @property
+    def rounding(self) -> float:
+        """Error of the values along directions."""
+        eps, stepped = self.double.eps, self.references.varied.stepped
+        rounding = max(8 * eps * _largest(stepped), 4 * float(self.references.jitter[0][_level(eps)]))
+        if eps > 2**-40:  # Differences of the function in its dtype: how much short steps bend is rounding.
+            count = len(self.double.steps)
+            middle, up, down = np.split(np.asarray(stepped, np.float64), [1, 1 + count], axis=1)
+            rounding = max(rounding, 4 * _largest((up - 2 * middle + down)[:, (count + 2) // 2 :]))
+        return rounding
+
+    def scales(self, eps: float) -> list[float]:
+        """Return the scale of each leaf: its largest entry or, where large terms cancel in it, their size.
+
+        If the arguments change by one part in a million, so does each term, and the gradient by a millionth of the
+        terms. A gradient of 0 may be a sum of terms that do not: of a sixteenth of the slope from the origin, say.
+        """
+        level, scales = _level(eps), []
+        for k, (leaf, jitter) in enumerate(zip(self.double.theta, self.references.jitter[1:], strict=True)):
+            size, secant = self.size(k), _largest(self.references.gradients.value) / (_largest(leaf) or 1)
+            scales.append(max(size, jitter[level] / PRECISIONS[level], secant / 16 if size < secant * 2**-30 else 0))
+        # With so few digits a leaf may lose all of them to cancelling: relative to the largest leaf.
+        return [max(scales)] * len(scales) if eps > 2**-20 else scales
+
+    def size(self, k: int) -> float:
+        """Return the size of the gradient of leaf k."""
+        right = self.references.gradients
+        return max(_largest(leaves[k]) for leaves in (right.by_hand, right.by_grad or right.by_hand))
 
 
 def same_value(own: Gradients, references: References, eps: float) -> bool:
     """Return whether a function has the value in float64 that it has in its dtype, but for rounding."""
-    value, jitter = references.gradients.value, references.jitter[0][level_of(eps)]
-    return abs(float(own.value) - float(value)) <= math.sqrt(eps) * (abs(value) + jitter / PRECISIONS[level_of(eps)])
+    value, jitter = references.gradients.value, references.jitter[0][_level(eps)]
+    return abs(float(own.value) - float(value)) <= math.sqrt(eps) * (abs(value) + jitter / PRECISIONS[_level(eps)])
 
 
-class _Results(NamedTuple):
-    """What is known of a problem."""
-
-    own: Gradients  # In the dtype of the problem.
-    eps: float
-    double: Problem  # In the dtype of the oracles, mostly float64.
-    references: References
-    labels: Labels
-    rounding: float  # Error of the values of the function.
-    scales: list[float]  # Of each leaf, for errors of the oracles.
-    own_scales: list[float]
-
-
-def judge(
-    problem: Problem,
-    own: Gradients,
-    double: Problem,
-    references: References,
-    labels: Labels,
-    vary: Callable[[np.ndarray], Varied],
-) -> GradientReport:
-    """Return the report on a problem.
-
-    Arguments:
-        problem: in its dtype.
-        own: its gradients.
-        double: the problem in the dtype of the oracles, mostly float64.
-        references: what the oracles computed of it.
-        labels: the names in the report.
-        vary: returns the function along some entries of a large problem, those that disagree with autodiff.
-    """
-    right = references.gradients
-    rounding = max(
-        8 * double.eps * _largest(references.varied.stepped), 4 * float(references.jitter[0][level_of(double.eps)])
-    )
-    scales, own_scales = (
-        _scales(problem, references, double.gradient_eps),
-        _scales(problem, references, problem.gradient_eps),
-    )
-    results = _Results(own, problem.gradient_eps, double, references, labels, rounding, scales, own_scales)
-    findings = _judge_derivatives(references.derivatives)
+def judge(case: Case, about: dict[str, Any]) -> GradientReport:
+    """Return the report on a gradient; `about` holds fields of it."""
+    problem, own, double, references = case[:4]
+    right, findings, start, rounding = references.gradients, [], 0, case.rounding
+    scales, own_scales = case.scales(double.gradient_eps), case.scales(problem.gradient_eps)
+    for k, d in enumerate(references.derivatives):
+        name = "criterion" if k == len(references.derivatives) - 1 else f"activation[{k}]"
+        # A flat function has no slope to be relative to; use the slope from the origin.
+        size = max(_largest(d.by_grad), _largest(d.stepped[0]) / max(1.0, _largest(d.at)))
+        slopes = measure_slopes(d.stepped, STEPS, 8 * PRECISIONS[0] * np.abs(d.stepped).max(axis=0))
+        pairs = [_Pair("jax.grad", d.by_hand, d.by_grad, size, size, BOUNDS["float64"])]
+        pairs.append(_Pair("central differences", d.by_hand, slopes, size, size, CENTRAL_BOUND))
+        findings += _judge_entries(f"{name}.derivative", d.at.shape, pairs, slopes, at=d.at)
     if references.reference is not None:
         scale = max(_largest(right.value), rounding / double.eps)
-        pair = right.value, references.reference, scale, scale
-        findings.append(_compare("value", (), "reference", *pair, _bound(double.gradient_eps)))
-    starts = np.cumsum([0, *(leaf.size for leaf in problem.theta)])
-    for k, leaf in enumerate(problem.theta):
+        pair = _Pair("reference", right.value, references.reference, scale, scale, _bound(double.gradient_eps))
+        findings.append(_compare("value", (), pair))
+    for k, leaf in enumerate(double.theta):
         if leaf.size:
-            findings += _judge_leaf(results, k, starts[k], vary)
+            pairs = list(_autodiff_pairs(case, k, scales[k], own_scales[k]))
+            findings += _judge_leaf(case, k, start, pairs, rounding, scales[k])
+        start += leaf.size
     return GradientReport(
         findings=tuple(findings),
-        subject=labels.subject,
-        dtype=labels.dtype,
+        dtype=_NAMES[_level(problem.gradient_eps)],
         device=jax.devices()[0].device_kind,
         rounding=_worst_change(right.by_hand, own.by_hand, own_scales),
         default_precision=_worst_change(own.by_hand, own.default, own_scales),
-        remarks=labels.remarks,
-        sizes=labels.sizes,
-        rows=labels.rows,
+        **about,
     )
 
 
-def _judge_leaf(results: _Results, k: int, start: int, vary: Callable[[np.ndarray], Varied]) -> list[Finding]:
-    """Return the findings on leaf k, whose first entry is `start` of all leaves."""
-    own, eps, double, references, labels, rounding, scales, own_scales = results
-    right, where = references.gradients, "" if eps < 2**-40 else f" in {NAMES[level_of(double.eps)]}"
-    by_hand, leaf = right.by_hand[k], double.theta[k]
-    size, exact = _size(right, k), _bound(double.gradient_eps)
-    compare = partial(_compare, labels.leaves[k], leaf.shape)
-    own_size = own_scales[k] if eps > 2**-20 else size
-    autodiff = []
+def _autodiff_pairs(case: Case, k: int, scale: float, own_scale: float) -> Iterator[_Pair]:
+    """Yield the comparisons of leaf k with autodiff or, if there is none, with itself in float64."""
+    problem, own, double, right, eps = *case[:3], case.references.gradients, case.problem.gradient_eps
+    size, name = case.size(k), "jax.grad" + " of reference" * bool(problem.f.reference)
+    own_size = own_scale if eps > 2**-20 else size
     if own.by_grad and right.by_grad:
-        autodiff.append((labels.autodiff, own.by_hand[k], own.by_grad[k], own_scales[k], own_size, _bound(eps)))
-        if double.gradient_eps < eps:
-            autodiff.append((labels.autodiff + where, by_hand, right.by_grad[k], scales[k], size, exact))
-    elif double.gradient_eps < eps:
-        autodiff.append((f"itself{where}", own.by_hand[k], by_hand, own_scales[k], own_size, _bound(eps)))
-    varied, count = references.varied, len(double.theta) * double.directions
-    entries, slopes = np.arange(leaf.size), None
-    if double.varies_entries:
-        slopes = _measure(varied, count + start + entries, double, rounding)
-    elif not all(compare(*pair).ok for pair in autodiff):
-        error = sum(_relative(np.ravel(pair[1]), np.ravel(pair[2]), pair[3]) for pair in autodiff)
-        entries = np.argsort(-np.asarray(error), kind="stable")[:_TRIED]
-        slopes = _measure(vary(start + entries), slice(None), double, rounding)
-    findings = [compare(*pair, excused=slopes and _excuse(pair, entries, slopes)) for pair in autodiff]
+        yield _Pair(name, own.by_hand[k], own.by_grad[k], own_scale, own_size, _bound(eps))
+    if double.gradient_eps < eps:
+        where = f" in {_NAMES[_level(double.eps)]}"
+        if right.by_grad:
+            yield _Pair(name + where, right.by_hand[k], right.by_grad[k], scale, size, _bound(double.gradient_eps))
+        else:
+            bound = max(_LOST, _bound(eps))
+            yield _Pair("itself" + where, own.by_hand[k], right.by_hand[k], own_scale, own_size, bound)
 
-    differences = "central differences" + (f" in {NAMES[level_of(double.eps)]}" if double.eps > 2**-40 else "")
-    if double.varies_entries and slopes is not None:
-        pair = by_hand, slopes, size + slopes.doubt / CENTRAL_BOUND, size
-        findings.append(compare(differences, *pair, CENTRAL_BOUND, excused=slopes.high - slopes.low > _DECISIVE * size))
+
+def _judge_leaf(case: Case, k: int, start: int, pairs: list[_Pair], rounding: float, scale: float) -> Iterator[Finding]:
+    """Yield the findings on leaf k, whose first entry is `start` of all leaves."""
+    double, varied, name, size = case.double, case.references.varied, case.names[k], case.size(k)
+    by_hand, shape = case.references.gradients.by_hand[k], double.theta[k].shape
+
+    def measure(varied, chosen, length: Any = 1):
+        slopes = measure_slopes(np.asarray(varied.stepped)[chosen].T, double.steps, rounding)
+        return Slopes(*(values / length for values in slopes))
+
+    differences = "central differences" + f" in {_NAMES[_level(double.eps)]}" * (double.eps > 2**-40)
+    entries, slopes = np.arange(by_hand.size), None
+    if double.varies_entries:
+        chosen = len(double.theta) * double.directions + start + entries
+        slopes = measure(varied, chosen, varied.length[chosen])
+        pairs.append(_Pair(differences, by_hand, slopes, size, size, CENTRAL_BOUND))
+    elif not all(_compare(name, shape, pair).ok for pair in pairs):
+        error = sum(_relative(np.ravel(pair.actual), np.ravel(pair.expected), pair.scale) for pair in pairs)
+        entries = np.argsort(-error, kind="stable")[:_TRIED]
+        of_entries = case.vary(start + entries)
+        slopes = measure(of_entries, slice(None), of_entries.length)
+    yield from _judge_entries(name, shape, pairs, slopes, entries)
+
     of_leaf = slice(k * double.directions, (k + 1) * double.directions)
-    random = _measure(varied, of_leaf, double, rounding, units=False)
-    length, slope = varied.length[of_leaf], varied.by_hand[of_leaf]
+    length, slope, random = varied.length[of_leaf], varied.by_hand[of_leaf], measure(varied, of_leaf)
     base = float(np.linalg.norm(np.ravel(_finite(by_hand)))) * length
     # One-sided slopes do not bound the gradient along a direction in which several terms have a kink.
-    options = {"random": True, "excused": random.high - random.low > np.maximum(_KINK * base, random.doubt)}
+    kinks = random.high - random.low > np.maximum(_KINK * base, random.doubt)
     if not double.varies_entries:
-        pair = slope, random, base + random.doubt / CENTRAL_BOUND, base
-        findings.append(compare(differences, *pair, CENTRAL_BOUND, **options))
-    if references.by_jvp is not None:
-        scale = np.maximum(base, scales[k] * length)
-        findings.append(compare("adjoint identity", slope, references.by_jvp[of_leaf], scale, base, exact, **options))
-    return findings
+        yield _compare(name, shape, _Pair(differences, slope, random, base, base, CENTRAL_BOUND), kinks, random=True)
+    if varied.by_jvp is not None:
+        scales = np.maximum(base, scale * length)
+        bound = max(_bound(double.gradient_eps), _LOST if double.eps > 2**-40 else 0)
+        pair = _Pair("adjoint identity", slope, varied.by_jvp[of_leaf], scales, base, bound)
+        yield _compare(name, shape, pair, kinks, random=True)
 
 
-def _judge_derivatives(derivatives: list[Derivative]) -> list[Finding]:
-    names = [f"activation[{k}].derivative" for k in range(len(derivatives) - 1)] + ["criterion.derivative"]
-    findings, eps = [], np.finfo(np.float64).eps
-    for name, d in zip(names, derivatives, strict=False):
-        # A flat function has no slope to be relative to; use the slope from the origin.
-        secant = _largest(d.stepped[0]) / max(1.0, _largest(d.at))
-        size = max(_largest(d.by_grad), secant)
-        slopes = measure_slopes(d.stepped, STEPS, 8 * eps * np.abs(d.stepped).max(axis=0))
-        slopes = Slopes(*map(np.ravel, slopes))
-        compare = partial(_compare, name, d.at.shape, at=d.at)
-        pair = "jax.grad", d.by_hand, d.by_grad, size, size, BOUNDS["float64"]
-        findings.append(compare(*pair, excused=_excuse(pair, np.arange(d.at.size), slopes)))
-        excused = slopes.high - slopes.low > _DECISIVE * size
-        scale = size + slopes.doubt / CENTRAL_BOUND
-        findings.append(compare("central differences", d.by_hand, slopes, scale, size, CENTRAL_BOUND, excused=excused))
-    return findings
-
-
-def _measure(varied: Varied, chosen: Any, double: Problem, rounding: float, *, units: bool = True) -> Slopes:
-    """Return the slopes along some directions; with `units`, for a step of 1 in an entry."""
-    slopes = measure_slopes(np.asarray(varied.stepped)[chosen].T, double.steps, rounding)
-    length = np.asarray(varied.length)[chosen] if units else 1
-    return Slopes(*(values / length for values in slopes))
-
-
-def _excuse(pair: tuple[Any, ...], entries: np.ndarray, slopes: Slopes) -> np.ndarray:
-    """Return which entries of a comparison are at a kink, with a value that lies between the one-sided slopes."""
-    _, actual, expected, scale, size, bound = pair
-    actual, expected = (np.ravel(np.asarray(values, np.float64)) for values in (actual, expected))
-    is_kink = slopes.high - slopes.low > np.maximum(_KINK * size, slopes.doubt)
-    right = is_kink & (slopes.distance(actual[entries]) <= slopes.doubt + max(bound, CENTRAL_BOUND) * size)
-    excused = np.full(actual.shape, False)
-    excused[entries] = right
-    if len(entries) < len(actual):  # If the largest disagreements are kinks, so are the others.
-        wrong = _relative(actual, expected, scale) > bound
-        excused |= wrong & (right | ~wrong[entries]).all()
-    return excused
+def _judge_entries(
+    name: str,
+    shape: tuple[int, ...],
+    pairs: list[_Pair],
+    slopes: Slopes | None,
+    entries: np.ndarray | slice = slice(None),
+    at: Values | None = None,
+) -> Iterator[Finding]:
+    """Yield the findings on pairs of entries, some of which have slopes: at a kink, each between them is right."""
+    for pair in pairs:
+        excused = None
+        if slopes is not None:
+            low, high, doubt = map(np.ravel, slopes)
+            actual = np.ravel(np.asarray(pair.actual, np.float64))
+            if isinstance(pair.expected, Slopes):
+                excused = high - low > _DECISIVE * pair.size
+            else:
+                right = high - low > np.maximum(_KINK * pair.size, doubt)
+                outside = Slopes(low, high, doubt).distance(actual[entries])
+                right &= outside <= doubt + max(pair.bound, CENTRAL_BOUND) * pair.size
+                excused = np.full(actual.shape, False)
+                excused[entries] = right
+                if len(right) < len(actual):  # If the largest disagreements are kinks, so are the others.
+                    wrong = _relative(actual, np.ravel(pair.expected), pair.scale) > pair.bound
+                    excused |= wrong & (right | ~wrong[entries]).all()
+        yield _compare(name, shape, pair, excused, at=at)
 
 
 def _compare(
     name: str,
     shape: tuple[int, ...],
-    oracle: str,
-    by_hand: Values,
-    expected: Values | Slopes,
-    scale: float | np.ndarray,
-    size: float | np.ndarray,
-    bound: float,
+    pair: _Pair,
+    excused: np.ndarray | None = None,
     *,
     at: Values | None = None,
     random: bool = False,
-    excused: np.ndarray | None = None,
 ) -> Finding:
-    """Find the largest error among the entries of an array of `shape`, or among random directions.
-
-    Arguments:
-        name: of the leaf or derivative.
-        shape: of the leaf or derivative.
-        oracle: name of the oracle.
-        by_hand: values by hand.
-        expected: values by the oracle.
-        scale: errors are relative to it: `size`, or if that is larger, to what the oracle cannot see.
-        size: of the gradient.
-        bound: largest error that is right.
-        at: pre-activations of the entries.
-        random: whether the values belong to random directions rather than to entries.
-        excused: what is at a kink.
-    """
-    actual = np.ravel(np.asarray(by_hand, np.float64))
-    if isinstance(expected, Slopes):
+    """Find the largest error among the entries of an array of `shape`, or among random directions."""
+    oracle, actual, right, scale, size, bound = pair
+    actual = np.ravel(np.asarray(actual, np.float64))
+    is_judged = isinstance(right, Slopes) and not random  # Entries are, by a wide tolerance, even if undecided.
+    if isinstance(right, Slopes):
+        low, high, doubt = map(np.ravel, right)
+        scale = scale + doubt / bound
         with np.errstate(invalid="ignore"):
-            right = np.where(np.isfinite(expected.doubt), np.clip(actual, expected.low, expected.high), actual)
-    else:
-        right = np.ravel(np.asarray(expected, np.float64))
-    undecided = np.broadcast_to((scale * bound > np.maximum(_DECISIVE, 2 * bound) * size) & (size > 0), actual.shape)
-    if excused is not None:
-        undecided = undecided | excused
-    error = _relative(actual, right, scale)
-    # Entries are judged even so, by a wide tolerance.
-    error = np.where(undecided & (random or not isinstance(expected, Slopes)), np.where(undecided, 0, error), error)
+            right = np.where(np.isfinite(doubt), np.clip(actual, low, high), actual)
+    right = np.ravel(np.asarray(right, np.float64))
+    undecided = (scale * bound > np.maximum(_DECISIVE, 2 * bound) * size) & (size > 0)
+    undecided = np.broadcast_to(undecided if excused is None else undecided | excused, actual.shape)
+    error = np.where(undecided & (not is_judged), 0, _relative(actual, right, scale))
     worst = int(np.argmax(error))
     where = None if random else tuple(int(i) for i in np.unravel_index(worst, shape))
-    h = None if at is None else float(np.ravel(at)[worst])
+    numbers = float(actual[worst]), float(right[worst]), None if at is None else float(np.ravel(at)[worst])
     counts = int((~undecided).sum()), int(undecided.sum())
-    return Finding(
-        name, shape, oracle, float(error[worst]), bound, where, float(actual[worst]), float(right[worst]), h, *counts
-    )
+    return Finding(name, shape, oracle, float(error[worst]), bound, where, *numbers, *counts)
 
 
-def _scales(problem: Problem, references: References, eps: float) -> list[float]:
-    """Return the scale of each leaf: its largest entry or, where large terms cancel in it, their size.
-
-    If the arguments change by one part in a million, so does each term, and the gradient by a millionth of the terms.
-    A gradient of 0 may be a sum of terms that do not: of a sixteenth of the slope from the origin, say.
-    """
-    level, scales = level_of(eps), []
-    for k, (leaf, jitter) in enumerate(zip(problem.theta, references.jitter[1:], strict=True)):
-        size = _size(references.gradients, k)
-        secant = _largest(references.gradients.value) / (_largest(leaf) or 1)
-        scales.append(max(size, jitter[level] / PRECISIONS[level], secant / 16 if size < secant * 2**-30 else 0))
-    # With so few digits a leaf may lose all of them to cancelling: relative to the largest leaf.
-    return [max(scales)] * len(scales) if eps > 2**-20 else scales
-
-
-def _bound(eps: float) -> float:
-    return BOUNDS[NAMES[level_of(eps)]]
-
-
-def level_of(eps: float) -> int:
-    """Return the place in PRECISIONS and NAMES of a precision, or of the next coarser one."""
+def _level(eps: float) -> int:
+    """Return the place in PRECISIONS and _NAMES of a precision, or of the next coarser one."""
     return 0 if eps < 2**-40 else 1 if eps < 2**-20 else 2
 
 
-def _size(gradients: Gradients, k: int) -> float:
-    return max(_largest(gradients.by_hand[k]), _largest(gradients.by_grad[k]) if gradients.by_grad else 0.0)
+def _bound(eps: float) -> float:
+    return BOUNDS[_NAMES[_level(eps)]]
 
 
 def _worst_change(before: Leaves, after: Leaves, scales: list[float]) -> float:
-    changes = (_largest(_relative(*pair)) for pair in zip(after, before, scales, strict=True))
-    return max(changes, default=0.0)
+    return max(_largest(_relative(*pair)) for pair in zip(after, before, scales, strict=True))
 
 
 def _relative(actual: Values, expected: Values, scale: float | np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Verification of the gradients of networks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,9 @@ from jaxmlp.activations import Activation, relu
 from jaxmlp.backprop import backpropagate
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.network import Layer, Params, forward_pass, loss
-from jaxmlp.verification.checking import check_problems
+from jaxmlp.verification.checking import check
 from jaxmlp.verification.differences import STEPS, offsets
-from jaxmlp.verification.judging import Labels
-from jaxmlp.verification.oracles import Derivative, Functions, Leaves, Problem
+from jaxmlp.verification.oracles import Derivative, Functions, Leaves
 from jaxmlp.verification.report import GradientReport
 
 # Derivatives are checked at about this number of pre-activations of a layer, those of the first rows.
@@ -46,71 +46,60 @@ def check_network(
         A report, which prints as a table. In a test, call its `raise_if_wrong()`.
 
     Raises:
-        ValueError: a shape that does not fit.
+        ValueError: a shape that does not fit; a loss that is not finite.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
-    return check_many([(*validate(params, x, y, sample_weight, activation, criterion), criterion)])[0]
+    params, x, y, c, f = validate(params, x, y, sample_weight, activation, criterion)
+    arrays = jax.tree.leaves(params), [x, y] if c is None else [x, y, c]
+    return check_validated(network_functions(lambda: (*f, criterion)), [arrays])[0]
 
 
-def check_many(networks: Sequence[tuple], *, quick: bool = False) -> tuple[GradientReport, ...]:
-    """Verify many networks with two programs: one in their own dtypes and one in float64.
+def check_validated(functions: Functions, variants: Sequence[tuple[Any, Any]], **options: Any) -> list[GradientReport]:
+    """Verify a network in several dtypes; arguments and result are those of `check`."""
+    theta, (x, *_) = variants[0]
+    sizes = (x.shape[1], *(b.shape[1] for b in theta[1::2]))
+    names = [f"params[{k // 2}].{'wb'[k % 2]}" for k in range(len(theta))]
+    subject = f"a {'-'.join(map(str, sizes))} network, {len(x)} rows"
+    return check(functions, variants, names, subject=subject, sizes=sizes, rows=len(x), **options)
+
+
+def network_functions(choose: Callable[..., tuple[Any, ...]]) -> Functions:
+    """Return the loss and its gradient, as functions of the leaves of `params` and of `[x, y, sample_weight]`.
 
     Arguments:
-        networks: arguments of `backpropagate`.
-        quick: see `check_problems`.
-
-    Returns:
-        A report for each network.
+        choose: returns the activations and the criterion; a function of what follows the sample weights in the list.
     """
-    problems, labels = [], []
-    for params, x, y, c, f, criterion in networks:
-        theta, rest = jax.tree.leaves(params), [x, y] if c is None else [x, y, c]
-        products, eps = sum(leaf.size for leaf in theta) * len(x), float(jnp.finfo(x.dtype).eps)
-        problems.append(Problem(theta, rest, (*f, criterion), _network, products, eps, eps))
-        sizes, names = [x.shape[1]], []
-        for k, (w, _) in enumerate(params):
-            sizes.append(w.shape[1])
-            names += [f"params[{k}].w", f"params[{k}].b"]
-        subject = f"a {'-'.join(map(str, sizes))} network, {len(x)} rows"
-        labels.append(Labels(names, subject, str(x.dtype), sizes=tuple(sizes), rows=len(x)))
-    return check_problems(problems, labels, quick=quick)
 
-
-def _network(choices: tuple) -> Functions:
-    """Return the loss and its gradient, as functions of the leaves of `params` and of `[x, y, sample_weight]`."""
-    *f, criterion = choices
-    options = {"activation": tuple(f), "criterion": criterion}
-
-    def unflatten(theta: Leaves) -> Params:
-        return tuple(map(Layer, theta[::2], theta[1::2]))
+    def arguments(theta: Leaves, rest: Leaves) -> tuple[Any, ...]:
+        x, y, c, *choice = (*rest, None)[: max(3, len(rest))]
+        *f, criterion = choose(*choice)
+        return tuple(map(Layer, theta[::2], theta[1::2])), x, y, c, tuple(f), criterion
 
     def value(theta, rest):
-        return loss(unflatten(theta), *rest, **options)
+        *arrays, f, criterion = arguments(theta, rest)
+        return loss(*arrays, activation=f, criterion=criterion)
 
     def by_hand(theta, rest):
-        x, y, *c = rest
-        return jax.tree.leaves(backpropagate(unflatten(theta), x, y, c[0] if c else None, tuple(f), criterion)[1])
+        return jax.tree.leaves(backpropagate(*arguments(theta, rest))[1])
 
     def derivatives(theta, rest):
-        return _derivatives(unflatten(theta), rest[0], rest[1], tuple(f), criterion)
+        return list(_derivatives(*arguments(theta, rest)))
 
     return Functions(value, by_hand, value, value, None, derivatives)
 
 
-def _derivatives(params, x, y, f, criterion) -> list[Derivative]:
+def _derivatives(params, x, y, _, f, criterion) -> Iterator[Derivative]:
     z = forward_pass(params, x, f)[1]
     rows = _PLACES // max(h.shape[1] for h in z) + 1
     *hidden, outputs = (h[:rows] for h in z)
     y, steps = y[:rows], jnp.asarray(offsets(STEPS))
-    derivatives = []
     for f_k, h in zip(f, hidden, strict=True):
-        by_grad, stepped = jax.grad(lambda h, f=f_k: jnp.sum(f(h)))(h), jax.vmap(lambda step, f=f_k, h=h: f(h + step))
-        derivatives.append(Derivative(h, f_k.derivative(h), by_grad, stepped(steps)))
+        by_grad = jax.grad(lambda h, f_k=f_k: jnp.sum(f_k(h)))(h)
+        yield Derivative(h, f_k.derivative(h), by_grad, jax.vmap(lambda step, f_k=f_k, h=h: f_k(h + step))(steps))
 
-    def column(k):  # The rows are independent, so one step varies an output of all of them.
-        unit = jnp.where(jnp.arange(outputs.shape[1]) == k, 1.0, 0.0)
+    def column(unit):  # The rows are independent, so one step varies an output of all of them.
         return jax.vmap(lambda step: criterion(outputs + step * unit[None], y))(steps)
 
     by_grad = jax.grad(lambda outputs: jnp.sum(criterion(outputs, y)))(outputs)
-    stepped = jnp.transpose(jax.lax.map(column, jnp.arange(outputs.shape[1])), (1, 2, 0))
-    return [*derivatives, Derivative(outputs, criterion.derivative(outputs, y), by_grad, stepped)]
+    stepped = jnp.transpose(jax.lax.map(column, jnp.eye(outputs.shape[1])), (1, 2, 0))
+    yield Derivative(outputs, criterion.derivative(outputs, y), by_grad, stepped)

@@ -1,8 +1,8 @@
 """The oracles: programs that compute the gradient of a function by hand and in other ways."""
 
+import itertools
 import math
-from collections.abc import Callable, Hashable
-from functools import partial
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -21,39 +21,34 @@ PRECISIONS, _SAMPLES = np.array([2.0**-52, 2.0**-23, 2.0**-7]), 2
 
 Values = Any  # Arrays of JAX inside the programs, of NumPy in their results.
 Leaves = list[Values]
+Scalar = Callable[[Leaves, Leaves], Array]
 
 
 class Functions(NamedTuple):
     """A scalar function of two lists of arrays, its gradient with respect to the first, and ways to check it."""
 
-    value: Callable[[Leaves, Leaves], Array]
+    value: Scalar
     by_hand: Callable[[Leaves, Leaves], Leaves]
-    autodiff: Callable[[Leaves, Leaves], Array] | None  # The function that `jax.grad` differentiates, as an oracle.
-    forward: Callable[[Leaves, Leaves], Array] | None  # The function that forward mode differentiates.
-    reference: Callable[[Leaves, Leaves], Array] | None = None  # Another form of the function.
+    autodiff: Scalar | None  # The function that `jax.grad` differentiates, as an oracle.
+    forward: Scalar | None  # The function that forward mode differentiates.
+    reference: Scalar | None = None  # Another form of the function.
     derivatives: Callable[[Leaves, Leaves], list["Derivative"]] = lambda theta, rest: []
 
 
 class Problem(NamedTuple):
-    """What is checked, and where. Problems of the same shapes and `make` share their code."""
+    """What is checked, and where."""
 
+    f: Functions
     theta: Leaves  # The arrays whose gradient is checked.
     rest: Leaves  # The other arrays.
-    choices: tuple[Hashable, ...]  # What distinguishes the functions: activations and criterion.
-    make: Callable[[tuple[Any, ...]], Functions]
     work: float  # Number of operations of an evaluation, roughly.
     eps: float  # Relative precision of the function: that of its coarsest dtype.
-    gradient_eps: float  # The same of the gradient.
-
-    @property
-    def size(self) -> int:
-        """Number of entries of the gradient."""
-        return sum(leaf.size for leaf in self.theta)
+    gradient_eps: float  # The same of the gradient, or that of the function if it is coarser.
 
     @property
     def varies_entries(self) -> bool:
         """Whether each entry is varied."""
-        return self.size * self.work <= _SMALL
+        return sum(leaf.size for leaf in self.theta) * self.work <= _SMALL
 
     @property
     def directions(self) -> int:
@@ -90,6 +85,7 @@ class Varied(NamedTuple):
     stepped: Values  # (directions, 1 + 2 steps) values, for `measure_slopes`.
     length: Values  # Norm of each direction.
     by_hand: Values  # Slope by hand.
+    by_jvp: Values | None  # By forward mode.
 
 
 class References(NamedTuple):
@@ -99,77 +95,69 @@ class References(NamedTuple):
     jitter: list[Values]  # Largest change of the value and of each leaf if the arguments change by each precision.
     reference: Values | None  # The value of the other form.
     varied: Varied  # Along random directions of each leaf; then, of a small problem, each entry.
-    by_jvp: Values | None  # Slope along the random directions by forward mode.
     derivatives: list[Derivative]
 
 
 def take_gradients(problem: Problem) -> Gradients:
     """Return the gradients in the dtype of the problem."""
-    f = problem.make(problem.choices)
-
-    value, by_hand = f.value(problem.theta, problem.rest), f.by_hand(problem.theta, problem.rest)
+    f, *arrays = problem[:3]
+    value, by_hand = f.value(*arrays), f.by_hand(*arrays)
     default = by_hand
     if any(leaf.dtype == jnp.float32 for leaf in problem.theta):  # Devices may round the products of this dtype only.
         with jax.default_matmul_precision("default"):
-            default = f.by_hand(problem.theta, problem.rest)
-    by_grad = jax.grad(f.autodiff)(problem.theta, problem.rest) if f.autodiff else None
-    return Gradients(value, by_hand, by_grad, default)
-
-
-def _jitter(problem: Problem, f: Functions) -> list[Array]:
-    count, leaves = len(problem.theta), [*problem.theta, *problem.rest]
-
-    def of_sample(pair):
-        sample, change = pair
-        signs = [jnp.sign(_random(leaf.shape, k, sample)).astype(leaf.dtype) for k, leaf in enumerate(leaves)]
-        changed = [leaf * (1 + change.astype(leaf.dtype) * sign) for leaf, sign in zip(leaves, signs, strict=True)]
-        return [f.value(changed[:count], changed[count:]), *f.by_hand(changed[:count], changed[count:])]
-
-    changes = jnp.asarray([0, *np.repeat(PRECISIONS, _SAMPLES)])
-    results = lax.map(of_sample, (jnp.arange(len(changes)), changes))
-    return [
-        jnp.max(jnp.abs(values - values[:1])[1:].reshape(len(PRECISIONS), -1), axis=1, initial=0) for values in results
-    ]
+            default = f.by_hand(*arrays)
+    return Gradients(value, by_hand, f.autodiff and jax.grad(f.autodiff)(*arrays), default)
 
 
 def consult(problem: Problem) -> References:
     """Return what the oracles compute of a problem."""
-    f = problem.make(problem.choices)
-    gradients, random = take_gradients(problem), jnp.arange(problem.directions * len(problem.theta))
-    entries = jnp.arange(len(random), len(random) + problem.size if problem.varies_entries else len(random))
+    f, theta, rest = problem[:3]
+    changes = jnp.asarray([0, *np.repeat(PRECISIONS, _SAMPLES)])
 
-    def slope(forward, k):
-        d = _direction(problem, gradients.by_hand, k)
-        return jax.jvp(lambda theta: forward(theta, problem.rest), (problem.theta,), (d,))[1]
+    def change(pair):
+        def move(k, leaf):
+            return leaf * (
+                1 + pair[1].astype(leaf.dtype) * jnp.sign(_random(leaf.shape, k, pair[0])).astype(leaf.dtype)
+            )
 
+        changed = list(itertools.starmap(move, enumerate([*theta, *rest])))
+        arrays = changed[: len(theta)], changed[len(theta) :]
+        return [f.value(*arrays), *f.by_hand(*arrays)]
+
+    results = lax.map(change, (jnp.arange(len(changes)), changes))
+    value, *by_hand = [values[0] for values in results]
+    differences = [jnp.abs(values - values[:1])[1:].reshape(len(PRECISIONS), -1) for values in results]
+
+    random = jnp.arange(problem.directions * len(theta))
+    entries = jnp.arange(sum(leaf.size for leaf in theta) if problem.varies_entries else 0)
     return References(
-        gradients=gradients,
-        jitter=_jitter(problem, f),
-        reference=f.reference and f.reference(problem.theta, problem.rest),
-        varied=_vary(problem, f, gradients.by_hand, jnp.concatenate([random, entries])),
-        by_jvp=f.forward and lax.map(partial(slope, f.forward), random),
-        derivatives=f.derivatives(problem.theta, problem.rest),
+        gradients=Gradients(value, by_hand, f.autodiff and jax.grad(f.autodiff)(theta, rest), by_hand),
+        jitter=[jnp.max(values, axis=1, initial=0) for values in differences],
+        reference=f.reference and f.reference(theta, rest),
+        varied=_vary(problem, by_hand, jnp.concatenate([random, entries + len(random)])),
+        derivatives=f.derivatives(theta, rest),
     )
 
 
 def vary_entries(problem: Problem, entries: Values) -> Varied:
     """Return the function along the directions of some entries, which are counted through all leaves."""
-    f = problem.make(problem.choices)
-    by_hand = f.by_hand(problem.theta, problem.rest)
-    return _vary(problem, f, by_hand, jnp.asarray(entries) + problem.directions * len(problem.theta))
+    by_hand = problem.f.by_hand(problem.theta, problem.rest)
+    return _vary(problem, by_hand, jnp.asarray(entries) + problem.directions * len(problem.theta))
 
 
-def _vary(problem: Problem, f: Functions, by_hand: Leaves, directions: Array) -> Varied:
+def _vary(problem: Problem, by_hand: Leaves, directions: Array) -> Varied:
+    f, theta, rest = problem[:3]
+
     def along(k):
         d = _direction(problem, by_hand, k)
 
         def step(offset):
-            theta = [leaf + offset.astype(leaf.dtype) * v for leaf, v in zip(problem.theta, d, strict=True)]
-            return f.value(theta, problem.rest)
+            return f.value([leaf + offset.astype(leaf.dtype) * v for leaf, v in zip(theta, d, strict=True)], rest)
 
         slope = sum(jnp.sum(h.astype(float) * v.astype(float)) for h, v in zip(by_hand, d, strict=True))
         squares = sum(jnp.sum(jnp.square(v.astype(float))) for v in d)
-        return Varied(lax.map(step, jnp.asarray(offsets(problem.steps))), jnp.sqrt(squares), slope)
+        by_jvp = f.forward and jax.jvp(lambda *leaves: f.forward([*leaves], rest), theta, d)[1]  # type: ignore[misc]
+        return Varied(lax.map(step, jnp.asarray(offsets(problem.steps))), jnp.sqrt(squares), slope, by_jvp)
 
     return lax.map(along, directions)
 
@@ -179,10 +167,9 @@ def _direction(problem: Problem, by_hand: Leaves, k: Array) -> Leaves:
     count, directions = problem.directions, []
     start = count * len(problem.theta)
     for place, (theta, h) in enumerate(zip(problem.theta, by_hand, strict=True)):
-        h = h.astype(theta.dtype)
-        largest = _largest(theta)
+        largest, h = _largest(theta), h.astype(theta.dtype) / _largest(h).astype(theta.dtype)
         # Partly along the gradient, where rounding matters least, and partly at random, where no error cancels.
-        rms = _largest(h) * jnp.sqrt(jnp.mean(jnp.square(h / _largest(h)))) if h.size else 1
+        rms = jnp.sqrt(jnp.sum(jnp.square(h)) / max(1, h.size))
         random = largest * (h / jnp.where(rms > 0, rms, 1) + _random(h.shape, place, k).astype(h.dtype))
         # In float64 there are digits enough for steps that fit an entry much smaller than others.
         unit = jnp.maximum(jnp.abs(theta), largest * (2**-10 if problem.eps < 2**-40 else 1))
