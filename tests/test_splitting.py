@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxmlp.fitting.grouping import join_groups
-from jaxmlp.fitting.splitting import hold_out, make_folds, rng_of
+from jaxmlp.fitting.splitting import hold_out, make_folds, other_parts, rng_of
 
 pytestmark = pytest.mark.portable
 
@@ -124,3 +124,15 @@ def test_the_latest_rows_are_held_out_and_rows_of_one_time_stay_together():
 def test_rows_that_agree_in_any_key_are_one_group():
     groups = join_groups(np.array([0, 0, 1, 2, 3]), np.array([5, 6, 6, 7, 7]))
     assert [list(groups).index(group) for group in groups] == [0, 0, 0, 3, 3]
+
+
+def test_a_single_hold_out_of_groups_has_two_rows():
+    for seed in range(30):
+        groups = np.array([0, 0, 0, 1, 2, 3, 4, 5, 6, 7])
+        folds = make_folds(10, 1, np.random.default_rng(seed), groups=groups, classes=np.arange(10) % 2)
+        assert (folds.number == 0).sum() >= 2
+
+
+def test_rows_choose_for_those_of_other_parts_and_a_single_row_for_itself():
+    np.testing.assert_array_equal(other_parts(np.array([0, -1, 1, 0]), 0), [False, False, True, False])
+    np.testing.assert_array_equal(other_parts(np.array([-1, 0, -1]), 0), [False, True, False])

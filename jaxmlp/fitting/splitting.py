@@ -102,7 +102,8 @@ def _make_whole_folds(
     if (given := len(np.unique(groups))) < least:
         raise ValueError(f"groups must be at least {least}, for training, validation and {folds} folds; got {given}")
     if folds == 1:
-        number[assign_parts(groups, min(given, round(1 / held_out)), rng, classes) == 0] = 0
+        part = assign_parts(groups, min(given, round(1 / held_out)), rng, classes)
+        number[part == np.argmax(np.bincount(part) >= 2)] = 0  # the first part that has two rows
     else:
         number = assign_parts(groups, folds, rng, classes)
     train, valid = [], []
@@ -185,3 +186,16 @@ def _pad(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     longest = max(map(len, parts))
     weights = np.arange(longest) < np.array([[len(part)] for part in parts])
     return np.stack([np.resize(part, longest) for part in parts]), weights.astype(np.float32)
+
+
+def other_parts(part: np.ndarray, k: int) -> np.ndarray:
+    """Return which rows (n,) choose and measure for those of part k: the rows of the other parts.
+
+    A single held-out row has no others, and can only choose for itself.
+
+    Arguments:
+        part: (n,) the part of each row; -1 for rows that are not held out.
+        k: a part.
+    """
+    others = (part >= 0) & (part != k)
+    return others if others.any() else part == k

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from jaxmlp.fitting.metrics import row_log_loss
+from jaxmlp.fitting.splitting import other_parts
 
 SMALLEST = 1e-12  # A smaller probability counts as this one.
 _LARGEST = 5.0
@@ -45,6 +46,6 @@ def cross_fit_temperature(probabilities: np.ndarray, y: np.ndarray, part: np.nda
         return probabilities
     scaled = probabilities.copy()
     for k in range(part.max() + 1):
-        own, others = part == k, (part >= 0) & (part != k)
+        own, others = part == k, other_parts(part, k)
         scaled[own] = apply_temperature(probabilities[own], measure_temperature(probabilities[others], y[others]))
     return scaled

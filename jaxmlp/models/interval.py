@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxmlp.fitting.splitting import other_parts
+
 COVERAGE = 0.9
 _LEVELS = np.linspace(0, 1, 201)
 _ROWS, _MOST_BINS = 60, 8  # Held-out rows in a bin, and the number of bins.
@@ -72,6 +74,6 @@ def cross_fit_interval(prediction: np.ndarray, target: np.ndarray, part: np.ndar
     """Return the ends (n,) of the 90 % interval of each row, measured on the rows of the other parts (n,)."""
     low, high = np.empty_like(prediction), np.empty_like(prediction)
     for k in np.unique(part):
-        own, others = part == k, part != k
+        own, others = part == k, other_parts(part, k)
         low[own], high[own] = measure_interval(prediction[others], target[others]).ends(prediction[own])
     return low, high

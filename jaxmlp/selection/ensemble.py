@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxmlp.fitting.splitting import other_parts
 from jaxmlp.fitting.tasks import Task
 from jaxmlp.selection.scores import difference_of, rank_score
 
@@ -108,9 +109,7 @@ def cross_fit(
     predictions: dict[str, np.ndarray] = {}
     for part in range(parts.max() + 1):
         rows = parts == part
-        others = (parts >= 0) & ~rows
-        # A single held-out row has no others, and can only choose for itself.
-        for name, weights in choose(library, others if others.any() else rows).items():
+        for name, weights in choose(library, other_parts(parts, part)).items():
             whole = predictions.setdefault(name, np.full(library.y.shape, np.nan))
             whole[rows] = library.predict(weights, rows)
     return predictions
