@@ -15,9 +15,10 @@ from jaxmlp._validation import validate
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.backprop import backpropagate
 from jaxmlp.criteria import CRITERIA
-from jaxmlp.verification import check_validated, checking, network, network_functions, oracles
+from jaxmlp.verification import checking, network, oracles
 from jaxmlp.verification.differences import STEPS, measure_slopes, offsets
 from jaxmlp.verification.judging import _compare, _Pair
+from jaxmlp.verification.network import check_validated, network_functions
 
 pytestmark = pytest.mark.portable
 

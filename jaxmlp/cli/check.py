@@ -15,7 +15,8 @@ from jax import Array, lax
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.cli.common import Commands, note, platform, print_json
 from jaxmlp.criteria import CRITERIA
-from jaxmlp.verification import BOUNDS, CENTRAL_BOUND, Finding, GradientReport, check_validated, network_functions
+from jaxmlp.verification import BOUNDS, CENTRAL_BOUND, Finding, GradientReport
+from jaxmlp.verification.network import check_validated, network_functions
 
 _DEPTHS = (1, 2, 4)
 _DTYPES = ("bfloat16", "float32", "float64")

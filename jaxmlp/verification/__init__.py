@@ -14,8 +14,6 @@ that occur: if a gradient is wrong, the report shows whether a derivative is the
 
 from jaxmlp.verification.functions import check_gradients as check_gradients
 from jaxmlp.verification.network import check_network as check_network
-from jaxmlp.verification.network import check_validated as check_validated
-from jaxmlp.verification.network import network_functions as network_functions
 from jaxmlp.verification.report import BOUNDS as BOUNDS
 from jaxmlp.verification.report import CENTRAL_BOUND as CENTRAL_BOUND
 from jaxmlp.verification.report import Finding as Finding

@@ -57,10 +57,10 @@ class Case(NamedTuple):
         If the arguments change by one part in a million, so does each term, and the gradient by a millionth of the
         terms. A gradient of 0 may be a sum of terms that do not: of a sixteenth of the slope from the origin, say.
         """
-        level, scales = _level(eps), []
+        level, lost, scales = _level(eps), max(2**-30, 2 * self.double.eps), []
         for k, (leaf, jitter) in enumerate(zip(self.double.theta, self.references.jitter[1:], strict=True)):
             size, secant = self.size(k), _largest(self.references.gradients.value) / (_largest(leaf) or 1)
-            scales.append(max(size, jitter[level] / PRECISIONS[level], secant / 16 if size < secant * 2**-30 else 0))
+            scales.append(max(size, jitter[level] / PRECISIONS[level], secant / 16 if size < secant * lost else 0))
         # With so few digits a leaf may lose all of them to cancelling: relative to the largest leaf.
         return [max(scales)] * len(scales) if eps > 2**-20 else scales
 
