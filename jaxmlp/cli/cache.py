@@ -6,10 +6,11 @@ processor may lack instructions that they use.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import hashlib
 import os
 import platform
-import shutil
 import sys
 import warnings
 from importlib.metadata import version
@@ -34,12 +35,13 @@ def use_cache() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             return
-        prune(root, keep=folder)
     except (OSError, RuntimeError):  # RuntimeError: the user has no home
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    # Not now: to look at all programs may take longer than to start.
+    atexit.register(prune, root, keep=folder)
     # An entry that cannot be read or written costs time only: the program is compiled.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
 
@@ -64,19 +66,16 @@ def fingerprint() -> str:
 
 def prune(root: Path, *, keep: Path) -> None:
     """Delete the oldest programs until all take at most `LIMIT` bytes, and the empty folders but `keep`."""
-    entries = []
-    for path in root.rglob("*"):
-        if path.is_file():
-            status = path.stat()
-            entries.append((status.st_mtime, status.st_size, path))
-    excess = sum(size for _, size, _ in entries) - LIMIT
-    for _, size, path in sorted(entries):
-        if excess <= 0:
-            return
-        path.unlink(missing_ok=True)
-        excess -= size
-        if path.parent not in (root, keep) and not any(path.parent.iterdir()):
-            shutil.rmtree(path.parent, ignore_errors=True)
+    with contextlib.suppress(OSError):  # Another command may delete the same program.
+        entries = [(path.stat(), path) for path in root.rglob("*") if path.is_file()]
+        excess = sum(status.st_size for status, _ in entries) - LIMIT
+        for status, path in sorted(entries, key=lambda entry: entry[0].st_mtime):
+            if excess <= 0:
+                return
+            path.unlink(missing_ok=True)
+            excess -= status.st_size
+            if path.parent not in (root, keep) and not any(path.parent.iterdir()):
+                path.parent.rmdir()
 
 
 def _processor() -> list[str]:

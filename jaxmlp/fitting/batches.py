@@ -86,9 +86,8 @@ def train_epoch(
     def batch(k, carry):
         params, opt_state, losses, totals = carry
         rows = spread(order[k])
-        places = spread(
-            jnp.minimum(rows, n - 1)
-        )  # Also those of padding are in bounds, which `checkify.index_checks` demands.
+        # Also those of padding are in bounds, which `checkify.index_checks` demands.
+        places = spread(jnp.minimum(rows, n - 1))
         batch_weights = jnp.where(rows < n, 1 if c is None else spread(_take(c, places)), 0).astype(x.dtype)
         params, opt_state, loss, total = step(params, opt_state, _take(x, places), _take(y, places), batch_weights)
         return params, opt_state, losses + loss, totals + total

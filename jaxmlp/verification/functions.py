@@ -63,9 +63,8 @@ def check_gradients(
         by_hand = _collect(gradient, names, rebuild, cotangent) if gradient else _gradient_of(value)
         autodiff = other or (value if gradient else None)
         functions = {"": Functions(value, by_hand, autodiff, other or value, other)}
-        if (
-            order == 2
-        ):  # The gradient times a vector is a scalar function, too; its gradient is a Hessian-vector product.
+        # The gradient times a vector is a scalar function, too; its gradient is a Hessian-vector product.
+        if order == 2:
             first, second = _weigh(by_hand, theta), autodiff and _weigh(_gradient_of(autodiff), theta)
             functions["Hessian-vector product "] = Functions(first, _gradient_of(first), second, second or first)
         subject = getattr(fun, "__qualname__", type(fun).__name__)
