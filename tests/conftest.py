@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import tempfile
 from importlib.metadata import version
 
@@ -51,6 +52,23 @@ def _configuration_is_left_alone():
     before = {name: getattr(jax.config, name) for name in names}
     yield
     assert {name: getattr(jax.config, name) for name in names} == before
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; where it or playwright is missing, tests that need it are skipped."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install '.[browser]'"
+    )
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    options = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    options += " --disable-component-update --disable-sync"
+    with playwright.sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=chromium, args=options.split())
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

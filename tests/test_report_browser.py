@@ -2,25 +2,12 @@
 
 import pytest
 from tables import FAST, houses
-from test_browser import CHROMIUM, OPTIONS
 from test_report import SECTIONS, fit
 
 import jaxmlp
 from jaxmlp.report import write_report
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[browser]'")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=OPTIONS.split())
-        yield browser
-        browser.close()
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module", params=["plain", "counts", "four"])
