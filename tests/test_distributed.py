@@ -22,7 +22,7 @@ from jax.tree_util import Partial
 from tables import SMALL, houses, words
 
 import jaxmlp
-from jaxmlp.cli.distributed import _describe
+from jaxmlp.cli.distributed import _describe, _share_cores
 from jaxmlp.ensembles.processes import place
 from jaxmlp.fitting.epochs import Statics, _run
 from jaxmlp.fitting.state import FitData, advance_best_loss
@@ -132,6 +132,16 @@ def test_options_that_do_not_fit_are_one_line(command, tmp_path, monkeypatch, op
     code, out, err = command("train", "houses.csv", "--target", "price", *options)
     assert (code, out, len(err)) == (2, [], 1)
     assert message in err[0]
+
+
+@pytest.mark.parametrize(("coordinator", "shared"), [("127.0.0.1:1234", True), ("10.0.0.1:1234", False)])
+def test_processes_of_one_machine_share_its_cores(monkeypatch, coordinator, shared):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    for own, given in {8: "2" if shared else None, 2: None}.items():  # 2: bound already
+        monkeypatch.setattr("jaxmlp.cli.distributed.count_cores", lambda own=own: own)
+        monkeypatch.setattr(os, "environ", {"JAX_NUM_CPU_DEVICES": "1"})
+        _share_cores(coordinator, 4)
+        assert os.environ.get("NPROC") == given
 
 
 def start(directory, count, *options):

@@ -10,7 +10,7 @@ import os
 import sys
 from importlib import import_module
 
-from jaxmlp.cli.process import INTERRUPTED, answer_ctrl_c, discard_stdout, leave, open_streams
+from jaxmlp.cli.process import INTERRUPTED, answer_ctrl_c, count_cores, discard_stdout, leave, open_streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def command() -> NoReturn:
 
     use_cache()
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        jax.config.update("jax_num_cpu_devices", cores or 1)
+        jax.config.update("jax_num_cpu_devices", count_cores())
     leave(main())
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 
 from jaxmlp.cli.common import CommandError, positive
-from jaxmlp.cli.process import note_peers
+from jaxmlp.cli.process import count_cores, note_peers
 
 HEARTBEAT = 20  # Seconds without a sign of life after which JAX takes a process for dead.
 _DEAD = re.compile(r"stopped sending heartbeats\):\s*(.*?)\s*The tasks", re.DOTALL)
@@ -49,6 +49,7 @@ def start(args: argparse.Namespace) -> None:
             raise CommandError(f"--coordinator {args.coordinator} must be a host and a port, as in 10.0.0.1:1234")
         if not 0 <= args.process < args.processes:
             raise CommandError(f"--process must be from 0 to {args.processes - 1}; got {args.process}")
+        _share_cores(args.coordinator, args.processes)
     _answer_aborts(_divert_streams())
     note_peers()
     try:
@@ -59,6 +60,16 @@ def start(args: argparse.Namespace) -> None:
         if given == (None, None, None):
             text += "; pass --coordinator HOST:PORT --processes N --process K"
         raise CommandError(f"--distributed: {text}", code=1) from None
+
+
+def _share_cores(coordinator: str, processes: int) -> None:
+    """Give this process its share of the cores, if all processes run on this machine and none is bound to a core."""
+    on_this_machine = re.fullmatch(r"(127\.[\d.]+|localhost|\[?::1\]?):\d+", coordinator)
+    if on_this_machine and count_cores() == os.cpu_count():
+        share = max(1, count_cores() // processes)
+        os.environ.setdefault("NPROC", str(share))  # the number of threads of JAX's CPU client
+        if "JAX_NUM_CPU_DEVICES" not in os.environ:
+            jax.config.update("jax_num_cpu_devices", share)
 
 
 def is_distributed() -> bool:

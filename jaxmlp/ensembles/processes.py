@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -49,15 +49,56 @@ def place(tree: Tree, mesh: Mesh, spec: PartitionSpec) -> Tree:
 
 
 def gather(tree: Tree, mesh: Mesh | None) -> Tree:
-    """Return arrays over the devices of several processes as a whole, on a device of each; others as they are."""
+    """Return arrays that are split over the devices of several processes as a whole, on a device of each.
+
+    Arguments:
+        tree: arrays and keys that are split along their first axis, or copied; others are returned as they are.
+        mesh: their devices, along one axis; None for those of this process.
+
+    Returns:
+        The tree, of arrays on one device.
+    """
     if mesh is None or not mesh.is_multi_process:
         return tree
-    return jax.tree.map(lambda leaf: leaf.addressable_data(0), _replicate(mesh)(tree))
+    if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(tree)):
+        tree = _replicate(mesh)(tree)
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
 @cache
 def _replicate(mesh: Mesh) -> Any:
-    return jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))
+    """Return the compiled function that sends all arrays as one, because each takes some milliseconds."""
+    split, whole = PartitionSpec(*mesh.axis_names), PartitionSpec()
+
+    def send(tree):
+        leaves, structure = jax.tree.flatten(tree)
+        packed = [_to_bytes(leaf) for leaf in leaves]
+        ends = np.cumsum([part.shape[1] for part in packed])[:-1]
+        everything = lax.all_gather(jnp.concatenate(packed, axis=1), mesh.axis_names, tiled=True)
+        parts = zip(jnp.split(everything, ends, axis=1), leaves, strict=True)
+        return jax.tree.unflatten(structure, [_from_bytes(part, leaf) for part, leaf in parts])
+
+    return jax.jit(jax.shard_map(send, mesh=mesh, in_specs=split, out_specs=whole, check_vma=False))
+
+
+def _to_bytes(leaf: Array) -> Array:
+    """Return an array or keys (n, …) as (n, bytes) uint8."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    if leaf.dtype == bool:
+        leaf = leaf.astype(jnp.uint8)
+    return lax.bitcast_convert_type(leaf, jnp.uint8).reshape(len(leaf), -1)
+
+
+def _from_bytes(packed: Array, like: Array) -> Array:
+    """Return (n, bytes) uint8 as an array or keys (n, …) of the dtype and shape of rows of `like`."""
+    if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
+        data = jax.eval_shape(jax.random.key_data, like)
+        return jax.random.wrap_key_data(_from_bytes(packed, data), impl=jax.random.key_impl(like))  # type: ignore[arg-type]
+    if like.dtype == bool:
+        return packed.reshape(-1, *like.shape[1:]).astype(bool)
+    size = like.dtype.itemsize
+    return lax.bitcast_convert_type(packed.reshape(-1, *like.shape[1:], *([size] if size > 1 else [])), like.dtype)
 
 
 def agree(*values: float) -> np.ndarray:

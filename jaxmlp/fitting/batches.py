@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh, PartitionSpec
 from jax.typing import ArrayLike, DTypeLike
 
 from jaxmlp.activations import Activation
@@ -54,46 +55,51 @@ def train_epoch(
         l2: the penalty of `mean_loss_and_grads`, a scalar or None.
         shuffle: whether batches take the rows in random order, and not in their own.
         encode: maps the rows of a batch to inputs of the network.
-        mesh: devices to split the rows of each batch over, along its axis "data"; all hold a copy of all rows.
+        mesh: devices to split the rows of each batch over, inside `on_each_device`; None for no split.
 
     Returns:
         The network, the state of the optimizer, the weighted sum of the losses of all rows, each taken before the step
         of its batch, and the sum of the weights.
     """
 
-    def spread(tree, *axes):
-        return tree if mesh is None else lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec(*axes)))
-
-    def step(params, opt_state, x, y, batch_weights):
+    def step(params, opt_state, x, y, weights, total):
         if c is not None:
-            x, y = _clear_excluded(x, batch_weights), _clear_excluded(y, batch_weights)
-        # Each device sums the weights of all rows, because to add up sums would take a message.
-        batch_weights = spread(batch_weights)
-        x, y = spread((x, y), "data")
-        value, grads, total = mean_loss_and_grads(params, x, y, batch_weights, f, criterion, l2=l2, encode=encode)
+            x, y = _clear_excluded(x, weights), _clear_excluded(y, weights)
+        value, grads = mean_loss_and_grads(
+            params, x, y, weights, f, criterion, total=total, l2=l2, encode=encode, mesh=mesh
+        )
         return *optimizer_step(optimizer, params, grads, opt_state), value.astype(total.dtype) * total, total
 
     n = x.shape[0]
-    if batch_size is None or batch_size >= n:
-        *stepped, loss, total = step(params, opt_state, x, y, jnp.ones(n, x.dtype) if c is None else c)
+    size = n if batch_size is None else min(batch_size, n)
+    if size == n and mesh is None:
+        weights = jnp.ones(n, x.dtype) if c is None else c
+        *stepped, loss, total = step(params, opt_state, x, y, weights, sum_weights(weights))
         if c is not None:
             stepped = choose(total > 0, stepped, [params, opt_state])
         params, opt_state = stepped
         return params, opt_state, loss, total
 
-    order = spread(_draw_order(key, n, c, batch_size, shuffle))
+    order = _draw_order(key, n, c, size, shuffle and size < n)
+
+    def bound(rows):  # Also those of padding are in bounds, which `checkify.index_checks` demands.
+        return jnp.minimum(rows, n - 1)
+
+    def weigh(rows):
+        return jnp.where(rows < n, 1 if c is None else _take(c, bound(rows)), 0).astype(x.dtype)
 
     def batch(k, carry):
         params, opt_state, losses, totals = carry
-        rows = spread(order[k])
-        # Also those of padding are in bounds, which `checkify.index_checks` demands.
-        places = spread(jnp.minimum(rows, n - 1))
-        batch_weights = jnp.where(rows < n, 1 if c is None else spread(_take(c, places)), 0).astype(x.dtype)
-        params, opt_state, loss, total = step(params, opt_state, _take(x, places), _take(y, places), batch_weights)
+        # Each device sums the weights of all rows, because to add up sums would take another message.
+        rows, total = order[k], sum_weights(weigh(order[k]))
+        if mesh is not None:
+            rows = _take_part(rows, n, mesh)
+        places = bound(rows)
+        params, opt_state, loss, total = step(params, opt_state, _take(x, places), _take(y, places), weigh(rows), total)
         return params, opt_state, losses + loss, totals + total
 
     # Rows of weight 0 come last: skip the batches that hold nothing else.
-    batches = len(order) if c is None else -(-jnp.sum(c > 0) // batch_size)
+    batches = len(order) if c is None else -(-jnp.sum(c > 0) // size)
     zero = jnp.zeros((), _wide(x.dtype))
     return lax.fori_loop(0, batches, batch, (params, opt_state, zero, zero))
 
@@ -106,20 +112,55 @@ def mean_loss_and_grads(
     f: tuple[Activation, ...],
     criterion: Criterion,
     *,
+    total: Array,
     l2: ArrayLike | None,
     encode: Callable[[Array], Array] = lambda rows: rows,
-) -> tuple[Array, Params, Array]:
-    """Return the weighted mean loss of rows, its gradients, and the sum of the sample weights `c` (n,).
+    mesh: Mesh | None = None,
+) -> tuple[Array, Params]:
+    """Return the weighted mean loss of rows, and its gradients.
 
     `l2 / 2` times the sum of all squared weights is added to the sum of the losses before the mean is taken. Biases are
     not penalized.
+
+    Arguments:
+        params: the network.
+        x: (n, fan_in).
+        y: (n, outputs).
+        c: (n,) sample weights.
+        f: one activation for each hidden layer.
+        criterion: the loss of a row.
+        total: `sum_weights` of all rows.
+        l2: a scalar, or None.
+        encode: maps rows to inputs of the network.
+        mesh: the devices that have the other rows; None if these are all.
     """
-    total = jnp.sum(c, dtype=_wide(x.dtype))
     divisor = jnp.where(total > 0, total, 1)
     value, grads = backpropagate(params, encode(x), y, c / divisor.astype(x.dtype), f, criterion)
+    if mesh is not None:
+        # As one array, because each that processes send each other takes some milliseconds.
+        flat, restore = ravel_pytree((value, grads))
+        value, grads = restore(lax.psum(flat, mesh.axis_names))
     if l2 is not None:
         value, grads = _penalize(value, grads, params, (jnp.asarray(l2, total.dtype) / divisor).astype(x.dtype))
-    return value, grads, total
+    return value, grads
+
+
+def sum_weights(c: Array) -> Array:
+    """Return the sum of sample weights (n,)."""
+    return jnp.sum(c, dtype=_wide(c.dtype))
+
+
+def on_each_device(function: Callable[..., Tree], mesh: Mesh) -> Callable[..., Tree]:
+    """Return a function of copied arrays that every device of the mesh runs, to the same result."""
+    whole = PartitionSpec()
+    return jax.shard_map(function, mesh=mesh, in_specs=whole, out_specs=whole, check_vma=False)
+
+
+def _take_part(rows: Array, n: int, mesh: Mesh) -> Array:
+    """Return the part of this device of row numbers; all get as many, by padding with n."""
+    size = -(-len(rows) // mesh.size)
+    rows = jnp.pad(rows, (0, size * mesh.size - len(rows)), constant_values=n)
+    return lax.dynamic_slice_in_dim(rows, lax.axis_index(mesh.axis_names) * size, size)
 
 
 def evaluate(

@@ -19,7 +19,7 @@ from jaxmlp._validation import cast, validate_activations, validate_count, valid
 from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles.members import join_members, map_members, split_members
 from jaxmlp.ensembles.processes import gather, place, rows_mesh
-from jaxmlp.fitting.batches import choose, train_epoch
+from jaxmlp.fitting.batches import choose, on_each_device, train_epoch
 from jaxmlp.fitting.epochs import Statics, end_epoch, validate_member
 from jaxmlp.fitting.splitting import rng_of
 from jaxmlp.fitting.state import FitData, FitState, History, advance_best_loss, is_running
@@ -145,9 +145,10 @@ def prepare_blocks(
 @bounded_jit(0, 3, 4)
 def _call(function, own, shared, mesh, statics):
     """Return `function(own, shared, statics)` of a network, or of each member of an ensemble."""
-    if own[0].epoch.ndim == 0:
-        return function(own, shared, statics, mesh)
-    return map_members(partial(function, statics=statics, mesh=None), own, shared, mesh)
+    if own[0].epoch.ndim:
+        return map_members(partial(function, statics=statics, mesh=None), own, shared, mesh)
+    call = partial(function, statics=statics, mesh=mesh)
+    return (call if mesh is None else on_each_device(call, mesh))(own, shared)
 
 
 def _train_block(own, shared, statics, mesh):

@@ -20,7 +20,7 @@ from jaxmlp._validation import cast, describe, validate, validate_count, validat
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import map_members
-from jaxmlp.fitting.batches import choose, evaluate, train_epoch
+from jaxmlp.fitting.batches import choose, evaluate, on_each_device, train_epoch
 from jaxmlp.fitting.metrics import Metric
 from jaxmlp.fitting.optimizers import Optimizer, require_optimizer, validate_opt_state
 from jaxmlp.fitting.state import (
@@ -203,7 +203,9 @@ def _run(state, fold, data, epochs, patience, l2, advance, encode, statics, mesh
         return _run_member(state, data, encode, numbers, statics, mesh if is_single else None)
 
     own, shared = (state, fold), ((data, encode), (epochs, patience, l2, advance))
-    return run_member(own, shared) if is_single else map_members(run_member, own, shared, mesh)
+    if not is_single:
+        return map_members(run_member, own, shared, mesh)
+    return (run_member if mesh is None else on_each_device(run_member, mesh))(own, shared)
 
 
 def _run_member(state, data, encode, numbers, statics, mesh):

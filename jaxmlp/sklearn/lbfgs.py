@@ -11,7 +11,7 @@ from jaxmlp._programs import bounded_jit
 from jaxmlp._validation import validate
 from jaxmlp.activations import Activation
 from jaxmlp.criteria import Criterion
-from jaxmlp.fitting.batches import mean_loss_and_grads
+from jaxmlp.fitting.batches import mean_loss_and_grads, sum_weights
 from jaxmlp.network import Params
 
 
@@ -60,5 +60,5 @@ def minimize(
 def _loss_and_gradient(flat, like, x, y, c, l2, activation, criterion):
     params = ravel_pytree(like)[1](flat)
     params, x, y, _, f = validate(params, x, y, c, activation, criterion)
-    loss, grads, _ = mean_loss_and_grads(params, x, y, c, f, criterion, l2=l2)
+    loss, grads = mean_loss_and_grads(params, x, y, c, f, criterion, total=sum_weights(c), l2=l2)
     return loss, ravel_pytree(grads)[0]
