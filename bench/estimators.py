@@ -10,10 +10,13 @@ grid     GridSearchCV, 20 candidates (5 learning rates, 4 alphas) × 5 folds on 
 quality  defaults, 5 × 5 shuffled folds, five standard tables: the difference of the scores in its standard errors.
 stopping early stopping by the score, 12 data sets × 10 splits: the epochs of both, and the difference of the scores.
 train    `fit` with the defaults of `jaxmlp train --fast`, beside scikit-learn's defaults, on diabetes and digits.
+first    the first `fit` of a process, of 20 epochs, which compiles, in units of the time that `import jax` takes there;
+         --other CHECKOUT: the same with another version of this package.
 """
 
 import json
 import os
+import pathlib
 import resource
 import statistics
 import subprocess
@@ -26,7 +29,7 @@ import jax
 import joblib
 import numpy as np
 import sklearn.neural_network
-from common import arguments, configured, report
+from common import ROOT, arguments, configured, report
 from sklearn import datasets
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
@@ -59,16 +62,17 @@ SYSTEMS = {"jaxmlp": jaxmlp.sklearn, "scikit-learn": sklearn.neural_network}
 
 def main():
     parser = arguments(__doc__, rounds=3)
-    parser.add_argument("--part", choices=("sizes", "grid", "quality", "stopping", "train", "worker"))
+    parser.add_argument("--part", choices=(*PARTS, "worker"))
     parser.add_argument("--system", choices=SYSTEMS, help="of a worker, which grid starts")
     parser.add_argument("--jobs", type=int, default=1, help="of a worker, which grid starts")
     parser.add_argument("--how", help="of a worker, which grid starts")
+    parser.add_argument("--other", type=pathlib.Path, help="another checkout, for the part first")
     args = configured(parser)
     warnings.simplefilter("ignore", ConvergenceWarning)
     if args.part == "worker":
         worker(args)
         return
-    for name, part in {"sizes": sizes, "grid": grid, "quality": quality, "stopping": stopping, "train": train}.items():
+    for name, part in PARTS.items():
         if args.part in (None, name):
             part(args)
 
@@ -250,6 +254,51 @@ def train(args):
         rows.append(paired(name, ours, reference))
     report("estimators train", "the command's defaults, 5 x 5 shuffled folds", rows)
 
+
+# Run in a process of its own: the module of the estimators, the one to fit, and the table.
+FIRST = """
+import sys, time, warnings
+start = time.perf_counter()
+import jax
+seconds = [time.perf_counter() - start]
+from importlib import import_module
+from sklearn import datasets
+from sklearn.preprocessing import StandardScaler
+module, estimator, table = sys.argv[1:]
+x, y = getattr(datasets, f"load_{table}")(return_X_y=True)
+x = StandardScaler().fit_transform(x)
+warnings.simplefilter("ignore")
+new = getattr(import_module(module), estimator)
+for seed in range(2):
+    start = time.perf_counter()
+    new(max_iter=20, random_state=seed).fit(x, y)
+    seconds.append(time.perf_counter() - start)
+print(*seconds)
+"""
+
+
+def first(args):
+    systems = {"jaxmlp": (ROOT, "jaxmlp.sklearn"), "scikit-learn": (ROOT, "sklearn.neural_network")}
+    if args.other:
+        systems["the other jaxmlp"] = args.other.resolve(), "jaxmlp.sklearn"
+    rows = []
+    for table, estimator in {"iris": "MLPClassifier", "digits": "MLPClassifier", "diabetes": "MLPRegressor"}.items():
+        seconds = {system: [] for system in systems}
+        for _ in range(args.rounds):
+            for system, (root, module) in systems.items():
+                words = [sys.executable, "-c", FIRST, module, estimator, table]
+                environment = os.environ | {"PYTHONPATH": str(root), "JAX_ENABLE_COMPILATION_CACHE": "0"}
+                done = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=True)
+                seconds[system].append([float(word) for word in done.stdout.split()])
+        for system, measured in seconds.items():
+            import_jax, own, later = (statistics.median(column) for column in zip(*measured, strict=True))
+            ratio = statistics.median(one / imported for imported, one, _ in measured)
+            row = {"table": table, "system": system, "import_jax_s": import_jax, "first_s": own, "later_s": later}
+            rows.append(row | {"first/import": ratio, "seconds": [one for _, one, _ in measured]})
+    report("estimators first", "the first fit of a process, 20 epochs", rows)
+
+
+PARTS = {"sizes": sizes, "grid": grid, "quality": quality, "stopping": stopping, "train": train, "first": first}
 
 if __name__ == "__main__":
     main()
