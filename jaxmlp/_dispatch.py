@@ -1,7 +1,7 @@
 """How a training function becomes a compiled program: what happens before `jax.jit` sees a call, and per platform."""
 
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import jax
@@ -18,15 +18,20 @@ from jaxmlp._validation import cast, validate_params, validate_scalar, validate_
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
+# On processors with AVX-512, LLVM uses half of a vector unless told otherwise; elsewhere this changes nothing.
+_WIDE = {"xla_cpu_prefer_vector_width": 512}
+
 
 def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Compile `function(params, x, y, learning_rate, sample_weight=None, *, …)`; its keywords are static.
 
     Numbers of every type share one trace. Arguments that `jax.jit` cannot take raise the errors of `_validation.py`;
-    `function` validates shapes once, while it is traced.
+    `function` validates shapes once, while it is traced. As a part of another program it has vectors of that program,
+    so that the last bits may differ.
     """
     defaults: dict[str, Any] = function.__kwdefaults__  # type: ignore[attr-defined]
-    programs = Programs(function, static_argnames=tuple(defaults))
+    plain = Programs(function, static_argnames=tuple(defaults))
+    wide = Programs(function, static_argnames=tuple(defaults), compiler_options=_WIDE)
 
     @wraps(function)
     def call(params, x, y, learning_rate, sample_weight=None, **keywords):
@@ -42,9 +47,21 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
         c = None if sample_weight is None else as_array("sample_weight", sample_weight, dtype)
         # Not `BoundedJit`, because a call of `train_step` takes few microseconds.
         widths = tuple([w.shape for w, _ in params])
-        return programs[widths, x.shape, y.shape, dtype, tuple(statics.items())](params, x, y, rate, c, **statics)
+        key = widths, x.shape, y.shape, dtype, tuple(statics.items())
+        if _runs_on_cpu():
+            try:
+                return wide[key](params, x, y, rate, c, **statics)
+            except ValueError as error:
+                if "compiler_options" not in str(error):  # which only a program that is no part of another may have
+                    raise
+        return plain[key](params, x, y, rate, c, **statics)
 
     return call  # type: ignore[return-value]
+
+
+@cache
+def _runs_on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
 
 
 def params_dtype(params: Any) -> np.dtype:

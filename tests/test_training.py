@@ -221,6 +221,25 @@ def test_train_composes_with_a_users_own_jit():
     assert_close(within(PARAMS, X, Y, 1e-2, WEIGHTS), expected, 1e-6)
 
 
+# Another program refuses the options of those inside it, so that they are compiled without.
+INSIDE = {
+    "jit": lambda rate: jax.jit(lambda rate: train(PARAMS, X, Y, rate, epochs=EPOCHS)[1])(rate),
+    "closed-over": lambda rate: jax.jit(lambda: train(PARAMS, X, Y, rate, epochs=EPOCHS)[1])(),
+    "grad": lambda rate: jax.value_and_grad(lambda rate: train(PARAMS, X, Y, rate, epochs=EPOCHS)[1][-1])(rate)[0],
+    "scan": lambda rate: jax.lax.scan(lambda p, _: train_step(p, X, Y, rate), PARAMS, length=EPOCHS)[1],
+    "map": lambda rate: jax.lax.map(lambda rate: train(PARAMS, X, Y, rate, epochs=EPOCHS)[1], rate[None])[0],
+    "vmap": lambda rate: jax.vmap(lambda rate: train(PARAMS, X, Y, rate, epochs=EPOCHS)[1])(rate[None])[0],
+    "jit of vmap": lambda rate: jax.jit(jax.vmap(lambda r: train(PARAMS, X, Y, r, epochs=EPOCHS)[1]))(rate[None])[0],
+}
+
+
+@pytest.mark.parametrize("inside", INSIDE)
+def test_inside_other_programs_the_numbers_are_the_same(inside):
+    expected = train(PARAMS, X, Y, 1e-2, epochs=EPOCHS)[1]
+    losses = INSIDE[inside](jnp.float32(1e-2))
+    assert_close(losses, expected if losses.ndim else expected[-1], 1e-5)
+
+
 def test_vmap_over_learning_rates_trains_one_network_each():
     rates = np.asarray([1e-3, 1e-2], np.float32)
     many = run(jax.vmap(lambda rate: train(PARAMS, X, Y, rate, WEIGHTS, epochs=EPOCHS)), rates)
