@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parent.parent
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX"}  # The flags of x86 processors, widest first.
 
 
 class AbsentError(Exception):
@@ -157,9 +158,12 @@ def _driver(device: Any) -> str:
 
 
 def _processor() -> str:
+    """The name of the processor and, where the system tells, its widest vectors."""
     path = pathlib.Path("/proc/cpuinfo")
-    if path.exists():
-        for line in path.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
+    if not path.exists():
+        return platform.processor()
+    about = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+    facts = {key.strip(): value.split() for key, value in about.items()}
+    name = " ".join(facts.get("model name", [platform.processor()]))
+    vectors = [title for flag, title in VECTORS.items() if flag in facts.get("flags", [])]
+    return ", ".join([name, *vectors[:1]])
