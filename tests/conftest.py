@@ -11,10 +11,14 @@ _compiled = tempfile.TemporaryDirectory()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _compiled.name)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# Compiling is what tests cost: what LLVM does to a program is left to those that ask for `optimised`.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# One module of LLVM for each program, not up to 32, because most programs of tests are small.
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_parallel_codegen_split_count=1"
 # The loops of a program compile twice as fast without these. JAX 0.11 and newer no longer has the option, so that the
 # tests on Python 3.13 compile them as users do.
 if version("jaxlib").startswith(("0.8.", "0.9.", "0.10.")):
-    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_use_fusion_emitters=false"
+    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 # Two processes test at a time: more threads of scikit-learn's trees would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -24,8 +28,6 @@ import pytest  # noqa: E402
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 8)
-# Compiling is what tests cost: what LLVM does to a program is left to those that ask for `optimised`.
-jax.config.update("jax_disable_most_optimizations", True)
 # And tracing: it makes many objects that stay, which the collector would look through again and again.
 gc.set_threshold(200_000, 20, 100)
 

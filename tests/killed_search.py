@@ -52,7 +52,7 @@ def main(directory, trials):
     seconds = max(path.stat().st_mtime for path in list_files(directory / "checkpoint")) - start
     for trial in range(trials):
         checkpoint, out = directory / f"checkpoint-{trial}", directory / f"{trial}"
-        random.seed(trial)
+        random.seed(trial + 1)
         after = random.uniform(0, seconds)
         process = fork(search, checkpoint, out)
         wait_for_checkpoint(checkpoint)
