@@ -85,7 +85,7 @@ def network_functions(choose: Callable[..., tuple[Any, ...]]) -> Functions:
     def derivatives(theta, rest):
         return list(_derivatives(*arguments(theta, rest)))
 
-    return Functions(value, by_hand, value, value, None, derivatives)
+    return Functions(value, by_hand, value, derivatives=derivatives)
 
 
 def _derivatives(params, x, y, _, f, criterion) -> Iterator[Derivative]:

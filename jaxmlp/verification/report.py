@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# Errors are relative to the largest entry of a leaf. float64: some thousand roundings. bfloat16: the 16 roundings of
-# 2^-8 in a chain of four layers.
-BOUNDS = {"bfloat16": 16 * 2**-8, "float32": 1e-5, "float64": 1e-12}
+# Precisions, from fine to coarse, and the largest error of a right gradient, relative to the largest entry of a leaf.
+# float64: some thousand roundings. bfloat16: the 16 roundings of 2^-8 in a chain of four layers.
+BOUNDS = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 16 * 2**-8}
 CENTRAL_BOUND = 1e-7
 
 
