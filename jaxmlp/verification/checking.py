@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp.verification.judging import judge
-from jaxmlp.verification.oracles import Functions, Leaves
-from jaxmlp.verification.points import EPS, Evidence, Point
+from jaxmlp.verification.oracles import EPS, Functions, Leaves
+from jaxmlp.verification.points import Evidence, Point
 from jaxmlp.verification.report import GradientReport
 
 
@@ -39,7 +39,8 @@ def check(
         try:
             with mode():
                 evidence = Evidence(f, *([_promote(leaf) for leaf in leaves] for leaves in variants[0]))
-            if not _is_same_value(own[0], evidence):
+            eps, jitter = EPS[own[0].level], evidence.jitter[own[0].level, 0]
+            if abs(own[0].value - evidence.value) > math.sqrt(eps) * (abs(evidence.value) + jitter / eps):
                 raise ValueError("its value is another one there")
         except Exception as error:
             reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:100]}"
@@ -60,9 +61,3 @@ def _float64() -> Iterator[None]:
 def _promote(leaf: Any) -> Any:
     leaf = leaf if isinstance(leaf, jax.Array) and len(leaf.devices()) > 1 else np.asarray(leaf)
     return leaf.astype(np.complex128 if jnp.iscomplexobj(leaf) else np.float64)
-
-
-def _is_same_value(own: Point, evidence: Evidence) -> bool:
-    """Return whether a function has the value in float64 that it has in its dtype, but for rounding."""
-    eps, jitter, value = EPS[own.level], evidence.jitter[own.level, 0], float(evidence.value)
-    return abs(float(own.value) - value) <= math.sqrt(eps) * (abs(value) + jitter / eps)

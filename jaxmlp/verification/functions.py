@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import SequenceKey, keystr, tree_flatten_with_path
+from jax.tree_util import keystr, tree_flatten_with_path
 
 from jaxmlp.verification.checking import check
-from jaxmlp.verification.oracles import Functions, Leaves, Scalar
+from jaxmlp.verification.oracles import Functions, Leaves
 from jaxmlp.verification.report import GradientReport
 
 Function = Callable[..., Any]
@@ -58,16 +58,22 @@ def check_gradients(
         raise ValueError(f"order must be 1 or 2, got {order!r}")
     try:
         theta, rest, names, rebuild = _split(args, argnums)
-        weights, cotangent = _draw_cotangent(lambda *arrays: fun(*rebuild(*arrays)), theta, rest)
-        value = _weigh(lambda *arrays: fun(*rebuild(*arrays)), weights)
-        other = _weigh(lambda *arrays: reference(*rebuild(*arrays)), weights) if reference else None
-        by_hand = _collect(gradient, names, rebuild, cotangent) if gradient else jax.grad(value)
-        autodiff = other or (value if gradient else None)
+
+        def at(function: Function) -> Function:
+            return lambda *arrays: function(*rebuild(*arrays))
+
+        def collect(*arrays):
+            cotangent = () if is_scalar else (jax.grad(_weigh(lambda u: u, weights), allow_int=True)(at(fun)(*arrays)),)
+            return _collect(gradient(*rebuild(*arrays), *cotangent), names, arrays[0])
+
+        weights, is_scalar = _draw_cotangent(jax.jit(at(fun)), theta, rest)
+        value, other = _weigh(at(fun), weights), _weigh(at(reference), weights) if reference else None
+        by_hand, autodiff = (collect, other or value) if gradient else (jax.grad(value), other)
         functions = {"": Functions(value, by_hand, autodiff, bool(reference))}
         # The gradient times a vector is a scalar function, too; its gradient is a Hessian-vector product.
         if order == 2:
-            weights = _draw_weights(theta, 1)
-            first, second = _weigh(by_hand, weights), autodiff and _weigh(jax.grad(autodiff), weights)
+            vector = _draw(theta, 1)
+            first, second = _weigh(by_hand, vector), _weigh(jax.grad(autodiff), vector) if autodiff else None
             functions["Hessian-vector product "] = Functions(first, jax.grad(first), second)
         subject = getattr(fun, "__qualname__", type(fun).__name__)
         reports = [
@@ -100,8 +106,8 @@ def _split(args: tuple[Any, ...], argnums: int | Sequence[int]) -> tuple[Leaves,
             rest[k] = jnp.asarray(leaf)
         elif jnp.issubdtype(dtype, np.floating):
             theta[k] = jnp.asarray(leaf)
-            start = () if isinstance(argnums, int) else (SequenceKey(numbers.index(place)),)
-            names.append(keystr((*start, *path[1:])))
+            start = "" if isinstance(argnums, int) else f"[{numbers.index(place)}]"
+            names.append(start + keystr(path[1:]))
         else:
             raise TypeError(f"complex numbers cannot be checked: argument {place}{keystr(path[1:])} is {dtype}")
     if not theta:
@@ -115,18 +121,29 @@ def _split(args: tuple[Any, ...], argnums: int | Sequence[int]) -> tuple[Leaves,
     return [*theta.values()], [*rest.values()], names, rebuild
 
 
-def _draw_weights(leaves: Leaves, power: int) -> Leaves:
-    """Return random numbers of the shape of each float array, times a power of its size; None for other arrays."""
+def _draw_cotangent(fun: Function, theta: Leaves, rest: Leaves) -> tuple[Leaves, bool]:
+    """Return random weights for the results of a function, and whether they are a scalar, whose weight is 1."""
+    shapes = jax.eval_shape(fun, theta, rest)
+    dtypes = [leaf.dtype for leaf in jax.tree.leaves(shapes)]
+    is_complex = any(jnp.issubdtype(dtype, np.complexfloating) for dtype in dtypes)
+    if is_complex or not any(jnp.issubdtype(dtype, np.floating) for dtype in dtypes):
+        raise TypeError(f"fun must return a float scalar or a tree with float arrays, not complex; got {shapes}")
+    is_scalar = isinstance(shapes, jax.ShapeDtypeStruct) and shapes.shape == ()
+    return [1.0] if is_scalar else _draw(jax.tree.leaves(fun(theta, rest)), -1), is_scalar
+
+
+def _draw(leaves: Leaves, power: int) -> Leaves:
+    """Return random weights for each array of floats, times a power of its largest entry; None for other arrays."""
     rng, weights = np.random.default_rng(0), []
     for leaf in leaves:
-        is_float = jnp.issubdtype(leaf.dtype, np.inexact)
-        size = (is_float and float(np.max(np.abs(leaf), initial=0))) or 1.0
-        weights.append(rng.normal(size=leaf.shape) * size**power if is_float else None)
+        is_float = jnp.issubdtype(leaf.dtype, np.floating)
+        size = float(jnp.max(jnp.abs(leaf), initial=0)) if is_float else 0.0
+        weights.append(rng.normal(size=leaf.shape) * (size or 1.0) ** power if is_float else None)
     return weights
 
 
-def _weigh(function: Function, weights: Leaves) -> Scalar:
-    """Return the sum of the results of a function, times weights."""
+def _weigh(function: Function, weights: Leaves) -> Function:
+    """Return the sum of the arrays that a function returns, times weights."""
 
     def value(*arrays):
         pairs = zip(jax.tree.leaves(function(*arrays)), weights, strict=True)
@@ -135,42 +152,15 @@ def _weigh(function: Function, weights: Leaves) -> Scalar:
     return value
 
 
-def _draw_cotangent(fun: Function, theta: Leaves, rest: Leaves) -> tuple[Leaves, Function]:
-    """Return weights for the results of a function, and a function that returns them as a cotangent."""
-    shapes = jax.eval_shape(fun, theta, rest)
-    leaves = jax.tree.leaves(shapes)
-    is_complex = any(jnp.issubdtype(leaf.dtype, np.complexfloating) for leaf in leaves)
-    if is_complex or not any(jnp.issubdtype(leaf.dtype, np.floating) for leaf in leaves):
-        raise TypeError(f"fun must return a float scalar or a tree with float arrays, not complex; got {shapes}")
-    if isinstance(shapes, jax.ShapeDtypeStruct) and shapes.shape == ():
-        return [1.0], lambda *arrays: ()
-    weights = _draw_weights(jax.device_get(jax.tree.leaves(jax.jit(fun)(theta, rest))), -1)
-
-    def cotangent(*arrays):
-        now, structure = jax.tree.flatten(jax.eval_shape(fun, *arrays))
-        full = [
-            np.zeros(leaf.shape, jax.dtypes.float0) if w is None else jnp.asarray(w, leaf.dtype)
-            for leaf, w in zip(now, weights, strict=True)
-        ]
-        return (jax.tree.unflatten(structure, full),)
-
-    return weights, cotangent
-
-
-def _collect(gradient: Function, names: list[str], rebuild: Function, cotangent: Function) -> Function:
-    """Return `gradient` as a function that returns the leaves."""
-
-    def by_hand(theta, rest):
-        paths, _ = tree_flatten_with_path(gradient(*rebuild(theta, rest), *cotangent(theta, rest)))
-        given = {keystr(path): leaf for path, leaf in paths}
-        leaves = []
-        for name, leaf in zip(names, theta, strict=True):
-            if name not in given:
-                raise ValueError(f"gradient returns no leaf {name or 'like the argument'}, but {', '.join(given)}")
-            shape, dtype = jnp.shape(given[name]), jnp.result_type(given[name])
-            if shape != leaf.shape or not jnp.issubdtype(dtype, np.floating):
-                raise ValueError(f"gradient{name} must have shape {leaf.shape} and a floating dtype: {shape}, {dtype}")
-            leaves.append(jnp.asarray(given[name]))
-        return leaves
-
-    return by_hand
+def _collect(tree: Any, names: list[str], theta: Leaves) -> Leaves:
+    """Return the leaves of a gradient, like those that are differentiated."""
+    given = {keystr(path): leaf for path, leaf in tree_flatten_with_path(tree)[0]}
+    leaves = []
+    for name, leaf in zip(names, theta, strict=True):
+        if name not in given:
+            raise ValueError(f"gradient returns no leaf {name or 'like the argument'}, but {', '.join(given)}")
+        shape, dtype = jnp.shape(given[name]), jnp.result_type(given[name])
+        if shape != leaf.shape or not jnp.issubdtype(dtype, np.floating):
+            raise ValueError(f"gradient{name} must have shape {leaf.shape} and a floating dtype: {shape}, {dtype}")
+        leaves.append(jnp.asarray(given[name]))
+    return leaves

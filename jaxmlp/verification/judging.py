@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from jaxmlp.verification.differences import STEPS, measure_slopes
-from jaxmlp.verification.oracles import Derivative, Leaves, Values, evaluate
-from jaxmlp.verification.points import EPS, Along, Evidence, Point, Scale, finite, largest
+from jaxmlp.verification.oracles import EPS, Derivative, Values, evaluate
+from jaxmlp.verification.points import Along, Evidence, Point, Scale, finite, flatten, largest
 from jaxmlp.verification.report import BOUNDS, CENTRAL_BOUND, Finding, GradientReport
 
 # An oracle decides if what it allows, relative to the gradient, spans less than this or twice its bound.
@@ -24,54 +24,42 @@ class Claim(NamedTuple):
 
     oracle: str
     by_hand: np.ndarray  # (values,)
-    right: np.ndarray  # (3, values): the least right number, the greatest, and the tolerance.
+    low: np.ndarray  # The least number that is right.
+    high: np.ndarray  # The greatest.
+    tolerance: float | np.ndarray  # Of both.
     size: float  # Of the gradient.
-    bound: float  # The tolerance relative to `size`, but for what the oracle cannot see.
+    bound: float  # The tolerance relative to it, but for what the oracle cannot see.
 
 
-def claim(oracle: str, by_hand: Values, expected: Values, scale: tuple[float, float], bound: float) -> Claim:
-    """Return the claim that values are right within a bound, relative to their size and scale."""
-    by_hand, expected = (np.ravel(np.asarray(values, np.float64)) for values in (by_hand, expected))
-    right = np.stack([expected, expected, np.full(expected.shape, bound * max(scale))])
-    return Claim(oracle, by_hand, right, scale[0], bound)
+def equal(oracle: str, by_hand: Values, expected: Values, scale: Scale, bound: float) -> Claim:
+    """Return the claim that values are right within a bound, relative to the scale."""
+    by_hand, expected = flatten(by_hand), flatten(expected)
+    return Claim(oracle, by_hand, expected, expected, bound * max(scale), scale[0], bound)
 
 
-def claim_slopes(where: str, by_hand: Values, slopes: np.ndarray, size: float) -> Claim:
-    """Return the claim that values are right if they are slopes."""
-    right = slopes + np.array([[0], [0], [CENTRAL_BOUND * size]])
-    return Claim(f"central differences{where}", np.ravel(np.asarray(by_hand, np.float64)), right, size, CENTRAL_BOUND)
-
-
-def find(
-    name: str,
-    shape: tuple[int, ...],
-    claim: Claim,
-    *,
-    entries: np.ndarray | None = None,
-    slopes: np.ndarray | None = None,
-    at: Values = None,
-) -> Finding:
+def find(name: str, shape: tuple[int, ...], claim: Claim, entries: Values, slopes: Values = None) -> Finding:
     """Compare values by hand with what is right by an oracle.
 
     Arguments:
         name: of the leaf or derivative.
         shape: of the leaf or derivative.
         claim: on its entries, or on directions.
-        entries: places of the values in the leaf; None for directions.
-        slopes: by differences; at a kink each value between them is right.
-        at: pre-activations of the values.
+        entries: those that are compared; None for directions.
+        slopes: of `measure_slopes`; at a kink each value between them is right.
 
     Returns:
         The largest error.
     """
-    oracle, by_hand, (low, high, tolerance), size, bound = claim
+    oracle, by_hand, low, high, tolerance, size, bound = claim
+    if entries is not None:
+        by_hand, low, high = by_hand[entries], low[entries], high[entries]
     if slopes is not None:
         is_kink = slopes[1] - slopes[0] > np.maximum(_KINK * size, slopes[2])
         low = np.where(is_kink, np.minimum(low, slopes[0]), low)
         high = np.where(is_kink, np.maximum(high, slopes[1]), high)
-        tolerance = np.where(is_kink, np.maximum(tolerance, slopes[2] + CENTRAL_BOUND * size), tolerance)
-        if entries is None:  # In a direction in which several terms have a kink, more is right.
-            tolerance = np.where(is_kink, np.inf, tolerance)
+        # The one-sided slopes are no bounds in a direction in which several terms have a kink.
+        more = np.inf if entries is None else np.maximum(tolerance, slopes[2] + CENTRAL_BOUND * size)
+        tolerance = np.where(is_kink, more, tolerance)
     expected = np.clip(by_hand, low, high)
     with np.errstate(all="ignore"):
         error = np.where(by_hand == expected, 0, bound * np.abs(by_hand - expected) / tolerance)
@@ -79,8 +67,8 @@ def find(
     error = np.where(np.isfinite(by_hand) & np.isfinite(error), error, np.inf)
     worst, undecided = int(np.argmax(error)), int(np.sum(is_undecided))
     where = None if entries is None else tuple(int(i) for i in np.unravel_index(entries[worst], shape))
-    numbers = float(by_hand[worst]), float(expected[worst]), None if at is None else float(np.ravel(at)[worst])
-    return Finding(name, shape, oracle, float(error[worst]), bound, where, *numbers, error.size - undecided, undecided)
+    numbers = float(by_hand[worst]), float(expected[worst]), None, error.size - undecided, undecided
+    return Finding(name, shape, oracle, float(error[worst]), bound, where, *numbers)
 
 
 def judge(own: Point, evidence: Evidence, names: list[str], about: dict[str, Any]) -> GradientReport:
@@ -89,18 +77,23 @@ def judge(own: Point, evidence: Evidence, names: list[str], about: dict[str, Any
     if evidence.f.is_reference:
         size = max(largest(evidence.value), 4 * evidence.jitter[evidence.level, 0] / EPS[evidence.level])
         reference = evidence.run(evaluate, evidence.f.autodiff)
-        pair = claim("reference", evidence.value, reference, (size, size), _BOUNDS[evidence.gradient_level])
-        findings.append(find("value", (), pair, entries=np.arange(1)))
+        claim = equal("reference", evidence.value, reference, (size, size), _BOUNDS[evidence.gradient_level])
+        findings.append(find("value", (), claim, np.arange(1)))
     own_scales, scales = (evidence.measure_scales(point.gradient_level) for point in (own, evidence))
     for k, name in enumerate(names):
         if own.theta[k].size:
             findings += _judge_leaf(k, name, own, evidence, own_scales[k], scales[k])
+
+    def change(before, after):
+        triples = zip(before, after, own_scales, strict=True)
+        return max(largest(finite(a) - finite(b)) / (scale or 1) for b, a, (_, scale) in triples)
+
     return GradientReport(
         findings=tuple(findings),
         dtype=_NAMES[own.gradient_level],
         device=jax.devices()[0].device_kind,
-        rounding=_largest_change(evidence.by_hand, own.by_hand, own_scales),
-        default_precision=_largest_change(own.by_hand, own.default, own_scales),
+        rounding=change(evidence.by_hand, own.by_hand),
+        default_precision=change(own.by_hand, own.default),
         **about,
     )
 
@@ -112,55 +105,46 @@ def _judge_derivatives(derivatives: list[Derivative]) -> Iterator[Finding]:
         # A flat function has no slope to be relative to; use the slope from the origin.
         size = max(largest(by_grad), largest(stepped[0]) / max(1.0, largest(at)))
         stepped = np.reshape(stepped, (len(stepped), -1))
-        slopes = measure_slopes(stepped, STEPS, 8 * EPS[0] * np.abs(stepped).max(axis=0))
-        by_autodiff = claim("jax.grad", by_hand, by_grad, (size, size), _BOUNDS[0])
-        for pair in (by_autodiff, claim_slopes("", by_hand, slopes, size)):
-            yield find(f"{name}.derivative", at.shape, pair, entries=np.arange(at.size), slopes=slopes, at=at)
+        along = Along(by_hand, by_grad, measure_slopes(stepped, STEPS, 8 * EPS[0] * np.abs(stepped).max(axis=0)))
+        for claim in _compare_along(along, "jax.grad", "", (size, size), _BOUNDS[0]):
+            finding = find(f"{name}.derivative", at.shape, claim, np.arange(at.size), along.slopes)
+            yield finding._replace(at=float(at[finding.where]))
 
 
 def _judge_leaf(k: int, name: str, own: Point, evidence: Evidence, own_scale: Scale, scale: Scale) -> Iterator[Finding]:
-    pairs = [*_compare_gradients(k, own, evidence, own_scale, scale)]
-    leaf, along = evidence.theta[k], evidence.along(k)
-    entries, slopes = np.arange(leaf.size), None
-    if evidence.is_small:
-        pairs, slopes = [*pairs, *_compare_slopes(along, evidence, scale)], along.slopes
-    elif not all(find(name, leaf.shape, pair, entries=entries).ok for pair in pairs):
-        errors = np.sum([np.abs(pair.by_hand - pair.right[0]) / pair.right[2] for pair in pairs], axis=0)
+    leaf, along, coarse = evidence.theta[k], evidence.along(k), evidence.level > 0
+    claims, entries = [*_compare_gradients(k, own, evidence, own_scale, scale)], np.arange(leaf.size)
+    slopes = along.slopes if evidence.is_small else None
+    if not evidence.is_small and not all(find(name, leaf.shape, claim, entries).ok for claim in claims):
+        errors = np.sum([np.abs(claim.by_hand - claim.low) / claim.tolerance for claim in claims], axis=0)
         entries = np.argsort(-errors, kind="stable")[:_TRIED]
-        pairs = [pair._replace(by_hand=pair.by_hand[entries], right=pair.right[:, entries]) for pair in pairs]
-        places = evidence.starts[k] + entries
-        slopes = evidence.vary(np.stack([places, places + 1], axis=1)).slopes
-    for pair in pairs:
-        yield find(name, leaf.shape, pair, entries=entries, slopes=slopes)
+        slopes = evidence.vary(evidence.starts[k] + np.stack([entries, entries + 1], axis=1)).slopes
+    for claim in claims:
+        yield find(name, leaf.shape, claim, entries, slopes)
     if not evidence.is_small:
-        size = float(np.linalg.norm(finite(evidence.by_hand[k])))
-        for pair in _compare_slopes(along, evidence, (size, scale[1])):
-            yield find(name, leaf.shape, pair, slopes=along.slopes)
+        entries, scale = None, (float(np.linalg.norm(finite(evidence.by_hand[k]))), scale[1])
+    bound, where = _BOUNDS[evidence.gradient_level], f" in {_NAMES[evidence.level]}" * coarse
+    for claim in _compare_along(along, "adjoint identity", where, scale, max(bound, _LOST * coarse)):
+        yield find(name, leaf.shape, claim, entries, along.slopes)
 
 
 def _compare_gradients(k: int, own: Point, evidence: Evidence, own_scale: Scale, scale: Scale) -> Iterator[Claim]:
     """Yield the comparisons of leaf k with autodiff or, if there is none, with itself in float64."""
     name, bound = "jax.grad" + " of reference" * own.f.is_reference, _BOUNDS[own.gradient_level]
+    right, where = evidence.by_hand[k], f" in {_NAMES[evidence.level]}"
+    is_finer = evidence.gradient_level < own.gradient_level
     if own.by_grad:
-        yield claim(name, own.by_hand[k], own.by_grad[k], own_scale, bound)
-    if evidence.gradient_level < own.gradient_level:
-        where = f" in {_NAMES[evidence.level]}"
-        if evidence.by_grad:
-            right = evidence.by_hand[k], evidence.by_grad[k]
-            yield claim(name + where, *right, scale, _BOUNDS[evidence.gradient_level])
-        else:
-            yield claim("itself" + where, own.by_hand[k], evidence.by_hand[k], own_scale, max(_LOST, bound))
+        yield equal(name, own.by_hand[k], own.by_grad[k], own_scale, bound)
+    elif is_finer:
+        yield equal("itself" + where, own.by_hand[k], right, own_scale, max(_LOST, bound))
+    if is_finer and evidence.by_grad:
+        yield equal(name + where, right, evidence.by_grad[k], scale, _BOUNDS[evidence.gradient_level])
 
 
-def _compare_slopes(along: Along, evidence: Evidence, scale: Scale) -> Iterator[Claim]:
-    """Yield the comparisons along directions with differences and, if there is one, forward mode."""
-    is_coarse = evidence.level > 0
-    yield claim_slopes(f" in {_NAMES[evidence.level]}" * is_coarse, along.by_hand, along.slopes, scale[0])
-    if along.by_jvp is not None:
-        bound = max(_BOUNDS[evidence.gradient_level], _LOST * is_coarse)
-        yield claim("adjoint identity", along.by_hand, along.by_jvp, scale, bound)
-
-
-def _largest_change(before: Leaves, after: Leaves, scales: list[Scale]) -> float:
-    pairs = zip(before, after, scales, strict=True)
-    return max(largest(finite(a) - finite(b)) / (scale or 1) for b, a, (_, scale) in pairs)
+def _compare_along(along: Along, oracle: str, where: str, scale: Scale, bound: float) -> Iterator[Claim]:
+    """Yield the comparisons along directions with autodiff, if there is one, and with differences."""
+    if along.by_autodiff is not None:
+        yield equal(oracle, along.by_hand, along.by_autodiff, scale, bound)
+    low, high, doubt = along.slopes
+    tolerance = doubt + CENTRAL_BOUND * scale[0]
+    yield Claim(f"central differences{where}", flatten(along.by_hand), low, high, tolerance, scale[0], CENTRAL_BOUND)

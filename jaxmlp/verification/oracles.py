@@ -9,9 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jaxmlp.verification.report import BOUNDS
+
 Values = Any  # Arrays of JAX inside the programs, of NumPy in their results.
 Leaves = list[Values]
 Scalar = Callable[[Leaves, Leaves], Array]
+EPS = [float(jnp.finfo(name).eps) for name in BOUNDS]  # The precisions of BOUNDS.
 _OVERHEAD = 1000.0  # Of an operation, in additions.
 
 
@@ -32,6 +35,11 @@ class Functions(NamedTuple):
     autodiff: Scalar | None  # What `jax.grad` differentiates, as an oracle: `value`, or another form of it.
     is_reference: bool = False  # Whether that is another form.
     derivatives: Callable[[Leaves, Leaves], list[Derivative]] | None = None
+
+
+def take_gradient(f: Functions, theta: Leaves, rest: Leaves) -> tuple[Array, Leaves]:
+    """Return the value of a function, and its gradient by hand."""
+    return f.value(theta, rest), f.by_hand(theta, rest)
 
 
 def evaluate(function: Callable[..., Any], theta: Leaves, rest: Leaves) -> Any:
@@ -73,17 +81,18 @@ def _map_parts(function: Callable[[Leaves], Array], base: Leaves, parts: Array) 
     return lax.map(lambda bounds: function(keep(bounds)), parts)
 
 
-def measure(program: Any) -> tuple[float, float]:
-    """Return the number of operations of a program, roughly, and the precision of its coarsest dtype."""
+def measure(function: Callable[..., Any], theta: Leaves, rest: Leaves) -> tuple[float, int]:
+    """Return the number of operations of a function, roughly, and the place in EPS of its coarsest dtype."""
     work, dtypes = 0.0, set()
-    for operation, times in _list_operations(program, 1.0):
+    for operation, times in _list_operations(jax.jit(function).trace(theta, rest).jaxpr, 1.0):
         arrays = [v.aval for v in (*operation.invars, *operation.outvars) if hasattr(v.aval, "dtype")]
         sizes = [float(array.size) for array in arrays]
         # The number of products of a matrix product is the root of the product of the three sizes.
         is_product = operation.primitive.name in ("dot_general", "conv_general_dilated")
         work += times * (_OVERHEAD + (math.sqrt(math.prod(sizes)) if is_product else sum(sizes)))
         dtypes |= {array.dtype for array in arrays if jnp.issubdtype(array.dtype, np.inexact)}
-    return work, max((float(jnp.finfo(dtype).eps) for dtype in dtypes), default=0.0)
+    eps = max((float(jnp.finfo(dtype).eps) for dtype in dtypes), default=0.0)
+    return work, sum(eps > finer for finer in EPS[:-1])
 
 
 def _list_operations(program: Any, times: float) -> Iterator[tuple[Any, float]]:

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp._programs import Programs
 from jaxmlp.verification import oracles
 from jaxmlp.verification.differences import FEW, FEW_COARSE, STEPS, measure_slopes, offsets
-from jaxmlp.verification.oracles import Functions, Leaves, Values
-from jaxmlp.verification.report import BOUNDS
+from jaxmlp.verification.oracles import EPS, Functions, Leaves, Values
 
 # Without optimizations: compiling and running a program once then takes less time.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -21,8 +19,7 @@ QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes
 _SMALL = 2**28
 # Each leaf of a larger one is varied in this number of parts, or in fewer, to bound the time.
 _MOST, _LARGE = 4, 2**33
-# The precisions of BOUNDS, and how often the arguments are changed by as much to measure rounding.
-EPS, _SAMPLES = [float(jnp.finfo(name).eps) for name in BOUNDS], 2
+_SAMPLES = 2  # How often the arguments are changed by each precision to measure rounding.
 
 Scale = tuple[float, float]  # Size of a leaf, and what its errors are relative to.
 
@@ -44,19 +41,19 @@ class Point:
 
     def __init__(self, f: Functions, theta: Leaves, rest: Leaves, *, quick: bool = True) -> None:
         self.f, self.theta, self.rest, self._quick = f, theta, rest, quick
-        self.value, self.by_hand = (self.run(oracles.evaluate, function) for function in (f.value, f.by_hand))
+        self.value, self.by_hand = self.run(oracles.take_gradient, f)
         self.default = self.by_hand  # At the device's default precision of matrix products, which rounds float32 only.
         if any(leaf.dtype == np.float32 for leaf in theta):
             with jax.default_matmul_precision("default"):
-                self.default = self.run(oracles.evaluate, f.by_hand)
+                self.default = self.run(oracles.take_gradient, f)[1]
         differentiate = self.run if f.is_reference else self.attempt
         self.by_grad = f.autodiff and differentiate(oracles.differentiate, f.autodiff)
         # Number of operations, and the coarsest dtype of the function and of its gradient: places in EPS.
-        (self.work, self.level), (_, level) = (self._measure(function) for function in (f.value, f.by_hand))
-        self.gradient_level = max(self.level, level)
+        self.work, self.level = oracles.measure(f.value, theta, rest)
+        self.gradient_level = max(self.level, oracles.measure(f.by_hand, theta, rest)[1])
 
     def run(self, oracle: Callable[..., Any], function: Any, *more: Any, at: Any = None) -> Any:
-        """Return what an oracle computes of one of the functions, here or at other arguments."""
+        """Return what an oracle computes of a function, here or at other arguments."""
         program = _programs(oracle, self._quick)[function]
         return jax.device_get(program(function, *(at or (self.theta, self.rest)), *more))
 
@@ -67,27 +64,18 @@ class Point:
         except Exception:
             return None
 
-    def _measure(self, function: Any) -> tuple[float, int]:
-        program = _programs(oracles.evaluate, self._quick)[function].trace(function, self.theta, self.rest)
-        work, eps = oracles.measure(program.jaxpr)
-        return work, sum(eps > finer for finer in EPS[:-1])
 
-
-def is_small(entries: int, work: float) -> bool:
-    """Return whether each entry is varied."""
-    return bool(entries * work <= _SMALL)
-
-
-def count_parts(leaves: int, work: float) -> int:
-    """Return in how many parts each leaf of a larger problem is varied."""
-    return int(max(1, min(_MOST, _LARGE // (work * leaves * len(FEW)))))
+def count_parts(sizes: list[int], work: float) -> list[int]:
+    """Return in how many parts each leaf is varied: of a small problem, in its entries."""
+    most = int(max(1, min(_MOST, _LARGE // (work * len(sizes) * len(FEW)))))
+    return sizes if sum(sizes) * work <= _SMALL else [min(size, most) for size in sizes]
 
 
 class Along(NamedTuple):
     """A function along some directions, per unit of their lengths."""
 
     by_hand: Values
-    by_jvp: Values | None
+    by_autodiff: Values | None
     slopes: np.ndarray  # (3, directions), of `measure_slopes`.
 
 
@@ -99,12 +87,12 @@ class Evidence(Point):
         self.derivatives = self.run(oracles.evaluate, f.derivatives) if f.derivatives else []
         self.jitter = np.array([self._measure_jitter(eps) for eps in EPS])
         sizes = [leaf.size for leaf in theta]
-        self.is_small, most = is_small(sum(sizes), self.work), count_parts(len(theta), self.work)
-        parts = sizes if self.is_small else [min(size, most) for size in sizes]
+        parts = count_parts(sizes, self.work)
+        self.is_small = parts == sizes
         self.starts, self._parts = ([0, *itertools.accumulate(counts)] for counts in (sizes, parts))
         leaves = zip(self.starts[:-1], sizes, parts, strict=True)
         ranges = [[start + size * k // n for k in (j, j + 1)] for start, size, n in leaves for j in range(n)]
-        self._along = self.vary(np.array(ranges))
+        self._along = self.vary(np.reshape(ranges, (-1, 2)))
 
     def along(self, k: int) -> Along:
         """Return the function along parts of leaf k: of a small problem, along each entry."""
@@ -120,16 +108,17 @@ class Evidence(Point):
             # Along the gradient, where rounding matters least; but not quite, so that no error cancels.
             base.append(np.copysign(unit * rng.uniform(0.5, 1, h.shape), finite(h)).astype(leaf.dtype))
         stepped = self.run(oracles.step_along, self.f.value, base, ranges, offsets(steps)).T.astype(np.float64)
+        by_jvp = self.attempt(oracles.slope_along, self.f.autodiff or self.f.value, base, ranges)
         rounding = max(8 * EPS[self.level] * largest(stepped), 4 * self.jitter[self.level, 0])
         if self.level:  # Differences of the function in its dtype: how much short steps bend is rounding.
             middle, up, down = np.split(stepped, [1, 1 + len(steps)])
             rounding = max(rounding, 4 * largest((up - 2 * middle + down)[(len(steps) + 2) // 2 :]))
-        by_jvp = self.attempt(oracles.slope_along, self.f.autodiff or self.f.value, base, ranges)
-        h, d = (np.concatenate([np.float64(leaf).ravel() for leaf in leaves]) for leaves in (self.by_hand, base))
-        length = np.array([np.linalg.norm(d[slice(*bounds)]) for bounds in ranges])
-        by_hand = np.array([h[slice(*bounds)] @ d[slice(*bounds)] for bounds in ranges])
-        slopes = measure_slopes(stepped, steps, rounding)
-        return Along(by_hand / length, None if by_jvp is None else by_jvp / length, slopes / length)
+        h, d = (np.concatenate([flatten(leaf) for leaf in leaves]) for leaves in (self.by_hand, base))
+        parts = [slice(*bounds) for bounds in ranges]
+        length = np.array([np.linalg.norm(d[part]) for part in parts])
+        by_hand = np.array([h[part] @ d[part] for part in parts]) / length
+        slopes = measure_slopes(stepped, steps, rounding) / length
+        return Along(by_hand, None if by_jvp is None else by_jvp / length, slopes)
 
     def _measure_jitter(self, eps: float) -> np.ndarray:
         """Return how much the value and each leaf change, at most, if the arguments change by a part of `eps`."""
@@ -139,10 +128,8 @@ class Evidence(Point):
             return leaf * (1 + eps * rng.choice([-1, 1], leaf.shape)).astype(leaf.dtype)
 
         for _ in range(_SAMPLES):
-            at = [[change(leaf) for leaf in leaves] for leaves in (self.theta, self.rest)]
-            value, by_hand = (
-                self.run(oracles.evaluate, function, at=at) for function in (self.f.value, self.f.by_hand)
-            )
+            at = jax.tree.map(change, (self.theta, self.rest))
+            value, by_hand = self.run(oracles.take_gradient, self.f, at=at)
             pairs = zip([value, *by_hand], [self.value, *self.by_hand], strict=True)
             changes.append([largest(finite(new) - finite(old)) for new, old in pairs])
         return np.max(changes, axis=0)
@@ -160,6 +147,11 @@ class Evidence(Point):
             scales.append((size, max(size, terms, secant / 16 if size < secant * lost else 0)))
         # With so few digits a leaf may lose all of them to cancelling: relative to the largest leaf.
         return [(max(map(max, scales)),) * 2] * len(scales) if level == 2 else scales
+
+
+def flatten(values: Values) -> np.ndarray:
+    """Return values as a vector in float64."""
+    return np.asarray(values, np.float64).ravel()
 
 
 def finite(values: Values) -> np.ndarray:
