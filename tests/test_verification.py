@@ -17,7 +17,7 @@ from jaxmlp.backprop import backpropagate
 from jaxmlp.criteria import CRITERIA
 from jaxmlp.verification import network, oracles, points
 from jaxmlp.verification.differences import FEW, STEPS, measure_slopes, offsets
-from jaxmlp.verification.judging import equal, find
+from jaxmlp.verification.judging import Claim, find
 from jaxmlp.verification.network import check_validated, network_functions
 
 pytestmark = pytest.mark.portable
@@ -271,7 +271,7 @@ def test_the_configuration_of_other_threads_stays_and_the_effect_of_the_default_
 def test_a_number_that_is_not_finite_is_wrong_even_if_both_sides_agree(bad):
     for by_hand, expected in itertools.product([bad, 1.0], repeat=2):
         pair = np.array([1.0, by_hand]), np.array([1.0, expected])
-        finding = find("params[0].b", (2,), equal("jax.grad", *pair, (1.0, 1.0), 1e-12), np.arange(2))
+        finding = find("params[0].b", (2,), Claim("jax.grad", *pair, (1.0, 1.0), 1e-12), np.arange(2))
         assert finding.ok == (by_hand == expected == 1)
         assert finding.ok or finding.where == (1,)
 

@@ -69,20 +69,19 @@ def check_gradients(
         weights, is_scalar = _draw_cotangent(jax.jit(at(fun)), theta, rest)
         value, other = _weigh(at(fun), weights), _weigh(at(reference), weights) if reference else None
         by_hand, autodiff = (collect, other or value) if gradient else (jax.grad(value), other)
-        functions = {"": Functions(value, by_hand, autodiff, bool(reference))}
+        subject, titles = getattr(fun, "__qualname__", type(fun).__name__), [name or "argument" for name in names]
+        f = Functions(value, by_hand, autodiff, bool(reference))
+        (report,) = check(f, [(theta, rest)], titles, subject=subject)
+        if order == 1:
+            return report
         # The gradient times a vector is a scalar function, too; its gradient is a Hessian-vector product.
-        if order == 2:
-            vector = _draw(theta, 1)
-            first, second = _weigh(by_hand, vector), _weigh(jax.grad(autodiff), vector) if autodiff else None
-            functions["Hessian-vector product "] = Functions(first, jax.grad(first), second)
-        subject = getattr(fun, "__qualname__", type(fun).__name__)
-        reports = [
-            check(f, [(theta, rest)], [prefix + (name or "argument") for name in names], subject=subject)[0]
-            for prefix, f in functions.items()
-        ]
+        vector = _draw(theta, 1)
+        first, second = _weigh(by_hand, vector), _weigh(jax.grad(autodiff), vector) if autodiff else None
+        titles = [f"Hessian-vector product {title}" for title in titles]
+        (more,) = check(Functions(first, jax.grad(first), second), [(theta, rest)], titles, subject=subject)
+        return dataclasses.replace(report, findings=report.findings + more.findings)
     except jax.errors.JAXTypeError as error:
         raise TypeError(f"fun, gradient and reference must work under jax.jit. {error}") from error
-    return dataclasses.replace(reports[0], findings=sum((report.findings for report in reports), ()))
 
 
 def _split(args: tuple[Any, ...], argnums: int | Sequence[int]) -> tuple[Leaves, Leaves, list[str], Function]:

@@ -1,5 +1,6 @@
 """From the results of the oracles to findings: which differences are errors, and which are rounding or a kink."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from jaxmlp.verification.differences import STEPS, measure_slopes
 from jaxmlp.verification.oracles import EPS, Derivative, Values, evaluate
-from jaxmlp.verification.points import Along, Evidence, Point, Scale, finite, flatten, largest
+from jaxmlp.verification.points import Along, Evidence, Point, Scale, finite, largest
 from jaxmlp.verification.report import BOUNDS, CENTRAL_BOUND, Finding, GradientReport
 
 # An oracle decides if what it allows, relative to the gradient, spans less than this or twice its bound.
@@ -20,21 +21,13 @@ _NAMES, _BOUNDS = [*BOUNDS], [*BOUNDS.values()]
 
 
 class Claim(NamedTuple):
-    """Which numbers are right by an oracle."""
+    """What an oracle says of values by hand."""
 
     oracle: str
     by_hand: np.ndarray  # (values,)
-    low: np.ndarray  # The least number that is right.
-    high: np.ndarray  # The greatest.
-    tolerance: float | np.ndarray  # Of both.
-    size: float  # Of the gradient.
-    bound: float  # The tolerance relative to it, but for what the oracle cannot see.
-
-
-def equal(oracle: str, by_hand: Values, expected: Values, scale: Scale, bound: float) -> Claim:
-    """Return the claim that values are right within a bound, relative to the scale."""
-    by_hand, expected = flatten(by_hand), flatten(expected)
-    return Claim(oracle, by_hand, expected, expected, bound * max(scale), scale[0], bound)
+    right: np.ndarray  # (values,); or (3, values), as of `measure_slopes`: any between the least and the greatest.
+    scale: Scale
+    bound: float  # Of the error, relative to the scale.
 
 
 def find(name: str, shape: tuple[int, ...], claim: Claim, entries: Values, slopes: Values = None) -> Finding:
@@ -50,7 +43,10 @@ def find(name: str, shape: tuple[int, ...], claim: Claim, entries: Values, slope
     Returns:
         The largest error.
     """
-    oracle, by_hand, low, high, tolerance, size, bound = claim
+    oracle, by_hand, right, (size, scale), bound = claim
+    by_hand, right = np.asarray(by_hand, np.float64), np.asarray(right, np.float64)
+    low, high, doubt = right if right.ndim == 2 else (right, right, 0.0)
+    tolerance = doubt + bound * max(size, scale)
     if entries is not None:
         by_hand, low, high = by_hand[entries], low[entries], high[entries]
     if slopes is not None:
@@ -77,7 +73,8 @@ def judge(own: Point, evidence: Evidence, names: list[str], about: dict[str, Any
     if evidence.f.is_reference:
         size = max(largest(evidence.value), 4 * evidence.jitter[evidence.level, 0] / EPS[evidence.level])
         reference = evidence.run(evaluate, evidence.f.autodiff)
-        claim = equal("reference", evidence.value, reference, (size, size), _BOUNDS[evidence.gradient_level])
+        pair = np.ravel(evidence.value), np.ravel(reference)
+        claim = Claim("reference", *pair, (size, size), _BOUNDS[evidence.gradient_level])
         findings.append(find("value", (), claim, np.arange(1)))
     own_scales, scales = (evidence.measure_scales(point.gradient_level) for point in (own, evidence))
     for k, name in enumerate(names):
@@ -104,28 +101,28 @@ def _judge_derivatives(derivatives: list[Derivative]) -> Iterator[Finding]:
         name = "criterion" if k == len(derivatives) - 1 else f"activation[{k}]"
         # A flat function has no slope to be relative to; use the slope from the origin.
         size = max(largest(by_grad), largest(stepped[0]) / max(1.0, largest(at)))
-        stepped = np.reshape(stepped, (len(stepped), -1))
-        along = Along(by_hand, by_grad, measure_slopes(stepped, STEPS, 8 * EPS[0] * np.abs(stepped).max(axis=0)))
+        slopes = measure_slopes(stepped, STEPS, 8 * EPS[0] * np.abs(stepped).max(axis=0)).reshape(3, -1)
+        along = Along(by_hand.ravel(), by_grad.ravel(), slopes)
         for claim in _compare_along(along, "jax.grad", "", (size, size), _BOUNDS[0]):
-            finding = find(f"{name}.derivative", at.shape, claim, np.arange(at.size), along.slopes)
+            finding = find(f"{name}.derivative", at.shape, claim, np.arange(at.size), slopes)
             yield finding._replace(at=float(at[finding.where]))
 
 
 def _judge_leaf(k: int, name: str, own: Point, evidence: Evidence, own_scale: Scale, scale: Scale) -> Iterator[Finding]:
-    leaf, along, coarse = evidence.theta[k], evidence.along(k), evidence.level > 0
-    claims, entries = [*_compare_gradients(k, own, evidence, own_scale, scale)], np.arange(leaf.size)
+    shape, along, coarse = evidence.theta[k].shape, evidence.along(k), evidence.level > 0
+    claims, entries = [*_compare_gradients(k, own, evidence, own_scale, scale)], np.arange(math.prod(shape))
     slopes = along.slopes if evidence.is_small else None
-    if not evidence.is_small and not all(find(name, leaf.shape, claim, entries).ok for claim in claims):
-        errors = np.sum([np.abs(claim.by_hand - claim.low) / claim.tolerance for claim in claims], axis=0)
-        entries = np.argsort(-errors, kind="stable")[:_TRIED]
+    if slopes is None and not all(find(name, shape, claim, entries).ok for claim in claims):
+        errors = sum(np.abs(c.by_hand.astype(float) - c.right) / (c.bound * max(c.scale) or 1) for c in claims)
+        entries = np.argsort(-np.nan_to_num(errors, nan=np.inf), kind="stable")[:_TRIED]
         slopes = evidence.vary(evidence.starts[k] + np.stack([entries, entries + 1], axis=1)).slopes
     for claim in claims:
-        yield find(name, leaf.shape, claim, entries, slopes)
+        yield find(name, shape, claim, entries, slopes)
     if not evidence.is_small:
         entries, scale = None, (float(np.linalg.norm(finite(evidence.by_hand[k]))), scale[1])
     bound, where = _BOUNDS[evidence.gradient_level], f" in {_NAMES[evidence.level]}" * coarse
     for claim in _compare_along(along, "adjoint identity", where, scale, max(bound, _LOST * coarse)):
-        yield find(name, leaf.shape, claim, entries, along.slopes)
+        yield find(name, shape, claim, entries, along.slopes)
 
 
 def _compare_gradients(k: int, own: Point, evidence: Evidence, own_scale: Scale, scale: Scale) -> Iterator[Claim]:
@@ -134,17 +131,15 @@ def _compare_gradients(k: int, own: Point, evidence: Evidence, own_scale: Scale,
     right, where = evidence.by_hand[k], f" in {_NAMES[evidence.level]}"
     is_finer = evidence.gradient_level < own.gradient_level
     if own.by_grad:
-        yield equal(name, own.by_hand[k], own.by_grad[k], own_scale, bound)
+        yield Claim(name, own.by_hand[k], own.by_grad[k], own_scale, bound)
     elif is_finer:
-        yield equal("itself" + where, own.by_hand[k], right, own_scale, max(_LOST, bound))
+        yield Claim("itself" + where, own.by_hand[k], right, own_scale, max(_LOST, bound))
     if is_finer and evidence.by_grad:
-        yield equal(name + where, right, evidence.by_grad[k], scale, _BOUNDS[evidence.gradient_level])
+        yield Claim(name + where, right, evidence.by_grad[k], scale, _BOUNDS[evidence.gradient_level])
 
 
 def _compare_along(along: Along, oracle: str, where: str, scale: Scale, bound: float) -> Iterator[Claim]:
     """Yield the comparisons along directions with autodiff, if there is one, and with differences."""
     if along.by_autodiff is not None:
-        yield equal(oracle, along.by_hand, along.by_autodiff, scale, bound)
-    low, high, doubt = along.slopes
-    tolerance = doubt + CENTRAL_BOUND * scale[0]
-    yield Claim(f"central differences{where}", flatten(along.by_hand), low, high, tolerance, scale[0], CENTRAL_BOUND)
+        yield Claim(oracle, along.by_hand, along.by_autodiff, scale, bound)
+    yield Claim(f"central differences{where}", along.by_hand, along.slopes, (scale[0], scale[0]), CENTRAL_BOUND)

@@ -38,8 +38,8 @@ class Functions(NamedTuple):
 
 
 def take_gradient(f: Functions, theta: Leaves, rest: Leaves) -> tuple[Array, Leaves]:
-    """Return the value of a function, and its gradient by hand."""
-    return f.value(theta, rest), f.by_hand(theta, rest)
+    """Return the value of a function, and the leaves of its gradient by hand as vectors."""
+    return f.value(theta, rest), [jnp.ravel(leaf) for leaf in f.by_hand(theta, rest)]
 
 
 def evaluate(function: Callable[..., Any], theta: Leaves, rest: Leaves) -> Any:
@@ -49,7 +49,7 @@ def evaluate(function: Callable[..., Any], theta: Leaves, rest: Leaves) -> Any:
 
 def differentiate(function: Scalar, theta: Leaves, rest: Leaves) -> Leaves:
     """Return the gradient of a function by autodiff."""
-    return jax.grad(function)(theta, rest)
+    return [jnp.ravel(leaf) for leaf in jax.grad(function)(theta, rest)]
 
 
 def step_along(function: Scalar, theta: Leaves, rest: Leaves, base: Leaves, parts: Array, offsets: Array) -> Array:

@@ -106,14 +106,15 @@ class Evidence(Point):
             # In float64 there are digits enough for steps that fit an entry much smaller than others.
             unit = np.maximum(np.abs(finite(leaf)), (1 if self.level else 2**-10) * (largest(leaf) or 1))
             # Along the gradient, where rounding matters least; but not quite, so that no error cancels.
-            base.append(np.copysign(unit * rng.uniform(0.5, 1, h.shape), finite(h)).astype(leaf.dtype))
+            signs = np.reshape(finite(h), leaf.shape)
+            base.append(np.copysign(unit * rng.uniform(0.5, 1, leaf.shape), signs).astype(leaf.dtype))
         stepped = self.run(oracles.step_along, self.f.value, base, ranges, offsets(steps)).T.astype(np.float64)
         by_jvp = self.attempt(oracles.slope_along, self.f.autodiff or self.f.value, base, ranges)
         rounding = max(8 * EPS[self.level] * largest(stepped), 4 * self.jitter[self.level, 0])
         if self.level:  # Differences of the function in its dtype: how much short steps bend is rounding.
             middle, up, down = np.split(stepped, [1, 1 + len(steps)])
             rounding = max(rounding, 4 * largest((up - 2 * middle + down)[(len(steps) + 2) // 2 :]))
-        h, d = (np.concatenate([flatten(leaf) for leaf in leaves]) for leaves in (self.by_hand, base))
+        h, d = (np.concatenate([np.ravel(leaf).astype(float) for leaf in leaves]) for leaves in (self.by_hand, base))
         parts = [slice(*bounds) for bounds in ranges]
         length = np.array([np.linalg.norm(d[part]) for part in parts])
         by_hand = np.array([h[part] @ d[part] for part in parts]) / length
@@ -147,11 +148,6 @@ class Evidence(Point):
             scales.append((size, max(size, terms, secant / 16 if size < secant * lost else 0)))
         # With so few digits a leaf may lose all of them to cancelling: relative to the largest leaf.
         return [(max(map(max, scales)),) * 2] * len(scales) if level == 2 else scales
-
-
-def flatten(values: Values) -> np.ndarray:
-    """Return values as a vector in float64."""
-    return np.asarray(values, np.float64).ravel()
 
 
 def finite(values: Values) -> np.ndarray:
