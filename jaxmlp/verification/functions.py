@@ -62,13 +62,10 @@ def check_gradients(
         def at(function: Function) -> Function:
             return lambda *arrays: function(*rebuild(*arrays))
 
-        def collect(*arrays):
-            cotangent = () if is_scalar else (jax.grad(_weigh(lambda u: u, weights), allow_int=True)(at(fun)(*arrays)),)
-            return _collect(gradient(*rebuild(*arrays), *cotangent), names, arrays[0])
-
-        weights, is_scalar = _draw_cotangent(jax.jit(at(fun)), theta, rest)
+        weights, cotangent = _draw_cotangent(at(fun), theta, rest)
         value, other = _weigh(at(fun), weights), _weigh(at(reference), weights) if reference else None
-        by_hand, autodiff = (collect, other or value) if gradient else (jax.grad(value), other)
+        by_hand = _collect(gradient, names, rebuild, cotangent) if gradient else jax.grad(value)
+        autodiff = other or (value if gradient else None)
         subject, titles = getattr(fun, "__qualname__", type(fun).__name__), [name or "argument" for name in names]
         f = Functions(value, by_hand, autodiff, bool(reference))
         (report,) = check(f, [(theta, rest)], titles, subject=subject)
@@ -120,15 +117,18 @@ def _split(args: tuple[Any, ...], argnums: int | Sequence[int]) -> tuple[Leaves,
     return [*theta.values()], [*rest.values()], names, rebuild
 
 
-def _draw_cotangent(fun: Function, theta: Leaves, rest: Leaves) -> tuple[Leaves, bool]:
-    """Return random weights for the results of a function, and whether they are a scalar, whose weight is 1."""
+def _draw_cotangent(fun: Function, theta: Leaves, rest: Leaves) -> tuple[Leaves, Function]:
+    """Return random weights for the results of a function, 1 for a scalar, and what returns them as a cotangent."""
     shapes = jax.eval_shape(fun, theta, rest)
     dtypes = [leaf.dtype for leaf in jax.tree.leaves(shapes)]
     is_complex = any(jnp.issubdtype(dtype, np.complexfloating) for dtype in dtypes)
     if is_complex or not any(jnp.issubdtype(dtype, np.floating) for dtype in dtypes):
         raise TypeError(f"fun must return a float scalar or a tree with float arrays, not complex; got {shapes}")
-    is_scalar = isinstance(shapes, jax.ShapeDtypeStruct) and shapes.shape == ()
-    return [1.0] if is_scalar else _draw(jax.tree.leaves(fun(theta, rest)), -1), is_scalar
+    if isinstance(shapes, jax.ShapeDtypeStruct) and shapes.shape == ():
+        return [1.0], lambda *arrays: ()
+    weights = _draw(jax.tree.leaves(jax.jit(fun)(theta, rest)), -1)
+    weigh = jax.grad(_weigh(lambda results: results, weights), allow_int=True)
+    return weights, lambda *arrays: (weigh(fun(*arrays)),)
 
 
 def _draw(leaves: Leaves, power: int) -> Leaves:
@@ -151,15 +151,19 @@ def _weigh(function: Function, weights: Leaves) -> Function:
     return value
 
 
-def _collect(tree: Any, names: list[str], theta: Leaves) -> Leaves:
-    """Return the leaves of a gradient, like those that are differentiated."""
-    given = {keystr(path): leaf for path, leaf in tree_flatten_with_path(tree)[0]}
-    leaves = []
-    for name, leaf in zip(names, theta, strict=True):
-        if name not in given:
-            raise ValueError(f"gradient returns no leaf {name or 'like the argument'}, but {', '.join(given)}")
-        shape, dtype = jnp.shape(given[name]), jnp.result_type(given[name])
-        if shape != leaf.shape or not jnp.issubdtype(dtype, np.floating):
-            raise ValueError(f"gradient{name} must have shape {leaf.shape} and a floating dtype: {shape}, {dtype}")
-        leaves.append(jnp.asarray(given[name]))
-    return leaves
+def _collect(gradient: Function, names: list[str], rebuild: Function, cotangent: Function) -> Function:
+    """Return `gradient` as a function that returns the leaves."""
+
+    def by_hand(*arrays):
+        paths, _ = tree_flatten_with_path(gradient(*rebuild(*arrays), *cotangent(*arrays)))
+        given, leaves = {keystr(path): leaf for path, leaf in paths}, []
+        for name, leaf in zip(names, arrays[0], strict=True):
+            if name not in given:
+                raise ValueError(f"gradient returns no leaf {name or 'like the argument'}, but {', '.join(given)}")
+            shape, dtype = jnp.shape(given[name]), jnp.result_type(given[name])
+            if shape != leaf.shape or not jnp.issubdtype(dtype, np.floating):
+                raise ValueError(f"gradient{name} must have shape {leaf.shape} and a floating dtype: {shape}, {dtype}")
+            leaves.append(jnp.asarray(given[name]))
+        return leaves
+
+    return by_hand

@@ -37,7 +37,7 @@ def find(name: str, shape: tuple[int, ...], claim: Claim, entries: Values, slope
         name: of the leaf or derivative.
         shape: of the leaf or derivative.
         claim: on its entries, or on directions.
-        entries: those that are compared; None for directions.
+        entries: those that may be wrong; None for directions.
         slopes: of `measure_slopes`; at a kink each value between them is right.
 
     Returns:
@@ -58,12 +58,14 @@ def find(name: str, shape: tuple[int, ...], claim: Claim, entries: Values, slope
         tolerance = np.where(is_kink, more, tolerance)
     expected = np.clip(by_hand, low, high)
     with np.errstate(all="ignore"):
-        error = np.where(by_hand == expected, 0, bound * np.abs(by_hand - expected) / tolerance)
+        difference = np.abs(by_hand - expected)
+        error = np.where(difference > tolerance, difference / max(size, scale), bound * difference / tolerance)
         is_undecided = (high - low + tolerance > max(_DECISIVE, 2 * bound) * size) & (size > 0)
-    error = np.where(np.isfinite(by_hand) & np.isfinite(error), error, np.inf)
+    error = np.where(difference == 0, 0, np.where(np.isfinite(error), error, np.inf))
     worst, undecided = int(np.argmax(error)), int(np.sum(is_undecided))
     where = None if entries is None else tuple(int(i) for i in np.unravel_index(entries[worst], shape))
-    numbers = float(by_hand[worst]), float(expected[worst]), None, error.size - undecided, undecided
+    checked = (len(error) if entries is None else math.prod(shape)) - undecided
+    numbers = float(by_hand[worst]), float(expected[worst]), None, checked, undecided
     return Finding(name, shape, oracle, float(error[worst]), bound, where, *numbers)
 
 

@@ -56,8 +56,7 @@ def step_along(function: Scalar, theta: Leaves, rest: Leaves, base: Leaves, part
     """Return (parts, offsets) values of a function: after steps along parts of `base`."""
 
     def step(direction, offset):
-        moved = [leaf + offset.astype(leaf.dtype) * d for leaf, d in zip(theta, direction, strict=True)]
-        return function(moved, rest)
+        return function([leaf + offset.astype(leaf.dtype) * d for leaf, d in zip(theta, direction, strict=True)], rest)
 
     return _map_parts(lambda direction: lax.map(lambda offset: step(direction, offset), offsets), base, parts)
 
