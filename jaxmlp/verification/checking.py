@@ -40,7 +40,8 @@ def check(
             with mode():
                 evidence = Evidence(f, *([_promote(leaf) for leaf in leaves] for leaves in variants[0]))
             eps, jitter = EPS[own[0].level], evidence.jitter[own[0].level, 0]
-            if abs(own[0].value - evidence.value) > math.sqrt(eps) * (abs(evidence.value) + jitter / eps):
+            change = abs(float(own[0].value) - float(evidence.value))
+            if change > math.sqrt(eps) * (abs(evidence.value) + jitter / eps):
                 raise ValueError("its value is another one there")
         except Exception as error:
             reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:100]}"

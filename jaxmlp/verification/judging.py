@@ -36,8 +36,8 @@ def find(name: str, shape: tuple[int, ...], claim: Claim, entries: Values, slope
     Arguments:
         name: of the leaf or derivative.
         shape: of the leaf or derivative.
-        claim: on its entries, or on directions.
-        entries: those that may be wrong; None for directions.
+        claim: on each of its entries, or on slopes along directions.
+        entries: those to compare, by their places; None for directions.
         slopes: of `measure_slopes`; at a kink each value between them is right.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The oracles: programs that compute the gradient of a function, each in its way; and how long a program takes."""
+"""The oracles: programs that compute the gradient of a function, each in its way; and how much work a function is."""
 
 import math
 from collections.abc import Callable, Iterator

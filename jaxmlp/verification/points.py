@@ -1,4 +1,4 @@
-"""What the oracles say of a function at some arguments."""
+"""What the oracles compute of a function at some arguments: gradients, slopes along directions, effects of rounding."""
 
 import functools
 import itertools
@@ -80,7 +80,7 @@ class Along(NamedTuple):
 
 
 class Evidence(Point):
-    """The same with its changes, mostly in float64."""
+    """A point, and how the function changes around it: what the oracles know. Mostly in float64."""
 
     def __init__(self, f: Functions, theta: Leaves, rest: Leaves) -> None:
         super().__init__(f, theta, rest)
