@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jaxmlp import check_gradients
+from jaxmlp.verification import points
 
 pytestmark = pytest.mark.portable
 
@@ -198,8 +199,11 @@ def test_bfloat16_empty_leaves_and_gradients_of_zero_are_no_false_alarms():
     assert "no method decides" in str(shift)
 
 
-def test_a_number_that_is_not_finite_in_the_gradient_is_wrong():
-    assert not check_gradients(lambda w: jnp.sum(jnp.where(w > 0, jnp.sqrt(w), 0)), np.array([0, 1], np.float32)).ok
+@pytest.mark.parametrize("small", [points._SMALL, 0], ids=["small", "large"])
+def test_a_number_that_is_not_finite_in_the_gradient_is_wrong(monkeypatch, small):
+    monkeypatch.setattr(points, "_SMALL", small)
+    w = np.where(np.arange(50) == 40, 0, 1).astype(np.float32)
+    assert not check_gradients(lambda w: jnp.sum(jnp.where(w > 0, jnp.sqrt(w), 0)), w).ok
 
 
 def cubed(slope):

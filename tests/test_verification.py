@@ -15,9 +15,9 @@ from jaxmlp._validation import validate
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.backprop import backpropagate
 from jaxmlp.criteria import CRITERIA
-from jaxmlp.verification import checking, network, oracles
-from jaxmlp.verification.differences import STEPS, measure_slopes, offsets
-from jaxmlp.verification.judging import _compare, _Pair
+from jaxmlp.verification import network, oracles, points
+from jaxmlp.verification.differences import FEW, STEPS, measure_slopes, offsets
+from jaxmlp.verification.judging import Claim, find
 from jaxmlp.verification.network import check_validated, network_functions
 
 pytestmark = pytest.mark.portable
@@ -107,7 +107,7 @@ def test_a_leaf_times_1_001_is_caught_in_every_configuration_of_the_grid(monkeyp
 
 def test_a_leaf_times_1_001_is_caught_along_random_directions_of_a_larger_network(monkeypatch):
     mutate(monkeypatch)
-    monkeypatch.setattr(oracles, "_SMALL", 0)
+    monkeypatch.setattr(points, "_SMALL", 0)
     reports = check_mutants("tanh", "squared_error", 2)
     (finding,) = (finding for finding in reports[1].wrong if finding.oracle == "central differences")
     assert (finding.where, finding.checked) == (None, 4)
@@ -118,27 +118,32 @@ LARGE, ROWS = (10, 1024, 1024, 1), 1000
 
 
 def shapes(sizes, n):
-    """Return the shapes of a problem."""
+    """Return the loss of a network and the shapes of its arguments."""
     of = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float64)
     theta = [of(shape) for i, o in itertools.pairwise(sizes) for shape in ((i, o), (1, o))]
     functions = network_functions(lambda: (*[jaxmlp.tanh] * (len(sizes) - 2), QUARTIC))
-    return checking.measure(functions, theta, [of((n, sizes[0])), of((n, sizes[-1])), of((n,))])
+    return functions.value, theta, [of((n, sizes[0])), of((n, sizes[-1])), of((n,))]
 
 
 def test_a_larger_network_is_varied_along_fewer_directions_so_that_the_work_stays_constant():
+    def plan(sizes, n):
+        value, *arrays = shapes(sizes, n)
+        work, _ = oracles.measure(value, *arrays)
+        return points.count_parts([leaf.size for leaf in arrays[0]], work)
+
     with jax.enable_x64(True):
-        assert shapes((3, 32, 1), 100).varies_entries
-        assert not shapes((10, 100, 100, 1), 1000).varies_entries
-        assert shapes((10, 100, 100, 1), 1000).directions == 4
-        assert shapes((10, 200, 200, 1), 3000).directions == 2
-        assert shapes(LARGE, ROWS).directions == 1
+        assert plan((3, 32, 1), 100) == [96, 32, 32, 1], "the entries"
+        assert plan((10, 100, 100, 1), 1000) == [4, 4, 4, 4, 4, 1]
+        assert plan((10, 200, 200, 1), 3000) == [2, 2, 2, 2, 2, 1]
+        assert plan(LARGE, ROWS) == [1] * 6
 
 
 def test_a_large_network_is_checked_in_a_loop_to_save_memory():
     with jax.enable_x64(True):
-        large = shapes(LARGE, ROWS)
-        program = checking.make_program(oracles.consult, large.f, large[3:], True)
-        memory = program.lower(*large[1:3]).compile().memory_analysis()
+        value, theta, rest = shapes(LARGE, ROWS)
+        program = jax.jit(oracles.step_along, static_argnums=0, compiler_options=points.QUICK)
+        lowered = program.lower(value, theta, rest, theta, np.zeros((len(theta), 2), int), offsets(FEW))
+        memory = lowered.compile().memory_analysis()
     assert memory.temp_size_in_bytes < 30 * 8 * ROWS * 1024, "thirty layers of pre-activations"
 
 
@@ -196,21 +201,19 @@ def test_kinks_are_recognised_and_reported_and_hide_no_error(monkeypatch):
     (row,) = (line for line in str(at).splitlines() if line.startswith("params[0].b  "))
     assert "undecided" in row
     assert not any(finding.undecided for finding in near.findings), "a shorter step ends before the kink"
-    assert {(f.name, f.oracle) for f in mutant_w.wrong} == set(
-        itertools.product(["params[0].w"], [*ORACLES, "jax.grad in float64"])
-    )
-    assert {(f.name, f.oracle) for f in mutant_b.wrong} == set(
-        itertools.product(["params[0].b"], ["jax.grad", "central differences", "jax.grad in float64"])
-    )
+    for report, name in ((mutant_w, "params[0].w"), (mutant_b, "params[0].b")):
+        wrong = {(finding.name, finding.oracle) for finding in report.wrong}
+        assert wrong == set(itertools.product([name], [*ORACLES, "jax.grad in float64"]))
 
 
 def test_the_slopes_at_a_kink_are_both_and_near_it_that_of_its_side():
     places = np.concatenate([[0.0], *(sign * np.geomspace(1e-12, 1e-2, 601) for sign in (1, -1))])
-    slopes = measure_slopes(np.abs(offsets(STEPS)[:, None] - places[None]), STEPS, 1e-15)
-    assert (slopes.low[0], slopes.high[0]) == (-1, 1)
-    assert (slopes.doubt < 0.1).all()
-    assert (slopes.distance(np.where(places < 0, 1, -1)) <= slopes.doubt).all()
-    width = slopes.high - slopes.low
+    low, high, doubt = measure_slopes(np.abs(offsets(STEPS)[:, None] - places[None]), STEPS, 1e-15)
+    assert (low[0], high[0]) == (-1, 1)
+    assert (doubt < 0.1).all()
+    slope = np.where(places < 0, 1, -1)
+    assert (abs(slope - np.clip(slope, low, high)) <= doubt).all()
+    width = high - low
     assert (width[np.abs(places) > 1e-7] < 1e-9).all(), "a step shorter than the distance is chosen"
     assert (width[np.abs(places) < 1e-9] > 1.9).all()
 
@@ -268,7 +271,7 @@ def test_the_configuration_of_other_threads_stays_and_the_effect_of_the_default_
 def test_a_number_that_is_not_finite_is_wrong_even_if_both_sides_agree(bad):
     for by_hand, expected in itertools.product([bad, 1.0], repeat=2):
         pair = np.array([1.0, by_hand]), np.array([1.0, expected])
-        finding = _compare("params[0].b", (2,), _Pair("jax.grad", *pair, 1.0, 1.0, 1e-12))
+        finding = find("params[0].b", (2,), Claim("jax.grad", *pair, (1.0, 1.0), 1e-12), np.arange(2))
         assert finding.ok == (by_hand == expected == 1)
         assert finding.ok or finding.where == (1,)
 

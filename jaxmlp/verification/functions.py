@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import SequenceKey, keystr, tree_flatten_with_path
+from jax.tree_util import keystr, tree_flatten_with_path
 
 from jaxmlp.verification.checking import check
-from jaxmlp.verification.oracles import Functions, Leaves, Scalar
+from jaxmlp.verification.oracles import Functions, Leaves
 from jaxmlp.verification.report import GradientReport
 
 Function = Callable[..., Any]
@@ -58,39 +58,27 @@ def check_gradients(
         raise ValueError(f"order must be 1 or 2, got {order!r}")
     try:
         theta, rest, names, rebuild = _split(args, argnums)
-        contract, cotangent = _draw_cotangent(lambda *arrays: fun(*rebuild(*arrays)), theta, rest)
-        value, other = contract(fun, rebuild), reference and contract(reference, rebuild)
-        by_hand = _collect(gradient, names, rebuild, cotangent) if gradient else _gradient_of(value)
+
+        def at(function: Function) -> Function:
+            return lambda *arrays: function(*rebuild(*arrays))
+
+        weights, cotangent = _draw_cotangent(at(fun), theta, rest)
+        value, other = _weigh(at(fun), weights), _weigh(at(reference), weights) if reference else None
+        by_hand = _collect(gradient, names, rebuild, cotangent) if gradient else jax.grad(value)
         autodiff = other or (value if gradient else None)
-        functions = {"": Functions(value, by_hand, autodiff, other or value, other)}
+        subject, titles = getattr(fun, "__qualname__", type(fun).__name__), [name or "argument" for name in names]
+        f = Functions(value, by_hand, autodiff, bool(reference))
+        (report,) = check(f, [(theta, rest)], titles, subject=subject)
+        if order == 1:
+            return report
         # The gradient times a vector is a scalar function, too; its gradient is a Hessian-vector product.
-        if order == 2:
-            first, second = _weigh(by_hand, theta), autodiff and _weigh(_gradient_of(autodiff), theta)
-            functions["Hessian-vector product "] = Functions(first, _gradient_of(first), second, second or first)
-        subject = getattr(fun, "__qualname__", type(fun).__name__)
-        reports = [
-            check(f, [(theta, rest)], [prefix + (name or "argument") for name in names], subject=subject)[0]
-            for prefix, f in functions.items()
-        ]
+        vector = _draw(theta, 1)
+        first, second = _weigh(by_hand, vector), _weigh(jax.grad(autodiff), vector) if autodiff else None
+        titles = [f"Hessian-vector product {title}" for title in titles]
+        (more,) = check(Functions(first, jax.grad(first), second), [(theta, rest)], titles, subject=subject)
+        return dataclasses.replace(report, findings=report.findings + more.findings)
     except jax.errors.JAXTypeError as error:
         raise TypeError(f"fun, gradient and reference must work under jax.jit. {error}") from error
-    return dataclasses.replace(reports[0], findings=sum((report.findings for report in reports), ()))
-
-
-def _gradient_of(value: Scalar) -> Function:
-    return lambda theta, rest: jax.grad(value)(theta, rest)
-
-
-def _weigh(by_hand: Function, theta: Leaves) -> Scalar:
-    """Return the sum of the leaves of a gradient, times random numbers."""
-    rng = np.random.default_rng(1)
-    weights = [rng.normal(size=leaf.shape) * float(jnp.max(jnp.abs(leaf), initial=0) or 1) for leaf in theta]
-    return lambda theta, rest: _sum_products(by_hand(theta, rest), weights)
-
-
-def _sum_products(leaves: Leaves, weights: Leaves) -> Any:
-    pairs = zip(leaves, weights, strict=True)
-    return sum(jnp.sum(leaf * jnp.asarray(weight, leaf.dtype)).astype(float) for leaf, weight in pairs)
 
 
 def _split(args: tuple[Any, ...], argnums: int | Sequence[int]) -> tuple[Leaves, Leaves, list[str], Function]:
@@ -102,27 +90,25 @@ def _split(args: tuple[Any, ...], argnums: int | Sequence[int]) -> tuple[Leaves,
     except TypeError:
         raise TypeError(f"argnums must be an int or a tuple of ints, got {argnums!r}") from None
     paths, structure = tree_flatten_with_path(args)
-    theta, rest, names, leaves = {}, {}, [], [leaf for _, leaf in paths]
+    theta, rest, fixed, names = {}, {}, {}, []
     for k, (path, leaf) in enumerate(paths):
         place = path[0].idx
         dtype = getattr(leaf, "dtype", float if isinstance(leaf, float) and place in numbers else None)
-        if isinstance(leaf, np.ndarray | np.generic):  # The dtype that `fun` gets by default, in float64 mode, too.
-            leaves[k] = leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype))
         if dtype is None or not jnp.issubdtype(dtype, np.inexact):
-            continue
-        if place not in numbers:
+            # An array of NumPy gets the dtype that it has for `fun` by default, in float64 mode, too.
+            is_numpy = isinstance(leaf, np.ndarray | np.generic)
+            fixed[k] = leaf.astype(jax.dtypes.canonicalize_dtype(dtype)) if is_numpy else leaf
+        elif place not in numbers:
             rest[k] = jnp.asarray(leaf)
         elif jnp.issubdtype(dtype, np.floating):
             theta[k] = jnp.asarray(leaf)
-            start = () if isinstance(argnums, int) else (SequenceKey(numbers.index(place)),)
-            names.append(keystr((*start, *path[1:])))
+            start = "" if isinstance(argnums, int) else f"[{numbers.index(place)}]"
+            names.append(start + keystr(path[1:]))
         else:
             raise TypeError(f"complex numbers cannot be checked: argument {place}{keystr(path[1:])} is {dtype}")
     if not theta:
         raise ValueError(f"no leaf of a floating dtype to differentiate: argnums={argnums!r}")
-
     places = [*theta, *rest]
-    fixed = {k: leaf for k, leaf in enumerate(leaves) if k not in places}
 
     def rebuild(new_theta: Leaves, new_rest: Leaves) -> tuple[Any, ...]:
         new = fixed | dict(zip(places, [*new_theta, *new_rest], strict=True))
@@ -131,46 +117,47 @@ def _split(args: tuple[Any, ...], argnums: int | Sequence[int]) -> tuple[Leaves,
     return [*theta.values()], [*rest.values()], names, rebuild
 
 
-def _draw_cotangent(fun: Function, theta: Leaves, rest: Leaves) -> tuple[Function, Function]:
-    """Return what makes a function scalar, by a random cotangent; and the cotangent, for the shapes of a result."""
+def _draw_cotangent(fun: Function, theta: Leaves, rest: Leaves) -> tuple[Leaves, Function]:
+    """Return random weights for the results of a function, 1 for a scalar, and what returns them as a cotangent."""
     shapes = jax.eval_shape(fun, theta, rest)
-    leaves, structure = jax.tree.flatten(shapes)
-    places = [k for k, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, np.inexact)]
-    if not places or any(jnp.issubdtype(leaf.dtype, np.complexfloating) for leaf in leaves):
+    dtypes = [leaf.dtype for leaf in jax.tree.leaves(shapes)]
+    is_complex = any(jnp.issubdtype(dtype, np.complexfloating) for dtype in dtypes)
+    if is_complex or not any(jnp.issubdtype(dtype, np.floating) for dtype in dtypes):
         raise TypeError(f"fun must return a float scalar or a tree with float arrays, not complex; got {shapes}")
     if isinstance(shapes, jax.ShapeDtypeStruct) and shapes.shape == ():
-        return lambda function, rebuild: lambda *arrays: function(*rebuild(*arrays)), lambda *arrays: ()
-    outputs, rng = jax.device_get(jax.tree.leaves(jax.jit(fun)(theta, rest))), np.random.default_rng(0)
-    drawn = []
-    for k in places:  # All leaves of the result get the same weight.
-        largest = float(np.max(np.abs(outputs[k]), initial=0)) or 1.0
-        drawn.append((rng.normal(size=outputs[k].shape) / largest).astype(outputs[k].dtype))
+        return [1.0], lambda *arrays: ()
+    weights = _draw(jax.tree.leaves(jax.jit(fun)(theta, rest)), -1)
+    weigh = jax.grad(_weigh(lambda results: results, weights), allow_int=True)
+    return weights, lambda *arrays: (weigh(fun(*arrays)),)
 
-    def contract(function, rebuild):
-        def value(*arrays):
-            results = jax.tree.leaves(function(*rebuild(*arrays)))
-            return _sum_products([results[k] for k in places], drawn)
 
-        return value
+def _draw(leaves: Leaves, power: int) -> Leaves:
+    """Return random weights for each array of floats, times a power of its largest entry; None for other arrays."""
+    rng, weights = np.random.default_rng(0), []
+    for leaf in leaves:
+        is_float = jnp.issubdtype(leaf.dtype, np.floating)
+        size = float(jnp.max(jnp.abs(leaf), initial=0)) if is_float else 0.0
+        weights.append(rng.normal(size=leaf.shape) * (size or 1.0) ** power if is_float else None)
+    return weights
 
-    def cotangent(*arrays):
-        full: Leaves = [np.zeros(leaf.shape, jax.dtypes.float0) for leaf in leaves]
-        now = jax.tree.leaves(jax.eval_shape(fun, *arrays))
-        for k, u in zip(places, drawn, strict=True):
-            full[k] = jnp.asarray(u, now[k].dtype)
-        return (jax.tree.unflatten(structure, full),)
 
-    return contract, cotangent
+def _weigh(function: Function, weights: Leaves) -> Function:
+    """Return the sum of the arrays that a function returns, times weights."""
+
+    def value(*arrays):
+        pairs = zip(jax.tree.leaves(function(*arrays)), weights, strict=True)
+        return sum(jnp.sum(leaf * jnp.asarray(w, leaf.dtype)).astype(float) for leaf, w in pairs if w is not None)
+
+    return value
 
 
 def _collect(gradient: Function, names: list[str], rebuild: Function, cotangent: Function) -> Function:
     """Return `gradient` as a function that returns the leaves."""
 
-    def by_hand(theta, rest):
-        paths, _ = tree_flatten_with_path(gradient(*rebuild(theta, rest), *cotangent(theta, rest)))
-        given = {keystr(path): leaf for path, leaf in paths}
-        leaves = []
-        for name, leaf in zip(names, theta, strict=True):
+    def by_hand(*arrays):
+        paths, _ = tree_flatten_with_path(gradient(*rebuild(*arrays), *cotangent(*arrays)))
+        given, leaves = {keystr(path): leaf for path, leaf in paths}, []
+        for name, leaf in zip(names, arrays[0], strict=True):
             if name not in given:
                 raise ValueError(f"gradient returns no leaf {name or 'like the argument'}, but {', '.join(given)}")
             shape, dtype = jnp.shape(given[name]), jnp.result_type(given[name])

@@ -70,22 +70,17 @@ def network_functions(choose: Callable[..., tuple[Any, ...]]) -> Functions:
         choose: returns the activations and the criterion; a function of what follows the sample weights in the list.
     """
 
-    def arguments(theta: Leaves, rest: Leaves) -> tuple[Any, ...]:
-        x, y, c, *choice = (*rest, None)[: max(3, len(rest))]
-        *f, criterion = choose(*choice)
-        return tuple(map(Layer, theta[::2], theta[1::2])), x, y, c, tuple(f), criterion
+    def with_network(function: Callable[..., Any]) -> Callable[[Leaves, Leaves], Any]:
+        def call(theta, rest):
+            x, y, c, *choice = (*rest, None)[: max(3, len(rest))]
+            *f, criterion = choose(*choice)
+            return function(tuple(map(Layer, theta[::2], theta[1::2])), x, y, c, tuple(f), criterion)
 
-    def value(theta, rest):
-        *arrays, f, criterion = arguments(theta, rest)
-        return loss(*arrays, activation=f, criterion=criterion)
+        return call
 
-    def by_hand(theta, rest):
-        return jax.tree.leaves(backpropagate(*arguments(theta, rest))[1])
-
-    def derivatives(theta, rest):
-        return list(_derivatives(*arguments(theta, rest)))
-
-    return Functions(value, by_hand, value, value, None, derivatives)
+    value = with_network(lambda *args: loss(*args[:4], activation=args[4], criterion=args[5]))
+    by_hand = with_network(lambda *args: jax.tree.leaves(backpropagate(*args)[1]))
+    return Functions(value, by_hand, value, derivatives=with_network(lambda *args: list(_derivatives(*args))))
 
 
 def _derivatives(params, x, y, _, f, criterion) -> Iterator[Derivative]:
