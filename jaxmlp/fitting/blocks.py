@@ -22,7 +22,7 @@ from jaxmlp.ensembles.processes import gather, place, rows_mesh
 from jaxmlp.fitting.batches import choose, on_each_device, train_epoch
 from jaxmlp.fitting.epochs import Statics, end_epoch, validate_member
 from jaxmlp.fitting.splitting import rng_of
-from jaxmlp.fitting.state import FitData, FitState, History, advance_best_loss, is_running
+from jaxmlp.fitting.state import FitData, FitState, History, advance_best_loss, is_running, last_epoch
 from jaxmlp.fitting.values import validate_rows, validate_weights
 from jaxmlp.network import Params
 
@@ -124,7 +124,7 @@ def prepare_blocks(
 
     def run_epoch(state: FitState, last: int) -> tuple[FitState, History]:
         key = state.key if members is None else state.key[0]
-        rng = rng_of(jax.random.fold_in(key, int(np.max(state.epoch))))
+        rng = rng_of(jax.random.fold_in(key, last_epoch(state)))
         carry = _Carry(state.params, state.opt_state, zeros, zeros)
         for number, parts in enumerate(_draw_blocks(len(data.x), block_rows, rng)):
             block = _read(data, parts, dtype, block_rows)
@@ -133,7 +133,7 @@ def prepare_blocks(
         return call(_end_epoch, (state, carry), (valid, last, patience, encode))
 
     def run(state: FitState, *, epochs: int) -> tuple[FitState, History]:
-        last, measured = int(np.max(state.epoch)) + epochs, []
+        last, measured = last_epoch(state) + epochs, []
         while len(measured) < epochs and np.any(is_running(state, last, patience)):
             state, history = run_epoch(state, last)
             measured.append(history)

@@ -18,7 +18,7 @@ from jaxmlp.ensembles.processes import agree, gather, place, rows_mesh
 from jaxmlp.fitting.blocks import prepare_blocks
 from jaxmlp.fitting.checkpoints import Checkpoint
 from jaxmlp.fitting.epochs import CAPACITY, run_epochs
-from jaxmlp.fitting.state import FitData, FitState, History, is_running, mark_history
+from jaxmlp.fitting.state import FitData, FitState, History, is_running, last_epoch, mark_history
 
 # A chunk has as many epochs as fit in this many seconds, so that progress moves and Ctrl-C is answered.
 _SECONDS = 0.25
@@ -117,7 +117,7 @@ def run_chunks(
     Returns:
         The state, the history of all epochs, and whether Ctrl-C ended the run.
     """
-    done, interrupted = int(np.max(state.epoch)), False
+    done, interrupted = last_epoch(state), False
     try:
         while np.any(is_running(_counters(state), epochs, patience)):
             start = time.monotonic()
@@ -129,7 +129,7 @@ def run_chunks(
             ended = np.asarray(following.epoch) + np.asarray(following.diverged)  # the epoch that diverged included
             measured = mark_history(measured, state, following, int(np.max(ended)) - done)
             state, history = following, jax.tree.map(_join, history, measured)
-            done, now = int(np.max(state.epoch)), time.monotonic()
+            done, now = last_epoch(state), time.monotonic()
             if checkpoint is not None:
                 checkpoint.save(state, history)
             if on_chunk is not None:

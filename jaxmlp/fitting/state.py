@@ -69,10 +69,9 @@ def init_fit(params: Params, *, key: Array, optimizer: Optimizer) -> FitState:
         return jax.vmap(lambda params, key: init_fit(params, key=key, optimizer=optimizer))(params, keys)
     params = validate_params(params)
     opt_state = validate_optimizer(optimizer, params)
-    # From NumPy, which compiles nothing. Not infinity, which `jax_debug_infs` would take for an error.
-    largest = np.asarray(jnp.finfo(params[0].w.dtype).max)
-    zero, largest, no = jax.device_put((np.int32(0), largest, np.bool_(False)))
-    return FitState(params, opt_state, validate_key(key), zero, params, zero, largest, zero, no)
+    # Arrays of NumPy, which compile nothing. Not infinity, which `jax_debug_infs` would take for an error.
+    zero, largest, no = np.zeros((), np.int32), np.asarray(jnp.finfo(params[0].w.dtype).max), np.zeros((), bool)
+    return FitState(params, opt_state, validate_key(key), zero, params, zero, largest, zero, no)  # type: ignore[arg-type]
 
 
 def advance_best_loss(state: FitState, params: Params, opt_state: Any, measured: History) -> FitState:
@@ -94,6 +93,11 @@ def finish_epoch(
     waited = jnp.where(improved, 0, state.waited + 1)
     lowest = jnp.where(is_lowest, watched, state.best_loss)
     return FitState(params, opt_state, state.key, number, *best, lowest, waited, state.diverged)
+
+
+def last_epoch(state: FitState) -> int:
+    """Return the number of the last epoch that is done; of an ensemble, that of the member that ran longest."""
+    return int(np.asarray(state.epoch).max())  # Not np.max, which would run a program on the device.
 
 
 def is_running(state: FitState, last: ArrayLike, patience: ArrayLike | None) -> Any:

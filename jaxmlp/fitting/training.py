@@ -24,7 +24,7 @@ from jaxmlp.fitting.loop import find_stop_reason, prepare_run, run_chunks
 from jaxmlp.fitting.metrics import Metric
 from jaxmlp.fitting.optimizers import Optimizer, describe_optimizer
 from jaxmlp.fitting.splitting import hold_out, rng_of
-from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit
+from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit, last_epoch
 from jaxmlp.fitting.values import validate_values, validate_weights
 from jaxmlp.network import Params
 from jaxmlp.storage.files import require_writable
@@ -260,6 +260,6 @@ def _progress(epochs: int, *, shown: bool, callback: OnChunk | None) -> Iterator
                 callback(state, history)
             measured = {name: last_mean(values) for name, values in history._asdict().items() if values is not None}
             bar.set_postfix(measured, refresh=False)
-            bar.update(int(np.max(state.epoch)) - bar.n)
+            bar.update(last_epoch(state) - bar.n)
 
         yield show

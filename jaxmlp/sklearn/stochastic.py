@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from jaxmlp.fitting.epochs import CAPACITY, run_epochs
 from jaxmlp.fitting.loop import prepare_run, run_chunks
 from jaxmlp.fitting.optimizers import Optimizer, OptimizerState
-from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit
+from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit, last_epoch
 from jaxmlp.network import Params
 from jaxmlp.sklearn.parameters import Parameters
 from jaxmlp.sklearn.rows import Rows, Start, pad, plan_batches, round_up
@@ -96,7 +96,7 @@ class StochasticSolvers(Parameters):
         """Train, by `partial_fit` for one epoch, and keep the result."""
         optimizer = self._optimizer()
         state = self._start(params, random, start, optimizer)
-        done = int(np.max(state.epoch))
+        done = last_epoch(state)
         n, batch_size = plan_batches(len(rows.x), self.batch_size)
         padded = [pad(v, n) for v in rows] + [pad(v, round_up(len(v))) for v in valid or ()]
         device, data, metric, patience = self._device(), FitData(*padded), self._metric(), self._patience()
