@@ -12,6 +12,8 @@ stopping early stopping by the score, 12 data sets × 10 splits: the epochs of b
 train    `fit` with the defaults of `jaxmlp train --fast`, beside scikit-learn's defaults, on diabetes and digits.
 first    the first `fit` of a process, of 20 epochs, which compiles, in units of the time that `import jax` takes there;
          --other CHECKOUT: the same with another version of this package.
+later    the fits after it, 20 epochs of each size, of float32 and float64 X, in CPU time, beside those of --other with
+         float32 X, and how long a product of matrices takes in float64, in units of float32, with NumPy.
 """
 
 import json
@@ -298,7 +300,72 @@ def first(args):
     report("estimators first", "the first fit of a process, 20 epochs", rows)
 
 
-PARTS = {"sizes": sizes, "grid": grid, "quality": quality, "stopping": stopping, "train": train, "first": first}
+# Run in a process of its own: the dtype of X, rows, columns, and the widths of the hidden layers.
+LATER = """
+import sys, time, warnings
+import numpy as np
+from jaxmlp.sklearn import MLPRegressor
+dtype, n, columns, *hidden = sys.argv[1], *map(int, sys.argv[2:])
+x = np.random.default_rng(0).normal(size=(n, columns)).astype(dtype)
+y = np.sin(x[:, 0]) + x[:, 1]
+warnings.simplefilter("ignore")
+seconds = []
+for seed in range(21 if n < 10_000 else 4):
+    start = time.process_time()
+    MLPRegressor(hidden, max_iter=20, n_iter_no_change=20, tol=0, random_state=seed).fit(x, y)
+    seconds.append(time.process_time() - start)
+print(min(seconds[1:]))
+"""
+
+
+def later(args):
+    systems = {"jaxmlp, float32": (ROOT, "float32"), "jaxmlp, float64": (ROOT, "float64")}
+    reference = "jaxmlp, float32"
+    if args.other:
+        reference = "the other jaxmlp, float32"
+        systems[reference] = args.other.resolve(), "float32"
+    rows = []
+    for n, columns, hidden in SIZES[:-1]:
+        seconds = {system: [] for system in systems}
+        for _ in range(args.rounds):
+            for system, (root, dtype) in systems.items():
+                words = [sys.executable, "-c", LATER, dtype, *map(str, (n, columns, *hidden))]
+                environment = os.environ | {"PYTHONPATH": str(root)}
+                done = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=True)
+                seconds[system].append(float(done.stdout))
+        network = "-".join(map(str, (columns, *hidden, 1)))
+        for system, own in seconds.items():
+            row = {"rows": n, "network": network, "system": system, "later_s": min(own)}
+            rows.append(row | {"times": min(own) / min(seconds[reference]), "seconds": own})
+    report("estimators later", f"CPU time of a later fit, 20 epochs; times {reference}", rows)
+    for system in systems:
+        mean = statistics.geometric_mean(row["times"] for row in rows if row["system"] == system)
+        print(f"{system}: geometric mean {mean:.2f}")
+    product = {dtype: product_seconds(dtype) for dtype in ("float32", "float64")}
+    print(f"a product of matrices with NumPy, float64: {product['float64'] / product['float32']:.2f} x float32")
+
+
+def product_seconds(dtype):
+    """Return the CPU time of a product as large networks have it."""
+    a, b = np.ones((200, 256), dtype), np.ones((256, 256), dtype)
+    seconds = []
+    for _ in range(50):
+        start = time.process_time()
+        for _ in range(20):
+            np.matmul(a, b)
+        seconds.append(time.process_time() - start)
+    return min(seconds)
+
+
+PARTS = {
+    "sizes": sizes,
+    "grid": grid,
+    "quality": quality,
+    "stopping": stopping,
+    "train": train,
+    "first": first,
+    "later": later,
+}
 
 if __name__ == "__main__":
     main()
