@@ -1,8 +1,11 @@
 """README and docs: their snippets and commands run, their output is real, and what they point to exists."""
 
+import os
 import pathlib
 import re
 import shlex
+import subprocess
+import sysconfig
 from importlib import util
 
 import jax
@@ -75,6 +78,18 @@ def test_snippets_and_commands_run_in_order(page, user):
                 # tests/test_cli_check.py runs `jaxmlp check`, which takes long.
                 if command.startswith("jaxmlp ") and command != "jaxmlp check" and not is_repeated:
                     assert main(shorten(command)) == 0, command
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_run_as_typed(user):
+    """Those that install and test are run by CI; the others here, as users run them: two minutes."""
+    commands = [line for line in commands_of("README.md") if line.startswith("jaxmlp ")]
+    assert len(commands) > 4
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("JAX", "XLA"))}
+    ours["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), ours["PATH"]])
+    for command in dict.fromkeys(commands):
+        done = subprocess.run(command, shell=True, env=ours, capture_output=True, text=True)
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), f"{command}\n{done.stderr}"
 
 
 def test_the_first_output_is_that_of_seed_0(capsys):
