@@ -68,13 +68,14 @@ def train_epoch(
         value, grads = mean_loss_and_grads(
             params, x, y, weights, f, criterion, total=total, l2=l2, encode=encode, mesh=mesh
         )
-        return *optimizer_step(optimizer, params, grads, opt_state), value.astype(total.dtype) * total, total
+        return *optimizer_step(optimizer, params, grads, opt_state), value.astype(total.dtype) * total
 
     n = x.shape[0]
     size = n if batch_size is None else min(batch_size, n)
     if size == n and mesh is None:
         weights = jnp.ones(n, x.dtype) if c is None else c
-        *stepped, loss, total = step(params, opt_state, x, y, weights, sum_weights(weights))
+        total = sum_weights(weights)
+        *stepped, loss = step(params, opt_state, x, y, weights, total)
         if c is not None:
             stepped = choose(total > 0, stepped, [params, opt_state])
         params, opt_state = stepped
@@ -91,11 +92,13 @@ def train_epoch(
     def batch(k, carry):
         params, opt_state, losses, totals = carry
         # Each device sums the weights of all rows, because to add up sums would take another message.
-        rows, total = order[k], sum_weights(weigh(order[k]))
+        rows, weights = order[k], weigh(order[k])
+        total = sum_weights(weights)
         if mesh is not None:
             rows = _take_part(rows, n, mesh)
+            weights = weigh(rows)
         places = bound(rows)
-        params, opt_state, loss, total = step(params, opt_state, _take(x, places), _take(y, places), weigh(rows), total)
+        params, opt_state, loss = step(params, opt_state, _take(x, places), _take(y, places), weights, total)
         return params, opt_state, losses + loss, totals + total
 
     # Rows of weight 0 come last: skip the batches that hold nothing else.
