@@ -12,8 +12,8 @@ stopping early stopping by the score, 12 data sets × 10 splits: the epochs of b
 train    `fit` with the defaults of `jaxmlp train --fast`, beside scikit-learn's defaults, on diabetes and digits.
 first    the first `fit` of a process, of 20 epochs, which compiles, in units of the time that `import jax` takes there;
          --other CHECKOUT: the same with another version of this package.
-later    the fits after it, 20 epochs of each size, of float32 and float64 X, in CPU time, beside those of --other with
-         float32 X, and how long a product of matrices takes in float64, in units of float32, with NumPy.
+later    the CPU time of later fits, 20 epochs, from tiny to large, with float32 and float64 X; --other CHECKOUT: in
+         units of the other version with float32 X. At the end, what float64 costs in a matrix product of NumPy.
 """
 
 import json
@@ -68,7 +68,7 @@ def main():
     parser.add_argument("--system", choices=SYSTEMS, help="of a worker, which grid starts")
     parser.add_argument("--jobs", type=int, default=1, help="of a worker, which grid starts")
     parser.add_argument("--how", help="of a worker, which grid starts")
-    parser.add_argument("--other", type=pathlib.Path, help="another checkout, for the part first")
+    parser.add_argument("--other", type=pathlib.Path, help="another checkout, for the parts first and later")
     args = configured(parser)
     warnings.simplefilter("ignore", ConvergenceWarning)
     if args.part == "worker":
@@ -257,7 +257,15 @@ def train(args):
     report("estimators train", "the command's defaults, 5 x 5 shuffled folds", rows)
 
 
-# Run in a process of its own: the module of the estimators, the one to fit, and the table.
+def run_in(root, program, *words):
+    """Return the numbers that a program prints, in a process of its own, with the package of a checkout."""
+    line = [sys.executable, "-c", program, *map(str, words)]
+    environment = os.environ | {"PYTHONPATH": str(root), "JAX_ENABLE_COMPILATION_CACHE": "0"}
+    done = subprocess.run(line, cwd=root, env=environment, capture_output=True, text=True, check=True)
+    return [float(number) for number in done.stdout.split()]
+
+
+# Run by `run_in`: the module of the estimators, the one to fit, and the table.
 FIRST = """
 import sys, time, warnings
 start = time.perf_counter()
@@ -288,10 +296,7 @@ def first(args):
         seconds = {system: [] for system in systems}
         for _ in range(args.rounds):
             for system, (root, module) in systems.items():
-                words = [sys.executable, "-c", FIRST, module, estimator, table]
-                environment = os.environ | {"PYTHONPATH": str(root), "JAX_ENABLE_COMPILATION_CACHE": "0"}
-                done = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=True)
-                seconds[system].append([float(word) for word in done.stdout.split()])
+                seconds[system].append(run_in(root, FIRST, module, estimator, table))
         for system, measured in seconds.items():
             import_jax, own, later = (statistics.median(column) for column in zip(*measured, strict=True))
             ratio = statistics.median(one / imported for imported, one, _ in measured)
@@ -300,7 +305,7 @@ def first(args):
     report("estimators first", "the first fit of a process, 20 epochs", rows)
 
 
-# Run in a process of its own: the dtype of X, rows, columns, and the widths of the hidden layers.
+# Run by `run_in`: the dtype of X, rows, columns, and the widths of the hidden layers.
 LATER = """
 import sys, time, warnings
 import numpy as np
@@ -330,10 +335,7 @@ def later(args):
         seconds = {system: [] for system in systems}
         for _ in range(args.rounds):
             for system, (root, dtype) in systems.items():
-                words = [sys.executable, "-c", LATER, dtype, *map(str, (n, columns, *hidden))]
-                environment = os.environ | {"PYTHONPATH": str(root)}
-                done = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=True)
-                seconds[system].append(float(done.stdout))
+                seconds[system] += run_in(root, LATER, dtype, n, columns, *hidden)
         network = "-".join(map(str, (columns, *hidden, 1)))
         for system, own in seconds.items():
             row = {"rows": n, "network": network, "system": system, "later_s": min(own)}

@@ -9,7 +9,7 @@ fit, 1024       the same with batches of 1,024. Each process sends the gradient,
 fit, ensemble   16 networks 20-64-64-1 on 5,000 rows, batches of 128, 30 epochs: its members are split.
 cross_validate  5 folds and 2 seeds of a network 20-32-1 on 2,000 rows, 1,000 epochs.
 
-The processes talk over the loopback, and wait for a line before each call. Both ways compute the same numbers. The
+The processes talk over the loopback, and wait for a line before each call. Both systems compute the same numbers. The
 first call compiles: it is timed apart. Each of several processes has one thread (`NPROC=1`, as `jaxmlp train
 --distributed` sets it). To split the rows of a large network, each is bound to a core, with two threads, because
 products with one thread take a quarter longer.
@@ -31,8 +31,6 @@ from common import arguments, report
 
 import jaxmlp
 
-KEY = jax.random.key
-
 
 def rows(n, columns, outputs):
     rng = np.random.default_rng(0)
@@ -41,22 +39,23 @@ def rows(n, columns, outputs):
 
 
 def train_ensemble():
-    params = jaxmlp.init_ensemble(KEY(0), (20, 64, 64, 1), 64)
+    params = jaxmlp.init_ensemble(jax.random.key(0), (20, 64, 64, 1), 64)
     x, y = rows(1000, 20, 1)
     return lambda: jaxmlp.train_ensemble(params, x, y, 1e-5, epochs=50)[1]
 
 
 def fit(sizes, n, members, **options):
-    params = jaxmlp.init_ensemble(KEY(0), sizes, members) if members else jaxmlp.init_params(KEY(0), sizes)
+    key = jax.random.key(0)
+    params = jaxmlp.init_ensemble(key, sizes, members) if members else jaxmlp.init_params(key, sizes)
     x, y = rows(n, sizes[0], sizes[-1])
     optimizer = jaxmlp.adam()
-    return lambda: jaxmlp.fit(params, x, y, key=KEY(1), optimizer=optimizer, **options).history.loss
+    return lambda: jaxmlp.fit(params, x, y, key=jax.random.key(1), optimizer=optimizer, **options).history.loss
 
 
 def cross_validate():
     x, y = rows(2000, 20, 1)
     options = {"hidden": (32,), "folds": 5, "seeds": 2, "epochs": 1000, "batch_size": 128, "candidates": [(1e-3, 0.0)]}
-    return lambda: jaxmlp.cross_validate(x, y, key=KEY(1), **options).network.score
+    return lambda: jaxmlp.cross_validate(x, y, key=jax.random.key(1), **options).network.score
 
 
 CASES = {
@@ -86,11 +85,11 @@ def main():
 
 
 def measure(name, args):
-    """Return a row for each way."""
+    """Return a row for each system."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    ways = {"one process": 1, f"{args.processes} processes": args.processes}
+    systems = {"one process": 1, f"{args.processes} processes": args.processes}
     command = [sys.executable, __file__, "--processes", str(args.processes), "--worker", name, str(port)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
 
@@ -98,13 +97,13 @@ def measure(name, args):
         share = {"NPROC": "2" if name in BOUND else "1"} if count > 1 else {}
         return subprocess.Popen([*command, str(count), str(k)], env=os.environ | share, **pipes)
 
-    running = {way: [start(count, k) for k in range(count)] for way, count in ways.items()}
-    first = {way: ask(workers) for way, workers in running.items()}
+    running = {system: [start(count, k) for k in range(count)] for system, count in systems.items()}
+    first = {system: ask(workers) for system, workers in running.items()}
     np.testing.assert_allclose(*(answer["result"] for answer in first.values()), rtol=1e-4)
-    seconds = {way: [] for way in running}
+    seconds = {system: [] for system in running}
     for _ in range(args.rounds):
-        for way, workers in running.items():
-            seconds[way].append(ask(workers)["seconds"])
+        for system, workers in running.items():
+            seconds[system].append(ask(workers)["seconds"])
     workers = list(itertools.chain(*running.values()))
     for worker in workers:
         assert worker.stdin is not None
@@ -113,16 +112,16 @@ def measure(name, args):
     one = seconds["one process"]
     return [
         {
-            "case": name, "system": way, "median_s": statistics.median(own), "minimum_s": min(own),
+            "case": name, "system": system, "median_s": statistics.median(own), "minimum_s": min(own),
             "speed_to_one": statistics.median(a / b for a, b in zip(one, own, strict=True)),
-            "first_s": first[way]["seconds"], "seconds": own,
+            "first_s": first[system]["seconds"], "seconds": own,
         }
-        for way, own in seconds.items()
+        for system, own in seconds.items()
     ]  # fmt: skip
 
 
 def ask(workers):
-    """Let the processes of one way call once; return the answer of the slowest."""
+    """Let all workers of a system call once; return the slowest answer."""
     for worker in workers:
         worker.stdin.write("go\n")
         worker.stdin.flush()
