@@ -83,11 +83,12 @@ def on_a_gpu(monkeypatch):
 
 
 def test_programs_for_a_cpu_keep_the_scan_where_a_gpu_is_the_default_device(on_a_gpu):
-    params, x, y, c = small()
-    lowered = jax.jit(jaxmlp.train).lower(params, x, y, RATE, c)
-    assert "while" in lowered.as_text()
-    assert np.isfinite(lowered.compile()(params, x, y, RATE, c)[1]).all()
-    assert np.isfinite(jax.grad(lambda p: jaxmlp.train(p, x, y, RATE, c)[1][-1])(params)[0].w).all()
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        params, x, y, c = small()
+        lowered = jax.jit(jaxmlp.train).lower(params, x, y, RATE, c)
+        assert "while" in lowered.as_text()
+        assert np.isfinite(lowered.compile()(params, x, y, RATE, c)[1]).all()
+        assert np.isfinite(jax.grad(lambda p: jaxmlp.train(p, x, y, RATE, c)[1][-1])(params)[0].w).all()
 
 
 @pytest.mark.parametrize(
