@@ -8,7 +8,7 @@ in float32, so the matrix units and their lower precision are not used.
 It computes the same function as the scan in `training.py`, for one hidden layer and one output; a test compares both in
 Pallas's interpret mode. Other networks, dtypes, functions and platforms, and programs on several devices, always get
 the scan. If you differentiate through it, JAX differentiates the scan. The limits were measured with
-`bench/products.py --device cuda` on an H100; see `bench/results/`.
+`bench/products.py --device cuda` on an H100 and an H200; see `bench/results/`.
 
 JAX has announced that it will remove the part of Pallas that compiles this kernel, Triton, and warns of it from version
 0.11 on. Versions of JAX that have not been tried get the scan.
