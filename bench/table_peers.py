@@ -68,14 +68,20 @@ def fit_peer(name: str, task: str, x: Any, y: np.ndarray, *, seed: int, seconds:
 
 def measure_error(task: str, y: np.ndarray, predictions: np.ndarray) -> float:
     """Return the RMSE, the log loss or the Poisson deviance; a class of -1 is one that training rows do not have."""
+    mean = float(measure_row_errors(task, y, predictions).mean())
+    return math.sqrt(mean) if task == "regression" else mean
+
+
+def measure_row_errors(task: str, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Return the squared error, the log loss or the Poisson deviance of each row (n,); see `measure_error`."""
     if task == "classification":
         p = np.clip(predictions, 1e-7, 1)
         p = np.column_stack([p / p.sum(axis=1, keepdims=True), np.full(len(p), 1e-7)])
-        return float(-np.log(p[np.arange(len(y)), y]).mean())
+        return -np.log(p[np.arange(len(y)), y])
     if task == "regression":
-        return float(np.sqrt(np.mean((y - predictions) ** 2)))
+        return (y - predictions) ** 2
     mean = np.maximum(predictions, 1e-7)
-    return float(np.mean(2 * (np.where(y > 0, y * np.log(np.maximum(y, 1e-12) / mean), 0) - y + mean)))
+    return 2 * (np.where(y > 0, y * np.log(np.maximum(y, 1e-12) / mean), 0) - y + mean)
 
 
 def scikit_learn(name: str, task: str, x: Any, seed: int) -> Any:

@@ -13,7 +13,8 @@ row_us    microseconds per predicted row: the median of calls on all test rows, 
 kB        size of the model file as it is usually saved
 
 At the end, errors are averaged over the seeds, and log losses compared as (error + 0.02) / (error of the peer + 0.02),
-so that no split and no nearly perfect table decides.
+so that no split and no nearly perfect table decides. Then follows what the reports, intervals and probabilities of
+jaxmlp are worth on the test rows; `table_calibration.py` says how it is measured.
 """
 
 import json
@@ -31,9 +32,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from common import AbsentError, arguments, configured, imported, print_table, where
 from sklearn.model_selection import train_test_split
+from table_calibration import Predictions, describe_calibration, measure_calibration
 from table_peers import CORES, PEERS, fit_peer, measure_error
 
 FLOOR = 0.02  # Added to log losses before they are compared.
+COLUMNS = ("table", "seed", "system", "error", "ratio", "train_s", "row_us", "kB", "draws")
 LOAN_RESULTS = ("grade", "sub_grade", "installment", "balance", "paid_total", "paid_principal", "paid_interest")
 
 
@@ -138,8 +141,10 @@ def measure_jaxmlp(table: Table, split: Split, budget: float, calls: int) -> dic
         size = os.path.getsize(model)
     names = [f"probability_{label}" for label in split.classes] or ["prediction"]
     values = predictions.select(names).to_numpy() if split.classes else predictions["prediction"].to_numpy()
-    error = measure_error(table.task, split.y_test, values)
-    return {"error": error, "train_s": seconds, "row_us": microseconds, "kB": size / 1000}
+    ends = tuple(predictions[name].to_numpy() for name in ("low", "high")) if "low" in predictions.columns else None
+    row = {"error": measure_error(table.task, split.y_test, values)}
+    row |= {"train_s": seconds, "row_us": microseconds, "kB": size / 1000}
+    return row | measure_calibration(table.task, split.y_test, Predictions(values, ends), loaded.report)
 
 
 def run_command(*words: str) -> None:
@@ -233,7 +238,7 @@ def main() -> None:
                 if args.json:
                     with args.json.open("a", encoding="utf-8") as file:
                         file.write(json.dumps({"bench": "tables", **place, **found[-1]}) + "\n")
-            print_table(found)
+            print_table([{key: row[key] for key in COLUMNS if key in row} for row in found])
             print(flush=True)
             rows += found
     tables, summary = compare(rows)
@@ -245,6 +250,10 @@ def main() -> None:
             "worst {worst:.2f} ({worst_table}), losses: ".format(**line)
             + (", ".join(line["losses"]) or "none")
         )
+    if ours := [row for row in rows if row["system"] == "jaxmlp"]:
+        print("\nwhat jaxmlp promises, on the test rows")
+        print_table([{key: row[key] for key in row if key not in COLUMNS[4:]} for row in ours])
+        print("\n".join(describe_calibration(ours)))
 
 
 if __name__ == "__main__":

