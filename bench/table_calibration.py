@@ -9,6 +9,7 @@ negative      predictions below zero, where no target is
 """
 
 import statistics
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,9 @@ class Predictions(NamedTuple):
     ends: tuple[np.ndarray, np.ndarray] | None = None
 
 
-def measure_calibration(task: str, y: np.ndarray, predictions: Predictions, report: dict[str, Any]) -> dict[str, Any]:
+def measure_calibration(
+    task: str, y: np.ndarray, predictions: Predictions, report: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the figures of a model as a row of results.
 
     Arguments:

@@ -141,7 +141,9 @@ def measure_jaxmlp(table: Table, split: Split, budget: float, calls: int) -> dic
         size = os.path.getsize(model)
     names = [f"probability_{label}" for label in split.classes] or ["prediction"]
     values = predictions.select(names).to_numpy() if split.classes else predictions["prediction"].to_numpy()
-    ends = tuple(predictions[name].to_numpy() for name in ("low", "high")) if "low" in predictions.columns else None
+    ends = None
+    if "low" in predictions.columns:
+        ends = predictions["low"].to_numpy(), predictions["high"].to_numpy()
     row = {"error": measure_error(table.task, split.y_test, values)}
     row |= {"train_s": seconds, "row_us": microseconds, "kB": size / 1000}
     return row | measure_calibration(table.task, split.y_test, Predictions(values, ends), loaded.report)
@@ -241,6 +243,11 @@ def main() -> None:
             print_table([{key: row[key] for key in COLUMNS if key in row} for row in found])
             print(flush=True)
             rows += found
+    print_summary(rows)
+
+
+def print_summary(rows: list[dict[str, Any]]) -> None:
+    """Print the ratios of errors, all losses, and what the promises of jaxmlp are worth."""
     tables, summary = compare(rows)
     print("error of jaxmlp / error of the peer")
     print_table(tables)
