@@ -188,7 +188,7 @@ def test_a_contradiction_names_both_values():
     options = {"epochs": 9, "hidden": (8, 4), "learning_rate": 0.5, "fast": True}
     with pytest.raises(ValueError) as refused:
         require_agreement(FULL, options)
-    values = (f"epochs {FULL.epochs}, not 9", "hidden 128, 128, 256, not 8, 4", "learning_rate 0.003, 0.01, not 0.5")
+    values = (f"epochs {FULL.epochs}, not 9", "hidden 128, 128, 256, not 8, 4", "learning_rate 0.003, 0.03, not 0.5")
     assert all(text in str(refused.value) for text in (*values, "fast False, not True"))
 
 

@@ -27,10 +27,10 @@ TABLE_CANDIDATES = (
     Candidate(0.003, 0.1, DEEP, bins=16),
     Candidate(0.003, 0.1, DEEP, bins=0),
     Candidate(0.003, 1.0, DEEP, bins=16),
-    Candidate(0.01, 3.0, WIDE, bins=16),
+    Candidate(0.03, 3.0, WIDE, bins=16),
     Candidate(0.003, 0.1, DEEP, bins=48),
     Candidate(0.003, 0.1, DEEP, bins=16, is_log=True),
-    Candidate(0.01, 3.0, WIDE, bins=0),
+    Candidate(0.03, 3.0, WIDE, bins=0),
 )
 SGD_RATE = 0.01
 CYCLES = 4

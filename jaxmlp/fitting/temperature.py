@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from jaxmlp.fitting.metrics import row_log_loss
+from jaxmlp.fitting.metrics import difference_of, row_log_loss
 from jaxmlp.fitting.splitting import other_parts
 
 SMALLEST = 1e-12  # A smaller probability counts as this one.
@@ -20,18 +20,22 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
 def measure_temperature(probabilities: np.ndarray, y: np.ndarray) -> float:
     """Return the temperature from 0.2 to 5 with the lowest log loss of held-out probabilities, both (n, classes).
 
-    Of each target, one part in n + 1 is spread over all classes, as if a row more had been any of them. Otherwise, rows
-    that are all predicted right would ask for certain probabilities, which cost much where they are wrong (Platt 1999).
+    It is 1, which changes nothing, unless the log loss is lower by more than one standard error. Of each target, one
+    part in n + 1 is spread over all classes, as if a row more had been any of them. Otherwise, rows that are all
+    predicted right would ask for certain probabilities, which cost much where they are wrong (Platt 1999).
     """
     n, classes = y.shape
-    y = (n * y + 1 / classes) / (n + 1)
+    spread = (n * y + 1 / classes) / (n + 1)
 
     def loss(logarithm: float) -> float:
-        return float(row_log_loss(apply_temperature(probabilities, np.exp(logarithm)), y).mean())
+        return float(row_log_loss(apply_temperature(probabilities, np.exp(logarithm)), spread).mean())
 
     limit = np.log(_LARGEST)
     found = minimize_scalar(loss, bounds=(-limit, limit), method="bounded", options={"xatol": 1e-3})
-    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0  # type: ignore[union-attr]
+    temperature = float(np.exp(found.x))  # type: ignore[union-attr]
+    scaled = apply_temperature(probabilities, temperature)
+    gain, standard_error = difference_of(row_log_loss(probabilities, y), row_log_loss(scaled, y))
+    return temperature if gain > standard_error else 1.0
 
 
 def cross_fit_temperature(probabilities: np.ndarray, y: np.ndarray, part: np.ndarray) -> np.ndarray:

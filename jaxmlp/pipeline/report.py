@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from jaxmlp.fitting.defaults import Candidate
+from jaxmlp.fitting.metrics import difference_of
 from jaxmlp.pipeline.cautions import list_cautions
 from jaxmlp.pipeline.rows import Rows
 from jaxmlp.selection import CrossValidation, Importance, Score
-from jaxmlp.selection.scores import difference_of
 from jaxmlp.storage.json import make_finite
 
 

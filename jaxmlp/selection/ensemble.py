@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxmlp.fitting.metrics import difference_of
 from jaxmlp.fitting.splitting import other_parts
 from jaxmlp.fitting.tasks import Task
-from jaxmlp.selection.scores import difference_of, rank_score
+from jaxmlp.selection.scores import rank_score
 
 _ROUNDS = 25
 

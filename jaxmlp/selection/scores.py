@@ -48,16 +48,6 @@ def rank_score(score: float) -> float:
     return score if np.isfinite(score) else np.inf
 
 
-def difference_of(errors: np.ndarray, others: np.ndarray) -> tuple[float, float]:
-    """Return by how much errors (n,) are larger on average than others of the same rows, and the standard error.
-
-    The standard error of a single row is infinite: it tells nothing about others.
-    """
-    difference = errors - others
-    n = len(difference)
-    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
-
-
 def is_better(candidate: Score, other: Score) -> bool:
     """Return whether `candidate` has a lower error than `other` on the same rows, by a paired bootstrap at 1 %.
 
