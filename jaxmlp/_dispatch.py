@@ -26,8 +26,8 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
     """Compile `function(params, x, y, learning_rate, sample_weight=None, *, …)`; its keywords are static.
 
     Numbers of every type share one trace. Arguments that `jax.jit` cannot take raise the errors of `_validation.py`;
-    `function` validates shapes once, while it is traced. As a part of another program it has vectors of that program,
-    so that the last bits may differ.
+    `function` validates shapes once, while it is traced. As a part of another program it is compiled without the option
+    of `_WIDE`, so that the last bits may differ.
     """
     defaults: dict[str, Any] = function.__kwdefaults__  # type: ignore[attr-defined]
     plain = Programs(function, static_argnames=tuple(defaults))
@@ -52,7 +52,7 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
             try:
                 return wide[key](params, x, y, rate, c, **statics)
             except ValueError as error:
-                if "compiler_options" not in str(error):  # which only a program that is no part of another may have
+                if "compiler_options" not in str(error):  # JAX refuses these options inside another program.
                     raise
         return plain[key](params, x, y, rate, c, **statics)
 

@@ -71,7 +71,7 @@ def train(
     activation: Activation | tuple[Activation, ...] = relu,
     criterion: Criterion = squared_error,
 ) -> tuple[Params, Array]:
-    """Train for all epochs as one compiled `lax.scan` of `train_step`.
+    """Train for all epochs in one compiled program: a `lax.scan` over the steps of `train_step`.
 
     The loss is a sum over rows. For the mean, pass sample weights of 1/n and a learning rate of 0.01 to 0.1, say.
     Values are not checked: if training diverges, the losses become infinite or NaN.
@@ -99,7 +99,7 @@ def train(
 
 @_gpu_training.with_gpu_form
 def run_steps(params: Params, x: Array, y: Array, c: Array | None, rate: Array, f, criterion, epochs: int):
-    """`train` of validated arguments."""
+    """Return what `train` does, of validated arguments: the loop over the epochs."""
 
     def epoch(params: Params, _: None) -> tuple[Params, Array]:
         value, grads = backpropagate(params, x, y, c, f, criterion)

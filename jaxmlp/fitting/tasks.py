@@ -19,9 +19,11 @@ class Task:
     """What training on real data must know about a criterion.
 
     Arguments:
-        metric: reported by `fit` after each epoch: predictions and y (n, outputs), sample_weight (n,) to a scalar.
-        error: name of the error in reports: "RMSE", "log loss", "deviance".
-        row_error: maps predictions (..., n, outputs) and targets (n, outputs) to errors (..., n).
+        metric: what `fit` measures after each epoch; nothing else uses it. Maps predictions and y (n, outputs) and
+            sample_weight (n,) to a scalar.
+        error: name of `row_error` in reports: "RMSE", "log loss", "deviance".
+        row_error: what models are chosen and reported by. Maps predictions (..., n, outputs) and targets (n, outputs)
+            to errors (..., n).
         link: maps a mean prediction (..., outputs) to the network's output; the inverse of the criterion's `predict`.
         constant: maps the mean target (outputs,) and the number of rows to the prediction of the constant baseline.
         is_root: whether the score is the root of the mean row error.

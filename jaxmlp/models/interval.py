@@ -22,7 +22,7 @@ class Interval:
     knots: tuple[float, ...]  # Predictions, in ascending order.
     sizes: tuple[float, ...]  # The size of residuals there.
     quantiles: tuple[float, ...]  # Of residuals divided by their size, at equally spaced levels from 0 to 1.
-    floor: float | None = None  # The smallest possible target; None for any.
+    floor: float | None = None  # The smallest end: 0 if no held-out target is negative; None for any.
 
     def __post_init__(self) -> None:
         if not (len(self.knots) == len(self.sizes) > 0 and len(self.quantiles) > 1):

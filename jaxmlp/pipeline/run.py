@@ -119,7 +119,8 @@ def fit_table(
         sheet: the sheet of a spreadsheet; None for the first.
         decimal: the decimal mark, "." or ","; None to decide for each column.
         date_order: the order of day, month and year in dates, "dmy", "mdy" or "ymd"; None to decide for each column.
-        max_levels: the largest number of levels of a column that have an input each; the rest share one.
+        max_levels: the largest number of levels of a column that have an input each; the rest share one. Where levels
+            are many, so do those of a single row.
         group: a column, such as a customer, whose equal values stay in one fold; it is no input unless it is kept.
         time: a column of dates or numbers; the model is tested on the fifth of the rows that are the latest.
         budget: time limit in seconds.
@@ -129,7 +130,7 @@ def fit_table(
         hidden: hidden layer widths; None to try (128, 128) and (256,).
         activation: name of the activation of the hidden layers; None for "gelu".
         optimizer: "adam" or "sgd"; None for "adam".
-        learning_rate: the largest one; in each of four cycles it rises from zero and falls back.
+        learning_rate: the largest one; in each cycle it rises from zero and falls back.
         weight_decay: share of each weight that a step takes away, times the learning rate.
         epochs: largest number of passes over all rows.
         batch_size: rows in a step.

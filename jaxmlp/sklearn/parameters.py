@@ -141,7 +141,11 @@ def draw_params(
     activation: Activation | tuple[Activation, ...],
     dtype: np.dtype,
 ) -> Params:
-    """Draw weights and biases uniformly (Glorot and Bengio 2010), with the bounds and in the order of scikit-learn."""
+    """Draw weights and biases uniformly (Glorot and Bengio 2010).
+
+    Bounds and order are those of scikit-learn, so that the same `random_state` draws the same network there;
+    `init_params` draws another one, from a key.
+    """
     activations = activation if isinstance(activation, tuple) else (activation,)
     layers = []
     for k, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):

@@ -1,7 +1,7 @@
 """The kinds of columns: what is learned about a column from the training rows, and how it becomes inputs.
 
-To add a kind, write a dataclass with these fields and methods and add it to `Column`; `choosing.py` decides when to use
-it.
+Each kind is a dataclass with the methods of `Number`. Dates and clock times are in `temporal.py`; docs/CONTRIBUTING.md
+says what a new kind needs.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Number:
     low: float  # lowest value of the training rows
     high: float  # highest value of the training rows
     style: NumberStyle = PLAIN  # how texts are read as numbers
-    bounds: tuple[float, float] | None = None  # values outside are outliers, which count as missing
+    bounds: tuple[float, float] | None = None  # values outside count as missing; None if training had no such outlier
 
     def __post_init__(self) -> None:
         if self.missing < 0:
