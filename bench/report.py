@@ -3,6 +3,7 @@
     python bench/tutorial.py > results.txt; python bench/ensembles.py --devices 2 >> results.txt; …
     python bench/report.py results.txt [--picture docs/pictures/peers.png]
     python bench/report.py bench/results/*.json             (files of bench/accelerator.py)
+    python bench/report.py bench/results/tables-*.jsonl     (files of bench/tables.py)
 
 Prints a Markdown table for each benchmark, what loses too; lines that are no JSON are skipped.
 """
@@ -10,6 +11,7 @@ Prints a Markdown table for each benchmark, what loses too; lines that are no JS
 import argparse
 import json
 import pathlib
+import statistics
 from typing import Any
 
 HIDDEN = {"bench", "commit", "device", "devices", "driver", "processor", "cores", "jax", "python", "seconds"}
@@ -48,7 +50,7 @@ def main():
                 runs.setdefault((row["bench"], row["jax"], row["python"]), []).append(row)
     for (bench, _, _), rows in runs.items():
         print(f"\n{bench}: {where(rows[0])}\n")
-        print(table(rows))
+        print(real_tables(rows) if bench == "tables" else table(rows))
     if args.picture:
         newest = [rows for (bench, _, _), rows in runs.items() if bench == "tutorial"][-1]
         draw(newest, args.picture)
@@ -70,6 +72,28 @@ def accelerator(result: dict[str, Any]) -> str:
             rows = [row for row in part["rows"] if row["bench"] == bench]
             lines += ["", f"`{part['command']}`, {bench}:", "", table(rows)]
     return "\n".join(lines)
+
+
+def real_tables(rows: list[dict[str, Any]]) -> str:
+    """The figures of `bench/tables.py`: ratios of errors, what a fit costs, and what the reports are worth."""
+    from table_calibration import describe_calibration
+    from tables import compare
+
+    tables, peers = compare(rows)
+    summary = [
+        {"peer": line["peer"], "geometric mean": line["geometric_mean"], "median": line["median"]}
+        | {"wins": f"{line['wins']} of {line['tables']}", "worst": line["worst"], "there": line["worst_table"]}
+        for line in peers
+    ]
+    costs = []
+    for system in dict.fromkeys(row["system"] for row in rows):
+        own = [row for row in rows if row["system"] == system]
+        seconds = [row["train_s"] for row in own]
+        medians = {key: statistics.median(row[key] for row in own) for key in ("row_us", "kB")}
+        cost = {"system": system, "seconds to train, median": statistics.median(seconds), "most": max(seconds)}
+        costs.append(cost | {"µs a predicted row": medians["row_us"], "kB of the model file": medians["kB"]})
+    promises = describe_calibration([row for row in rows if row["system"] == "jaxmlp"])
+    return "\n\n".join([table(tables), table(summary), table(costs), "\n".join(f"* {line}" for line in promises)])
 
 
 def where(row: dict[str, Any]) -> str:

@@ -69,10 +69,9 @@ def describe_calibration(rows: list[dict[str, Any]]) -> list[str]:
         lowest = min(means, key=lambda name: means[name])
         line = f"90 % intervals: {statistics.fmean(row['inside'] for row in inside):.1%} on average, "
         lines.append(f"{line}lowest table {means[lowest]:.1%} ({lowest})" + _describe_quarter(inside))
-    if gains := [row["temperature"] for row in rows if "temperature" in row]:
-        lines.append(
-            f"with the best temperature, the log loss would be lower by {statistics.fmean(gains):.1%} on average"
-        )
+    if classes := [row for row in rows if row.get("temperature") is not None]:
+        gain = sum(row["error"] * row["temperature"] for row in classes) / sum(row["error"] for row in classes)
+        lines.append(f"with the best temperature of each split, the mean log loss would be lower by {gain:.1%}")
     negative = sum(row.get("negative", 0) for row in rows)
     return [*lines, f"negative predictions of targets that are never negative: {negative}"]
 

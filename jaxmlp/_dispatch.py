@@ -1,7 +1,7 @@
 """How a training function becomes a compiled program: what happens before `jax.jit` sees a call, and per platform."""
 
 from collections.abc import Callable
-from functools import cache, partial, wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import jax
@@ -12,7 +12,7 @@ from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
 from jaxmlp._fork import validate_process
-from jaxmlp._programs import Programs
+from jaxmlp._programs import Programs, call_with_options
 from jaxmlp._validation import cast, validate_params, validate_scalar, validate_static
 
 Arguments = ParamSpec("Arguments")
@@ -48,20 +48,9 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
         # Not `BoundedJit`, because a call of `train_step` takes few microseconds.
         widths = tuple([w.shape for w, _ in params])
         key = widths, x.shape, y.shape, dtype, tuple(statics.items())
-        if _runs_on_cpu():
-            try:
-                return wide[key](params, x, y, rate, c, **statics)
-            except ValueError as error:
-                if "compiler_options" not in str(error):  # JAX refuses these options inside another program.
-                    raise
-        return plain[key](params, x, y, rate, c, **statics)
+        return call_with_options(wide, plain, key, params, x, y, rate, c, **statics)
 
     return call  # type: ignore[return-value]
-
-
-@cache
-def _runs_on_cpu() -> bool:
-    return jax.default_backend() == "cpu"
 
 
 def params_dtype(params: Any) -> np.dtype:

@@ -6,7 +6,7 @@ no maps left and ends.
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from functools import update_wrapper, wraps
+from functools import cache, update_wrapper, wraps
 from threading import Lock
 from typing import Any
 
@@ -17,6 +17,8 @@ from jax.typing import DTypeLike
 
 # Number of shapes for which the programs of a function are kept.
 KEPT = 32
+# For what runs once: LLVM compiles a draw of weights four times as fast, to a program that is no slower.
+QUICK = {"xla_backend_optimization_level": 1}
 
 
 class Programs:
@@ -56,32 +58,58 @@ class Programs:
         return sum(program._cache_size() for program in self._programs.values())
 
 
+@cache
+def runs_on_cpu() -> bool:
+    """Return whether JAX's default platform is the CPU, for which options of the compiler are meant."""
+    return jax.default_backend() == "cpu"
+
+
+def call_with_options(optioned: Programs, plain: Programs, key: Hashable, *args: Any, **keywords: Any) -> Any:
+    """Call the program of a key that was compiled with options or, as a part of another program, without."""
+    if runs_on_cpu():
+        try:
+            return optioned[key](*args, **keywords)
+        except ValueError as error:
+            if "compiler_options" not in str(error):  # JAX refuses these options inside another program.
+                raise
+    return plain[key](*args, **keywords)
+
+
 class BoundedJit:
     """`jax.jit` of a function of positional arguments, which keeps the programs of the last `KEPT` shapes only.
 
     Arguments:
         function: a pure function.
         static_argnums: positions of the static arguments, which must be hashable.
+        is_quick: whether to compile it quickly.
     """
 
-    def __init__(self, function: Callable[..., Any], static_argnums: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, function: Callable[..., Any], static_argnums: tuple[int, ...] = (), *, is_quick: bool = False
+    ) -> None:
         update_wrapper(self, function)
         self.programs = Programs(function, static_argnums=static_argnums)
+        self._quick = Programs(function, static_argnums=static_argnums, compiler_options=QUICK) if is_quick else None
         self._static = static_argnums
 
     def __call__(self, *args: Any) -> Any:
-        return self.program(*args)(*args)
+        if self._quick is None:
+            return self.program(*args)(*args)
+        return call_with_options(self._quick, self.programs, self._key(*args), *args)
 
     def program(self, *args: Any) -> Any:
         """Return the jitted function for arguments of these shapes."""
+        return self.programs[self._key(*args)]
+
+    def _key(self, *args: Any) -> Hashable:
         static = tuple([args[k] for k in self._static])
         leaves, tree = jax.tree.flatten([arg for k, arg in enumerate(args) if k not in self._static])
-        return self.programs[static, tree, tuple([_describe(leaf) for leaf in leaves])]
+        return static, tree, tuple([_describe(leaf) for leaf in leaves])
 
 
-def bounded_jit(*static_argnums: int) -> Callable[[Callable[..., Any]], BoundedJit]:
+def bounded_jit(*static_argnums: int, is_quick: bool = False) -> Callable[[Callable[..., Any]], BoundedJit]:
     """Return the decorator that makes a `BoundedJit`."""
-    return lambda function: BoundedJit(function, static_argnums)
+    return lambda function: BoundedJit(function, static_argnums, is_quick=is_quick)
 
 
 def _describe(leaf: Any) -> Hashable:
@@ -90,7 +118,7 @@ def _describe(leaf: Any) -> Hashable:
 
 
 # The default initializer of weights; a custom one runs as it is, because it may return other weights in each call.
-he_normal = BoundedJit(jax.nn.initializers.he_normal(), (1, 2))
+he_normal = BoundedJit(jax.nn.initializers.he_normal(), (1, 2), is_quick=True)
 
 
 def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:

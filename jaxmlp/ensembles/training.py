@@ -65,7 +65,7 @@ def _draw(keys: Array, sizes: tuple[int, ...], w_init: Callable[..., Array], dty
     return jax.vmap(lambda key: init_params(key, sizes, w_init=w_init, dtype=dtype))(keys)
 
 
-_draw_compiled = bounded_jit(1, 2, 3)(_draw)
+_draw_compiled = bounded_jit(1, 2, 3, is_quick=True)(_draw)
 
 
 def train_ensemble(
