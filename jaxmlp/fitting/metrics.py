@@ -91,16 +91,6 @@ def row_poisson_deviance(predictions: Values, y: Values) -> Values:
     return xp.mean(2 * (_xlogy(y, y / mean) - y + mean), axis=-1)
 
 
-def difference_of(errors: np.ndarray, others: np.ndarray) -> tuple[float, float]:
-    """Return by how much errors (n,) are larger on average than others of the same rows, and the standard error.
-
-    The standard error of a single row is infinite: it tells nothing about others.
-    """
-    difference = errors - others
-    n = len(difference)
-    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
-
-
 def numpy_of(values: object) -> Any:
     """Return `numpy` for its arrays, which `jax.numpy` would round to float32, and `jax.numpy` for all others."""
     return np if isinstance(values, np.ndarray) else jnp

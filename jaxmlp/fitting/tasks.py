@@ -81,6 +81,16 @@ def task_of(criterion: Criterion, task: Task | None = None) -> Task:
 # for which the log loss would be infinite.
 
 
+def difference_of(errors: np.ndarray, others: np.ndarray) -> tuple[float, float]:
+    """Return by how much errors (n,) are larger on average than others of the same rows, and the standard error.
+
+    The standard error of a single row is infinite: it tells nothing about others.
+    """
+    difference = errors - others
+    n = len(difference)
+    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
+
+
 def _mean_count(mean: np.ndarray, n: int) -> np.ndarray:
     return np.maximum(mean, 0.5 / n)
 

@@ -3,8 +3,9 @@
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from jaxmlp.fitting.metrics import difference_of, row_log_loss
+from jaxmlp.fitting.metrics import row_log_loss
 from jaxmlp.fitting.splitting import other_parts
+from jaxmlp.fitting.tasks import difference_of
 
 SMALLEST = 1e-12  # A smaller probability counts as this one.
 _LARGEST = 5.0

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from jaxmlp.fitting.defaults import Candidate
-from jaxmlp.fitting.metrics import difference_of
+from jaxmlp.fitting.tasks import difference_of
 from jaxmlp.pipeline.cautions import list_cautions
 from jaxmlp.pipeline.rows import Rows
 from jaxmlp.selection import CrossValidation, Importance, Score

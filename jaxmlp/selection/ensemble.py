@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmlp.fitting.metrics import difference_of
 from jaxmlp.fitting.splitting import other_parts
-from jaxmlp.fitting.tasks import Task
+from jaxmlp.fitting.tasks import Task, difference_of
 from jaxmlp.selection.scores import rank_score
 
 _ROUNDS = 25
