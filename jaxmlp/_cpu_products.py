@@ -94,13 +94,13 @@ def choose_column_sums(values: Array) -> Product | None:
     return _column_sums_few_rows if values.shape[1] == 1 else _column_sums_by_ones
 
 
-def on_several_devices(operands: Any) -> bool:
+def on_several_devices(operands: object) -> bool:
     """Return whether JAX shards a program of these arrays, or trees of arrays, over several devices."""
     # Inside a shard_map, an axis is Manual: a device sees its part only.
     return any(size > 1 and kind is not AxisType.Manual for size, kind in mesh_axes(operands))
 
 
-def mesh_axes(operands: Any) -> list[tuple[int, AxisType]]:
+def mesh_axes(operands: object) -> list[tuple[int, AxisType]]:
     """Return the size and the kind of each axis of the meshes of these arrays, or trees of arrays."""
     meshes = [jax.typeof(operand).sharding.mesh for operand in jax.tree.leaves(operands)]
     return [axis for mesh in meshes for axis in zip(mesh.axis_sizes, mesh.axis_types, strict=True)]

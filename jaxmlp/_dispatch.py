@@ -81,7 +81,7 @@ def as_array(name: str, value: Any, dtype: np.dtype) -> Array:
 _scalars: dict[tuple[float, np.dtype], Array] = {}
 
 
-def _scalar(value: Any, dtype: np.dtype) -> Array:
+def _scalar(value: object, dtype: np.dtype) -> Array:
     """Return the learning rate as an array on the device. Later calls reuse it: a copy takes as long as 5 epochs."""
     if type(value) is not float:
         return validate_scalar("learning_rate", value, dtype)

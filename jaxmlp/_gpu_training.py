@@ -16,7 +16,6 @@ JAX has announced that it will remove the part of Pallas that compiles this kern
 
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -141,7 +140,7 @@ def _fits(params, x: Array, y: Array, f, criterion: Criterion, epochs: int) -> b
     return small and known and _is_on_one_device((params, x, y)) and not jax.config.jax_disable_jit  # type: ignore[attr-defined]
 
 
-def _is_on_one_device(operands: Any) -> bool:
+def _is_on_one_device(operands: object) -> bool:
     # Inside a shard_map, whose axes are Manual, Pallas would have to be told over which axes a result varies.
     return all(size == 1 and kind is not AxisType.Manual for size, kind in mesh_axes(operands))
 

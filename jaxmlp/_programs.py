@@ -44,7 +44,7 @@ class Programs:
     def _add(self, key: Hashable) -> Any:
         # JAX frees a program with its function, so that each program needs a function of its own.
         @wraps(self._function)
-        def copy(*args: Any, **keywords: Any) -> Any:
+        def copy(*args: object, **keywords: object) -> Any:
             return self._function(*args, **keywords)
 
         with self._lock:
@@ -64,7 +64,7 @@ def runs_on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def call_with_options(optioned: Programs, plain: Programs, key: Hashable, *args: Any, **keywords: Any) -> Any:
+def call_with_options(optioned: Programs, plain: Programs, key: Hashable, *args: object, **keywords: object) -> Any:
     """Call the program of a key that was compiled with options or, as a part of another program, without."""
     if runs_on_cpu():
         try:
@@ -92,16 +92,16 @@ class BoundedJit:
         self._quick = Programs(function, static_argnums=static_argnums, compiler_options=QUICK) if is_quick else None
         self._static = static_argnums
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: object) -> Any:
         if self._quick is None:
             return self.program(*args)(*args)
         return call_with_options(self._quick, self.programs, self._key(*args), *args)
 
-    def program(self, *args: Any) -> Any:
+    def program(self, *args: object) -> Any:
         """Return the jitted function for arguments of these shapes."""
         return self.programs[self._key(*args)]
 
-    def _key(self, *args: Any) -> Hashable:
+    def _key(self, *args: object) -> Hashable:
         static = tuple([args[k] for k in self._static])
         leaves, tree = jax.tree.flatten([arg for k, arg in enumerate(args) if k not in self._static])
         return static, tree, tuple([_describe(leaf) for leaf in leaves])

@@ -78,7 +78,7 @@ def _hint_for_targets(shape: tuple[int, ...], n: int, outputs: int) -> str:
     return f"; integer class labels become such rows by jax.nn.one_hot({labels}, {outputs})" if labels else ""
 
 
-def validate_criterion(criterion: Any, outputs: int) -> Any:
+def validate_criterion(criterion: object, outputs: int) -> Any:
     """Return a criterion, not a bare function, that suits the number of outputs."""
     validate_choice("criterion", criterion, Criterion, CRITERIA)
     if criterion == softmax_cross_entropy and outputs == 1:
@@ -102,7 +102,7 @@ def validate_network(params: Any, x: Any, activation: Any) -> tuple[Any, Array, 
     return params, x, f
 
 
-def validate_activations(activation: Any, hidden: int) -> tuple[Activation, ...]:
+def validate_activations(activation: object, hidden: int) -> tuple[Activation, ...]:
     """Return one activation for each of `hidden` layers, given one for all or a tuple."""
     if not isinstance(activation, tuple):
         return (validate_choice("activation", activation, Activation, ACTIVATIONS),) * hidden
@@ -113,7 +113,7 @@ def validate_activations(activation: Any, hidden: int) -> tuple[Activation, ...]
     return tuple(validate_choice("activation", layer, Activation, ACTIVATIONS) for layer in activation)
 
 
-def validate_static(name: str, value: Any) -> Any:
+def validate_static(name: str, value: object) -> Any:
     """Return a static argument of a training function, validated before `jax.jit` hashes it."""
     if name == "epochs":
         return validate_count(name, value, at_least=0)
@@ -122,7 +122,7 @@ def validate_static(name: str, value: Any) -> Any:
     return value if isinstance(value, tuple) else validate_choice(name, value, Activation, ACTIVATIONS)
 
 
-def refuse_tracing(name: str, *values: Any) -> None:
+def refuse_tracing(name: str, *values: object) -> None:
     """Raise TypeError while JAX traces, or if it traces one of the values: a Python loop looks at numbers."""
     # Under jit, but not under vmap or grad, every result is traced.
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((values, jax.device_put(np.int32(0))))):
@@ -132,7 +132,7 @@ def refuse_tracing(name: str, *values: Any) -> None:
         )
 
 
-def validate_functions(activation: Any, criterion: Any) -> None:
+def validate_functions(activation: object, criterion: object) -> None:
     """Validate activation and criterion before `jax.jit` hashes them."""
     validate_static("activation", activation)
     validate_static("criterion", criterion)
@@ -225,7 +225,7 @@ def validate_inputs(params: Any, x: Any) -> Array:
     return x
 
 
-def validate_rows(x: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def validate_rows(x: object, y: object, sample_weight: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return rows as NumPy arrays of floats, before there is a network. Without x64 mode, float64 becomes float32."""
     validate_process()
     x, y = _floats("x", x), _floats("y", y)
@@ -257,7 +257,7 @@ def validate_update(params: Any, grads: Any, learning_rate: Any) -> tuple[Any, A
     return params, grads, validate_scalar("learning_rate", learning_rate, params[0].w.dtype)
 
 
-def validate_scalar(name: str, value: Any, dtype: np.dtype) -> Any:
+def validate_scalar(name: str, value: object, dtype: np.dtype) -> Any:
     """Return a number, or an array of shape (), as an array of `dtype`."""
     if type(value) is float:
         return dtype.type(value)
@@ -281,7 +281,7 @@ def validate_count(name: str, value: Any, at_least: int) -> int:
     return count
 
 
-def validate_sizes(sizes: Any) -> tuple[int, ...]:
+def validate_sizes(sizes: object) -> tuple[int, ...]:
     """Return layer widths from inputs to outputs: at least two, each at least 1."""
     sizes = tuple(sizes) if isinstance(sizes, Sequence | np.ndarray) and not isinstance(sizes, str | bytes) else sizes
     if not isinstance(sizes, tuple) or len(sizes) < 2:
@@ -311,7 +311,7 @@ def validate_dtype(name: str, dtype: Any) -> np.dtype:
     return dtype
 
 
-def validate_choice(name: str, value: Any, kind: type, built_in: dict[str, Any]) -> Any:
+def validate_choice(name: str, value: object, kind: type, built_in: dict[str, Any]) -> Any:
     """Return an instance of `kind`, not a bare function; the message names the built-in ones."""
     if not isinstance(value, kind):
         like = (value if isinstance(value, str) else describe(value)).lower()
@@ -335,7 +335,7 @@ def find_name(function: object, built_in: Mapping[str, object]) -> str | None:
     return next((name for name, value in built_in.items() if value == function), None)
 
 
-def validate_result(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+def validate_result(name: str, value: object, shape: tuple[int, ...], dtype: object) -> Any:
     """Return the result of a custom function: an array of the shape and dtype that the chain rule needs."""
     if not isinstance(value, jax.Array | jax.ShapeDtypeStruct):
         raise TypeError(f"{name} must return a JAX array, made with jax.numpy; got {describe(value)}")
@@ -366,7 +366,7 @@ def cast(name: str, value: Any, dtype: Any) -> Array:
     raise TypeError(f"{name} must hold real numbers; got {describe(value)} of dtype {found}{hint}")
 
 
-def to_numpy(name: str, value: Any) -> np.ndarray:
+def to_numpy(name: str, value: object) -> np.ndarray:
     """Return `value` as a NumPy array; masked entries, whose mask NumPy would drop, are refused."""
     if type(value) is np.ndarray:
         return value
@@ -377,7 +377,7 @@ def to_numpy(name: str, value: Any) -> np.ndarray:
         raise ValueError(f"{name} must be an array of real numbers: {error}") from None
 
 
-def refuse_masked(name: str, *values: Any) -> None:
+def refuse_masked(name: str, *values: object) -> None:
     """Refuse NumPy's masked arrays, unless no entry is masked."""
     if any(isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value) for value in values):
         raise ValueError(
@@ -396,7 +396,7 @@ def escape(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _floats(name: str, value: Any) -> np.ndarray:
+def _floats(name: str, value: object) -> np.ndarray:
     array = to_numpy(name, value)
     dtype = array.dtype if array.dtype in _DTYPES else np.float64
     return np.asarray(cast(name, array, jax.dtypes.canonicalize_dtype(dtype)))
@@ -412,13 +412,13 @@ def require(module: str, extra: str) -> Any:
         ) from None
 
 
-def _require_layers(name: str, value: Any, maker: str) -> None:
+def _require_layers(name: str, value: object, maker: str) -> None:
     if not isinstance(value, tuple) or not value or not all(_is_layer(layer) for layer in value):
         wanted = f"a tuple of jaxmlp.Layer, as {maker} returns"
         raise TypeError(f"{name} must be {wanted}; got {_describe_layers(name, value)}")
 
 
-def _describe_layers(name: str, value: Any) -> str:
+def _describe_layers(name: str, value: object) -> str:
     """Return what is wrong with a value that should be a tuple of layers."""
     if _is_pair(value):
         return "Layer alone; pass (layer,)"
@@ -432,7 +432,7 @@ def _describe_layers(name: str, value: Any) -> str:
     return f"tuple of length {len(value)}"
 
 
-def _is_pair(layer: Any) -> bool:
+def _is_pair(layer: object) -> bool:
     return getattr(layer, "_fields", None) == ("w", "b")
 
 
@@ -440,5 +440,5 @@ def _is_layer(layer: Any) -> bool:
     return _is_pair(layer) and all(hasattr(leaf, "dtype") for leaf in layer)
 
 
-def describe(value: Any) -> str:
+def describe(value: object) -> str:
     return getattr(value, "__qualname__", None) or type(value).__name__

@@ -130,7 +130,7 @@ def raise_problems(problems: Sequence[str]) -> None:
 
 
 def compile_ahead(
-    function: Callable[..., Any], *arguments: Any, quick: bool = False
+    function: Callable[..., Any], *arguments: object, quick: bool = False
 ) -> tuple[Any, Future[jax.stages.Compiled]]:
     """Trace a function now, and compile it in another thread while Python traces the next one.
 
@@ -154,7 +154,7 @@ def compile_ahead(
     return traced.out_info, _THREADS.submit(compile)
 
 
-def run_once(function: Callable[..., Any], *arguments: Any) -> Any:
+def run_once(function: Callable[..., Any], *arguments: object) -> Any:
     """Return `function(*arguments)`, compiled quickly."""
     return compile_ahead(function, *arguments, quick=True)[1].result()(*arguments)
 

@@ -13,7 +13,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
 INTERRUPTED = 130  # Exit code after Ctrl-C.
 
@@ -90,7 +90,7 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _on_ctrl_c(*_: Any) -> None:
+def _on_ctrl_c(*_: object) -> None:
     global _is_pressed
     if _is_pressed or not _is_deferred:
         _end_interrupted()

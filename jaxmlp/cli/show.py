@@ -58,7 +58,7 @@ def _describe(model: Any, about: dict[str, Any]) -> Iterator[str]:
                 yield f"  {key}: {_text(value)}"
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
     if isinstance(value, list):

@@ -103,7 +103,7 @@ def _cut(results, members):
     return jax.tree.map(lambda leaf: leaf[:members], results)
 
 
-def _devices_to_split_over(by_member: Any, shared: Any, members: int, *, all_processes: bool) -> list[Any]:
+def _devices_to_split_over(by_member: object, shared: object, members: int, *, all_processes: bool) -> list[Any]:
     """Return the devices to split the members over; none if everything stays where it is."""
     leaves = jax.tree.leaves((by_member, shared))
     if any(isinstance(leaf, Tracer) for leaf in leaves) or not jax.sharding.get_abstract_mesh().empty:
@@ -130,7 +130,7 @@ def _devices_to_split_over(by_member: Any, shared: Any, members: int, *, all_pro
     return devices if len(devices) > 1 else []
 
 
-def _is_split_along(axes: int, tree: Any) -> bool:
+def _is_split_along(axes: int, tree: object) -> bool:
     """Return whether no array of a tree is split over devices along an axis after the first `axes` ones."""
     shardings = [leaf.sharding for leaf in jax.tree.leaves(tree) if isinstance(leaf, Array)]
     return all(

@@ -35,7 +35,7 @@ def place(tree: Tree, mesh: Mesh, spec: PartitionSpec) -> Tree:
     if not mesh.is_multi_process:
         return jax.device_put(tree, sharding)
 
-    def put(leaf: Any) -> Any:
+    def put(leaf: object) -> Any:
         if isinstance(leaf, Array) and leaf.sharding.is_equivalent_to(sharding, leaf.ndim):
             return leaf
         if isinstance(leaf, Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):

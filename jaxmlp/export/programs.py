@@ -123,7 +123,7 @@ def export_train(
         trained, losses = train(network, x, y, learning_rate, sample_weight, **options)
         return tuple(tuple(layer) for layer in trained), losses
 
-    def operands(n: Any) -> tuple[Any, ...]:
+    def operands(n: object) -> tuple[Any, ...]:
         shapes = ((n, params[0].w.shape[0]), (n, params[-1].w.shape[1]), (), (n,))
         leaves = tuple(tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in layer) for layer in params)
         return leaves, *(jax.ShapeDtypeStruct(shape, params[0].w.dtype) for shape in shapes)
@@ -144,7 +144,7 @@ def export_program(
     return export.export(jax.jit(function), platforms=platforms)(*operands(n))
 
 
-def _row(name: str, value: ArrayLike, width: int, dtype: Any) -> Array:
+def _row(name: str, value: ArrayLike, width: int, dtype: object) -> Array:
     row = cast(name, value, dtype)
     if row.shape not in ((), (width,)):
         raise ValueError(f"{name} must be a scalar or have shape {(width,)}; got {row.shape}")

@@ -24,7 +24,7 @@ Tree = TypeVar("Tree")
 
 def train_epoch(
     params: Params,
-    opt_state: Any,
+    opt_state: object,
     key: Array,
     x: Array,
     y: Array,

@@ -39,7 +39,7 @@ class _Carry(NamedTuple):
     totals: Any  # The sum of the weights so far.
 
 
-def count_block_rows(x: Any, block_rows: int | None, batch_size: int | None, dtype: np.dtype) -> int | None:
+def count_block_rows(x: object, block_rows: int | None, batch_size: int | None, dtype: np.dtype) -> int | None:
     """Return the number of rows in a block; None if all rows are taken into memory.
 
     Arguments:
@@ -113,7 +113,7 @@ def prepare_blocks(
     encode = encode or Partial(lambda rows: rows)
     valid = jax.device_put(data[3:])
 
-    def call(function: Any, own: Any, shared: Any) -> Any:
+    def call(function: object, own: object, shared: object) -> Any:
         if members is not None:
             own, shared, mesh = split_members(own, shared, members, all_processes=True)
             return gather(join_members(_call(function, own, shared, mesh, statics), members), mesh)

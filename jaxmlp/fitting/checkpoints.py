@@ -200,7 +200,7 @@ def _read(path: str | PathLike[str], expected: str) -> tuple[dict[str, np.ndarra
     return arrays, metadata
 
 
-def _name_leaves(prefix: str, tree: Any) -> dict[str, Any]:
+def _name_leaves(prefix: str, tree: object) -> dict[str, Any]:
     return {prefix + jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
@@ -227,7 +227,7 @@ def _data(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_key(leaf: object) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
@@ -241,7 +241,7 @@ def describe_callable(function: Any) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def _describe(leaf: Any) -> dict[str, Any]:
+def _describe(leaf: object) -> dict[str, Any]:
     """Return what tells an array from others."""
     array = np.ascontiguousarray(_data(leaf))
     checksum = zlib.crc32(array.view(np.uint8).data)
@@ -258,7 +258,7 @@ def _compare(saved: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "
             yield f"{prefix}{name} was {_text(old)} and is now {_text(new)}"
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
     text = "none" if value is None else str(value)

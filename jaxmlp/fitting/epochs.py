@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -268,7 +268,7 @@ def _all_finite(params: Params) -> Array:
     return jnp.all(jnp.isfinite(jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(params)])))
 
 
-def _refuse_reverse_mode(arguments: Any) -> None:
+def _refuse_reverse_mode(arguments: object) -> None:
     """Refuse `jax.grad` here, because JAX would only say that a while loop has no reverse mode."""
     if any(type(leaf).__name__ == "LinearizeTracer" for leaf in jax.tree.leaves(arguments)):
         raise TypeError(

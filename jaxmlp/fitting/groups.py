@@ -78,7 +78,7 @@ class Group:
         """Number of networks."""
         return self.params[0].w.shape[0]
 
-    def scale(self, x: Any) -> Array | np.ndarray:
+    def scale(self, x: object) -> Array | np.ndarray:
         """Return x (n, columns) scaled in float64, then rounded to the networks' dtype."""
         dtype = self.params[0].w.dtype
         return as_array("x", x if self.scaling is None else self.scaling.apply(to_numpy("x", x)), dtype)

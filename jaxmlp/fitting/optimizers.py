@@ -216,7 +216,7 @@ def describe_optimizer(optimizer: Optimizer, state: Any) -> dict[str, Any]:
     return about
 
 
-def optimizer_step(optimizer: Optimizer, params: Params, grads: Params, state: Any) -> tuple[Params, Any]:
+def optimizer_step(optimizer: Optimizer, params: Params, grads: Params, state: object) -> tuple[Params, Any]:
     """Return the parameters after one step of an optimizer, and its next state."""
     # optax relies on JAX's usual promotion, which a user (or our tests) may have made strict.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
@@ -224,7 +224,7 @@ def optimizer_step(optimizer: Optimizer, params: Params, grads: Params, state: A
         return jax.tree.map(lambda p, step: (p + step).astype(p.dtype), params, steps), state
 
 
-def require_optimizer(optimizer: Any, name: str = "optimizer") -> None:
+def require_optimizer(optimizer: object, name: str = "optimizer") -> None:
     """Refuse what is not a pair of functions, or cannot be static under `jax.jit`."""
     is_pair = callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))
     if isinstance(optimizer, type) or not is_pair:
@@ -241,12 +241,12 @@ def require_optimizer(optimizer: Any, name: str = "optimizer") -> None:
         raise TypeError(f"{name} must be hashable, because it is static under jit: build it once") from None
 
 
-def validate_opt_state(optimizer: Optimizer, params: Params, opt_state: Any) -> None:
+def validate_opt_state(optimizer: Optimizer, params: Params, opt_state: object) -> None:
     """Refuse the state of another optimizer, or of another network."""
     # The hyperparameters of this instance may belong to another trace.
     init = type(optimizer)().init if isinstance(optimizer, _Descent) else optimizer.init
 
-    def shapes(state: Any) -> Any:
+    def shapes(state: object) -> Any:
         return jax.tree.structure(state), [np.shape(leaf) for leaf in jax.tree.leaves(state)]
 
     if shapes(opt_state) != shapes(jax.eval_shape(init, params)):
@@ -272,7 +272,7 @@ def validate_optimizer(optimizer: Optimizer, params: Params) -> Any:
     return state
 
 
-def _validate_hyperparameter(name: str, value: Any) -> None:
+def _validate_hyperparameter(name: str, value: object) -> None:
     """Refuse what is not one number in its range; of a traced number only the shape is known."""
     if callable(value):
         raise TypeError(

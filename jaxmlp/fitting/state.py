@@ -74,7 +74,7 @@ def init_fit(params: Params, *, key: Array, optimizer: Optimizer) -> FitState:
     return FitState(params, opt_state, validate_key(key), zero, params, zero, largest, zero, no)  # type: ignore[arg-type]
 
 
-def advance_best_loss(state: FitState, params: Params, opt_state: Any, measured: History) -> FitState:
+def advance_best_loss(state: FitState, params: Params, opt_state: object, measured: History) -> FitState:
     """Return the state after an epoch; with validation rows, it watches the validation loss."""
     has_validation = measured.validation_loss is not None
     watched: Any = measured.validation_loss if has_validation else state.best_loss
@@ -83,7 +83,7 @@ def advance_best_loss(state: FitState, params: Params, opt_state: Any, measured:
 
 
 def finish_epoch(
-    state: FitState, params: Params, opt_state: Any, watched: Array, improved: Array, *, keeps_best: bool
+    state: FitState, params: Params, opt_state: object, watched: Array, improved: Array, *, keeps_best: bool
 ) -> FitState:
     """Return the state after an epoch, given the number that it watches, lowest at best, and if that has improved."""
     number, is_lowest = state.epoch + 1, watched < state.best_loss

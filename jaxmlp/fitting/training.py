@@ -172,7 +172,7 @@ def last_mean(values: np.ndarray) -> str:
 
 
 def _prepare_rows(
-    params: Params, key: Array, data: FitData, validation: Any, criterion: Criterion, block_rows: int | None
+    params: Params, key: Array, data: FitData, validation: object, criterion: Criterion, block_rows: int | None
 ) -> FitData:
     """Return the rows to train with and those to validate with, if something can be learned from them."""
     dtype = params[0].w.dtype
@@ -191,7 +191,7 @@ def _prepare_rows(
     return data
 
 
-def _split_rows(params: Params, key: Array, data: FitData, validation: Any, *, is_mapped: bool = False) -> FitData:
+def _split_rows(params: Params, key: Array, data: FitData, validation: object, *, is_mapped: bool = False) -> FitData:
     """Return the rows to train with and those to validate with."""
     x, y, c = data.x, data.y, data.sample_weight
     if validation is None:

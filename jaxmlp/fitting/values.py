@@ -23,14 +23,14 @@ def validate_values(x: Any, y: Any, sample_weight: Any, criterion: Criterion) ->
     validate_rows(x, y, c, criterion)
 
 
-def validate_rows(x: Any, y: Any, sample_weight: np.ndarray | None, criterion: Criterion, first: int = 0) -> None:
+def validate_rows(x: object, y: object, sample_weight: np.ndarray | None, criterion: Criterion, first: int = 0) -> None:
     """Refuse rows that are not finite or have bad targets; they begin at row `first` of a table."""
     validate_finite("x", x, sample_weight, first)
     validate_finite("y", y, sample_weight, first)
     validate_targets(y, criterion, sample_weight, first)
 
 
-def validate_weights(name: str, sample_weight: Any, dtype: Any) -> np.ndarray:
+def validate_weights(name: str, sample_weight: object, dtype: object) -> np.ndarray:
     """Return sample weights (n,): finite, not negative, and not zero in all rows, in sums of a dtype too."""
     c = np.asarray(sample_weight, np.float64)
     invalid = np.flatnonzero(~((c >= 0) & (c < np.inf)))
@@ -46,7 +46,7 @@ def validate_weights(name: str, sample_weight: Any, dtype: Any) -> np.ndarray:
     return c
 
 
-def validate_finite(name: str, values: Any, sample_weight: np.ndarray | None = None, first: int = 0) -> None:
+def validate_finite(name: str, values: object, sample_weight: np.ndarray | None = None, first: int = 0) -> None:
     """Refuse rows (n, columns) that are not finite, unless their weight is 0."""
     values = np.asarray(values)
     finite = np.isfinite(values)
@@ -55,7 +55,7 @@ def validate_finite(name: str, values: Any, sample_weight: np.ndarray | None = N
     _refuse_first(name, values, ~finite, sample_weight, "must hold finite numbers only", first)
 
 
-def validate_targets(y: Any, criterion: Criterion, sample_weight: np.ndarray | None = None, first: int = 0) -> None:
+def validate_targets(y: object, criterion: Criterion, sample_weight: np.ndarray | None = None, first: int = 0) -> None:
     """Refuse targets (n, outputs) that a built-in criterion has no loss for, unless their weight is 0."""
     name = find_name(criterion, CRITERIA)
     if name is not None:

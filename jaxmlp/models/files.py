@@ -175,7 +175,7 @@ def _name_of(function: Any, built_in: dict[str, Any]) -> str:
     return name or f"custom:{getattr(function.fn, '__qualname__', type(function.fn).__name__)}"
 
 
-def _read_group(path: Path, k: int, about: AboutGroup, arrays: dict[str, np.ndarray], activation: Any) -> Group:
+def _read_group(path: Path, k: int, about: AboutGroup, arrays: dict[str, np.ndarray], activation: object) -> Group:
     validate_dtype("params", about.dtype)
     layers, members = [], len(about.weights)
     for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(about.sizes)):
@@ -193,7 +193,7 @@ def _read_group(path: Path, k: int, about: AboutGroup, arrays: dict[str, np.ndar
 
 
 def _function_of(
-    path: Path, argument: str, names: tuple[str, ...], given: Any, built_in: dict[str, Any]
+    path: Path, argument: str, names: tuple[str, ...], given: object, built_in: dict[str, Any]
 ) -> tuple[Any, ...]:
     """Return the functions that a file names; custom ones are passed by the caller."""
     functions = given if isinstance(given, tuple) else (given,) * len(names)

@@ -168,7 +168,7 @@ def predict_with_std(model: Model, data: Any) -> tuple[Array | np.ndarray, Array
 
 
 def predict_frame(
-    model: Model, data: Any, *, offset: int = 0, only_warnings: bool = False
+    model: Model, data: object, *, offset: int = 0, only_warnings: bool = False
 ) -> tuple[np.ndarray, np.ndarray, list[Finding]]:
     """Return the mean and the standard deviation of a table's predictions, and what was found about its values.
 
@@ -217,7 +217,7 @@ def _predict_rows(model: Model, recipe: Recipe, frame: "DataFrame") -> tuple[np.
     return mean, std, findings
 
 
-def _predict(model: Model, data: Any) -> tuple[Array | np.ndarray, Array | np.ndarray]:
+def _predict(model: Model, data: object) -> tuple[Array | np.ndarray, Array | np.ndarray]:
     """Return mean and standard deviation; called by public functions, whose callers see the notes as warnings."""
     if isinstance(data, str | bytes | PathLike):
         raise TypeError("data must be an array or a table; read a file with jaxmlp.tables.load_table first")
@@ -238,7 +238,7 @@ def _predict_inputs(model: Model, inputs: list[Any]) -> tuple[Any, Any, np.ndarr
     return mean, std, clipped
 
 
-def _scale(model: Model, x: Any) -> list[Any]:
+def _scale(model: Model, x: object) -> list[Any]:
     """Return the scaled inputs of each group; groups with equal scalings share the array."""
     scaled: dict[Any, Any] = {}
 

@@ -153,7 +153,7 @@ def find_conflicts(plan: Plan, options: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """Return a value of a plan as a user writes it."""
     if isinstance(value, Candidate):
         return f"learning rate {value.learning_rate:g} with weight decay {value.weight_decay:g}"

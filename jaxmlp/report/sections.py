@@ -199,7 +199,7 @@ def _describe_setting(candidate: dict[str, Any]) -> str:
     return ", ".join(parts) + (", logarithm of the target" if candidate["is_log"] else "")
 
 
-def _show_value(value: Any) -> str:
+def _show_value(value: object) -> str:
     """Return a value of the table."""
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return "" if value is None else _shorten(text, _MOST_IN_CELL)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -303,7 +302,7 @@ def compare(search: Search, trained: Trained, *, blends: bool) -> CrossValidatio
     )  # fmt: skip
 
 
-def _validate_finite(name: str, values: Any) -> np.ndarray:
+def _validate_finite(name: str, values: object) -> np.ndarray:
     values = to_numpy(name, values)
     if values.dtype.kind not in "biuf" and values.dtype != jax.numpy.bfloat16:
         raise TypeError(f"{name} must hold real numbers; got {values.dtype}")

@@ -1,7 +1,5 @@
 """The solver "lbfgs": SciPy's L-BFGS-B over the compiled loss and gradient of all rows."""
 
-from typing import Any
-
 import numpy as np
 import scipy.optimize
 from jax.flatten_util import ravel_pytree
@@ -17,9 +15,9 @@ from jaxmlp.network import Params
 
 def minimize(
     params: Params,
-    x: Any,
-    y: Any,
-    c: Any,
+    x: object,
+    y: object,
+    c: object,
     *,
     l2: float,
     activation: Activation | tuple[Activation, ...],

@@ -41,7 +41,7 @@ class Progress:
     schedule: Literal["constant", "invscaling", "adaptive"]
 
     def __call__(
-        self, settings: Settings, state: FitState, params: Params, opt_state: Any, measured: History
+        self, settings: Settings, state: FitState, params: Params, opt_state: object, measured: History
     ) -> FitState:
         """Return the state after an epoch."""
         value = getattr(measured, self.watched)

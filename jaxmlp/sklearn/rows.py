@@ -116,7 +116,7 @@ def _validate_targets(targets: np.ndarray, weights: np.ndarray, criterion: Crite
         )
 
 
-def _validate_weights(sample_weight: Any, X: np.ndarray, dtype: Any) -> np.ndarray:
+def _validate_weights(sample_weight: object, X: np.ndarray, dtype: object) -> np.ndarray:
     """Return sample weights (n,), in float64; scikit-learn checks the shape."""
     values = np.asarray(sample_weight)
     if values.ndim == 1 and values.dtype.kind in "biuf":

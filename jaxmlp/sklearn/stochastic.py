@@ -188,7 +188,7 @@ def _last_of(curves: Any) -> float | list[float]:
     return np.take_along_axis(curves, last, axis=-1)[..., 0].tolist()
 
 
-def _mean(values: Any) -> float:
+def _mean(values: object) -> float:
     """Return the mean over the members that still run."""
     values = np.asarray(values)
     return float(values[~np.isnan(values)].mean()) if not np.isnan(values).all() else float("nan")

@@ -91,7 +91,7 @@ class TableEstimator(BaseEstimator):
         result = fit_table(frame.with_columns(target), target.name, seed=int(seed), **parameters)
         self.model_, self.report_, self.plan_ = result.model, dict(result.report), result.plan
 
-    def _predict(self, X: Any) -> np.ndarray:
+    def _predict(self, X: object) -> np.ndarray:
         """Return predictions (n, outputs)."""
         check_is_fitted(self)
         return np.asarray(predict(self.model_, self._read_columns(X, reset=False)))
@@ -139,7 +139,7 @@ class TableRegressor(RegressorMixin, TableEstimator):
 
     task: str = "regression"
 
-    def fit(self, X: Any, y: ArrayLike) -> Self:
+    def fit(self, X: object, y: ArrayLike) -> Self:
         """Find the model. An error leaves the estimator as it was.
 
         Arguments:
@@ -180,7 +180,7 @@ class TableClassifier(ClassifierMixin, TableEstimator):
         others: as in `TableRegressor`.
     """
 
-    def fit(self, X: Any, y: ArrayLike) -> Self:
+    def fit(self, X: object, y: ArrayLike) -> Self:
         """Find the model; as `TableRegressor.fit`, but y (n,) holds classes: text, booleans or whole numbers."""
         with unchanged_on_error(self):
             frame, name, values = self._read_rows(X, y)
@@ -200,7 +200,7 @@ class TableClassifier(ClassifierMixin, TableEstimator):
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: object) -> np.ndarray:
         """Return the probability (n, classes) of each class, in the order of `classes_`."""
         return self._predict(X)
 

@@ -82,7 +82,7 @@ def _read_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _require_shallow(content: Any, where: str) -> Any:
+def _require_shallow(content: object, where: str) -> Any:
     """Return the content if functions that call themselves for its parts can use it."""
     parts = [content]
     for _ in range(_DEEPEST):
@@ -93,7 +93,7 @@ def _require_shallow(content: Any, where: str) -> Any:
     return content
 
 
-def _write(value: Any, where: str) -> Any:
+def _write(value: object, where: str) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if any(_is_plain(annotation, value) for annotation in _SCALARS):
@@ -137,7 +137,7 @@ def _read(annotation: Any, content: Any, where: str) -> Any:
     return _read_fields(annotation, content, where)
 
 
-def _read_union(options: tuple[object, ...], content: Any, where: str) -> Any:
+def _read_union(options: tuple[object, ...], content: object, where: str) -> Any:
     kinds = {_kind(option): option for option in options if _kind(option) is not None}
     if kinds and isinstance(content, dict):
         kind = content.get("kind")
@@ -168,13 +168,13 @@ def _read_fields(cls: Any, content: Any, where: str) -> Any:
         raise ValueError(f"{where}: {error}") from None
 
 
-def _fields(cls: Any) -> tuple[str, ...] | None:
+def _fields(cls: object) -> tuple[str, ...] | None:
     if dataclasses.is_dataclass(cls):
         return tuple(field.name for field in dataclasses.fields(cls) if field.init)
     return getattr(cls, "_fields", None)
 
 
-def _kind(cls: Any) -> str | None:
+def _kind(cls: object) -> str | None:
     """Return the class attribute that tells the dataclasses of a union apart."""
     return getattr(cls, "kind", None) if dataclasses.is_dataclass(cls) and "kind" not in (_fields(cls) or ()) else None
 
@@ -191,7 +191,7 @@ def _is_plain(annotation: object, content: Any) -> bool:
     return type(content) is annotation
 
 
-def _shape(content: Any) -> tuple[int, ...] | None:
+def _shape(content: object) -> tuple[int, ...] | None:
     """Return the shape of a number, or of a list of items of equal shape; None for anything else."""
     if not isinstance(content, list):
         return () if _is_plain(float, content) else None
@@ -200,7 +200,7 @@ def _shape(content: Any) -> tuple[int, ...] | None:
     return None if first is None or len(shapes) > 1 else (len(content), *first)
 
 
-def _require(is_valid: bool, content: Any, where: str, expected: str) -> Any:
+def _require(is_valid: bool, content: object, where: str, expected: str) -> Any:
     """Return the content if it is valid."""
     if not is_valid:
         raise ValueError(f"{where} must be {expected}; got {_shorten(content)}")

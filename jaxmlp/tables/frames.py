@@ -9,7 +9,7 @@ from jaxmlp.tables import polars
 from jaxmlp.tables.messages import TableError, quote
 
 
-def is_table(data: Any) -> bool:
+def is_table(data: object) -> bool:
     """Return whether `data` has named columns in memory: a DataFrame of polars or pandas, or a dict."""
     if hasattr(type(data), "collect"):  # A LazyFrame has its values elsewhere.
         return False

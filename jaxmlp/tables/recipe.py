@@ -183,7 +183,7 @@ class Recipe:
     def read_as(self, decimal: Decimal | None, date_order: DateOrder | None) -> "Recipe":
         """Return the recipe for tables that have another decimal mark, or another order of dates; None for the same."""
 
-        def change(column: Any) -> Any:
+        def change(column: object) -> Any:
             if decimal is not None and isinstance(column, Number | MissingIndicator | Constant):
                 return replace(column, style=replace(column.style, decimal=decimal))
             if date_order is not None and isinstance(column, Date):

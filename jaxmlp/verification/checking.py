@@ -16,7 +16,7 @@ from jaxmlp.verification.report import GradientReport
 
 
 def check(
-    f: Functions, variants: Sequence[tuple[Leaves, Leaves]], names: list[str], *, quick: bool = False, **about: Any
+    f: Functions, variants: Sequence[tuple[Leaves, Leaves]], names: list[str], *, quick: bool = False, **about: object
 ) -> list[GradientReport]:
     """Verify a gradient.
 
@@ -59,6 +59,6 @@ def _float64() -> Iterator[None]:
         yield
 
 
-def _promote(leaf: Any) -> Any:
+def _promote(leaf: object) -> Any:
     leaf = leaf if isinstance(leaf, jax.Array) and len(leaf.devices()) > 1 else np.asarray(leaf)
     return leaf.astype(np.complex128 if jnp.iscomplexobj(leaf) else np.float64)

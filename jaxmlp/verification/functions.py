@@ -18,7 +18,7 @@ Function = Callable[..., Any]
 
 def check_gradients(
     fun: Function,
-    *args: Any,
+    *args: object,
     gradient: Function | None = None,
     reference: Function | None = None,
     argnums: int | Sequence[int] = 0,
