@@ -37,7 +37,7 @@ TESTS = {
     "training": ["test_training", "test_validation"],
     "_cpu_products": ["test_dense", "test_backprop"],
     "_gpu_training": ["test_gpu_training"],
-    "_dispatch": ["test_training", "test_validation"],
+    "_dispatch": ["test_training", "test_validation", "test_dense", "test_programs"],
 }
 
 # Names whose values and conditions choose a form by shape. All forms are the same function, so that no test can or
