@@ -88,10 +88,9 @@ def real_tables(rows: list[dict[str, Any]]) -> str:
     costs = []
     for system in dict.fromkeys(row["system"] for row in rows):
         own = [row for row in rows if row["system"] == system]
-        seconds = [row["train_s"] for row in own]
-        medians = {key: statistics.median(row[key] for row in own) for key in ("row_us", "kB")}
-        cost = {"system": system, "seconds to train, median": statistics.median(seconds), "most": max(seconds)}
-        costs.append(cost | {"µs a predicted row": medians["row_us"], "kB of the model file": medians["kB"]})
+        medians = [statistics.median(row[key] for row in own) for key in ("train_s", "row_us", "kB")]
+        cost = {"system": system, "seconds to train, median": medians[0], "most": max(row["train_s"] for row in own)}
+        costs.append(cost | {"µs a predicted row": medians[1], "kB of the model file": medians[2]})
     promises = describe_calibration([row for row in rows if row["system"] == "jaxmlp"])
     return "\n\n".join([table(tables), table(summary), table(costs), "\n".join(f"* {line}" for line in promises)])
 

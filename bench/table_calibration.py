@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from table_peers import measure_error, measure_row_errors
 
+from jaxmlp.fitting.temperature import apply_temperature
+
 QUARTER = 100  # Rows, at least.
 TEMPERATURES = np.geomspace(0.2, 5, 161)
 
@@ -45,7 +47,8 @@ def measure_calibration(
     combined = float(np.hypot(standard_error, report["standard_error"]))
     row = {"reported": report["score"], "z": (error - report["score"]) / combined}
     if task == "classification":
-        return row | {"temperature": 1 - min(measure_error(task, y, values ** (1 / t)) for t in TEMPERATURES) / error}
+        best = min(measure_error(task, y, apply_temperature(values, t)) for t in TEMPERATURES)
+        return row | {"temperature": 1 - best / error}
     row |= {"negative": int((values < 0).sum()) if y.min() >= 0 else 0}
     if ends is None:
         return row

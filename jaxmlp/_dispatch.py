@@ -12,7 +12,7 @@ from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
 from jaxmlp._fork import validate_process
-from jaxmlp._programs import Programs, call_with_options
+from jaxmlp._programs import Programs
 from jaxmlp._validation import cast, validate_params, validate_scalar, validate_static
 
 Arguments = ParamSpec("Arguments")
@@ -30,8 +30,7 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
     of `_WIDE`, so that the last bits may differ.
     """
     defaults: dict[str, Any] = function.__kwdefaults__  # type: ignore[attr-defined]
-    plain = Programs(function, static_argnames=tuple(defaults))
-    wide = Programs(function, static_argnames=tuple(defaults), compiler_options=_WIDE)
+    programs = Programs(function, static_argnames=tuple(defaults), compiler_options=_WIDE)
 
     @wraps(function)
     def call(params, x, y, learning_rate, sample_weight=None, **keywords):
@@ -48,7 +47,7 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
         # Not `BoundedJit`, because a call of `train_step` takes few microseconds.
         widths = tuple([w.shape for w, _ in params])
         key = widths, x.shape, y.shape, dtype, tuple(statics.items())
-        return call_with_options(wide, plain, key, params, x, y, rate, c, **statics)
+        return programs.call(key, params, x, y, rate, c, **statics)
 
     return call  # type: ignore[return-value]
 

@@ -18,7 +18,7 @@ from jax.typing import DTypeLike
 # Number of shapes for which the programs of a function are kept.
 KEPT = 32
 # For what runs once: a draw of weights compiles 1.4 to 4 times as fast, and the program is no slower.
-QUICK = {"xla_backend_optimization_level": 1}
+QUICK: dict[str, Any] = {"xla_backend_optimization_level": 1}
 
 
 class Programs:
@@ -26,11 +26,16 @@ class Programs:
 
     Arguments:
         function: a pure function.
-        options: those of `jax.jit`.
+        compiler_options: of XLA.
+        options: the others of `jax.jit`.
     """
 
-    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
-        self._function, self._options = function, options
+    def __init__(
+        self, function: Callable[..., Any], *, compiler_options: dict[str, Any] | None = None, **options: Any
+    ) -> None:
+        self._function = function
+        self._options: dict[str, Any] = {**options, "compiler_options": compiler_options}
+        self._plain = None if compiler_options is None else Programs(function, **options)
         self._programs: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = Lock()
 
@@ -53,26 +58,26 @@ class Programs:
                 self._programs.popitem(last=False)[1].clear_cache()
         return program
 
+    def call(self, key: Hashable, *args: object, **keywords: object) -> Any:
+        """Call the program of a key. It has no compiler options inside another program, or on a GPU or TPU."""
+        if self._plain is None:
+            return self[key](*args, **keywords)
+        if _runs_on_cpu():
+            try:
+                return self[key](*args, **keywords)
+            except ValueError as error:
+                if "compiler_options" not in str(error):  # JAX refuses these options inside another program.
+                    raise
+        return self._plain[key](*args, **keywords)
+
     def count(self) -> int:
         """Return the number of compiled programs that are kept."""
         return sum(program._cache_size() for program in self._programs.values())
 
 
 @cache
-def runs_on_cpu() -> bool:
-    """Return whether JAX's default platform is the CPU, for which options of the compiler are meant."""
+def _runs_on_cpu() -> bool:
     return jax.default_backend() == "cpu"
-
-
-def call_with_options(optioned: Programs, plain: Programs, key: Hashable, *args: object, **keywords: object) -> Any:
-    """Call the program of a key that was compiled with options or, as a part of another program, without."""
-    if runs_on_cpu():
-        try:
-            return optioned[key](*args, **keywords)
-        except ValueError as error:
-            if "compiler_options" not in str(error):  # JAX refuses these options inside another program.
-                raise
-    return plain[key](*args, **keywords)
 
 
 class BoundedJit:
@@ -81,21 +86,21 @@ class BoundedJit:
     Arguments:
         function: a pure function.
         static_argnums: positions of the static arguments, which must be hashable.
-        is_quick: whether to compile it quickly.
+        compiler_options: as in `Programs`.
     """
 
     def __init__(
-        self, function: Callable[..., Any], static_argnums: tuple[int, ...] = (), *, is_quick: bool = False
+        self,
+        function: Callable[..., Any],
+        static_argnums: tuple[int, ...] = (),
+        compiler_options: dict[str, Any] | None = None,
     ) -> None:
         update_wrapper(self, function)
-        self.programs = Programs(function, static_argnums=static_argnums)
-        self._quick = Programs(function, static_argnums=static_argnums, compiler_options=QUICK) if is_quick else None
+        self.programs = Programs(function, static_argnums=static_argnums, compiler_options=compiler_options)
         self._static = static_argnums
 
     def __call__(self, *args: object) -> Any:
-        if self._quick is None:
-            return self.program(*args)(*args)
-        return call_with_options(self._quick, self.programs, self._key(*args), *args)
+        return self.programs.call(self._key(*args), *args)
 
     def program(self, *args: object) -> Any:
         """Return the jitted function for arguments of these shapes."""
@@ -107,9 +112,11 @@ class BoundedJit:
         return static, tree, tuple([_describe(leaf) for leaf in leaves])
 
 
-def bounded_jit(*static_argnums: int, is_quick: bool = False) -> Callable[[Callable[..., Any]], BoundedJit]:
+def bounded_jit(
+    *static_argnums: int, compiler_options: dict[str, Any] | None = None
+) -> Callable[[Callable[..., Any]], BoundedJit]:
     """Return the decorator that makes a `BoundedJit`."""
-    return lambda function: BoundedJit(function, static_argnums, is_quick=is_quick)
+    return lambda function: BoundedJit(function, static_argnums, compiler_options)
 
 
 def _describe(leaf: Any) -> Hashable:
@@ -118,7 +125,7 @@ def _describe(leaf: Any) -> Hashable:
 
 
 # The default initializer of weights; a custom one runs as it is, because it may return other weights in each call.
-he_normal = BoundedJit(jax.nn.initializers.he_normal(), (1, 2), is_quick=True)
+he_normal = BoundedJit(jax.nn.initializers.he_normal(), (1, 2), QUICK)
 
 
 def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import jax
 
+from jaxmlp._programs import QUICK
 from jaxmlp._validation import escape, require
 from jaxmlp.cli.process import defer_ctrl_c
 from jaxmlp.storage.files import StorageError, require_writable
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
 _THREADS = ThreadPoolExecutor()
 # Options of XLA that halve the time to compile, and round as the default does; level 0 would not.
-_QUICK: dict[str, Any] = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
-_QUICK |= {"xla_cpu_parallel_codegen_split_count": 1}
+_QUICK = QUICK | {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 
 
 class CommandError(Exception):

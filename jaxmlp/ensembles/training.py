@@ -12,7 +12,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from jaxmlp._dispatch import as_array
-from jaxmlp._programs import bounded_jit, he_normal
+from jaxmlp._programs import QUICK, bounded_jit, he_normal
 from jaxmlp._validation import (
     cast,
     validate_count,
@@ -65,7 +65,7 @@ def _draw(keys: Array, sizes: tuple[int, ...], w_init: Callable[..., Array], dty
     return jax.vmap(lambda key: init_params(key, sizes, w_init=w_init, dtype=dtype))(keys)
 
 
-_draw_compiled = bounded_jit(1, 2, 3, is_quick=True)(_draw)
+_draw_compiled = bounded_jit(1, 2, 3, compiler_options=QUICK)(_draw)
 
 
 def train_ensemble(

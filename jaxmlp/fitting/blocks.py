@@ -113,7 +113,7 @@ def prepare_blocks(
     encode = encode or Partial(lambda rows: rows)
     valid = jax.device_put(data[3:])
 
-    def call(function: object, own: object, shared: object) -> Any:
+    def call(function: Any, own: object, shared: object) -> Any:
         if members is not None:
             own, shared, mesh = split_members(own, shared, members, all_processes=True)
             return gather(join_members(_call(function, own, shared, mesh, statics), members), mesh)

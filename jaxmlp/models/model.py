@@ -110,10 +110,10 @@ class Model:
 
 
 @overload
-def predict(model: Model, data: Any, *, interval: None = None) -> Array | np.ndarray: ...
+def predict(model: Model, data: object, *, interval: None = None) -> Array | np.ndarray: ...
 @overload
-def predict(model: Model, data: Any, *, interval: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
-def predict(model: Model, data: Any, *, interval: float | None = None) -> Any:
+def predict(model: Model, data: object, *, interval: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+def predict(model: Model, data: object, *, interval: float | None = None) -> Any:
     """Predict the mean, class probabilities or mean count of each row.
 
     Arguments:
@@ -145,7 +145,7 @@ def predict(model: Model, data: Any, *, interval: float | None = None) -> Any:
     return mean, low[:, None], high[:, None]
 
 
-def predict_with_std(model: Model, data: Any) -> tuple[Array | np.ndarray, Array | np.ndarray]:
+def predict_with_std(model: Model, data: object) -> tuple[Array | np.ndarray, Array | np.ndarray]:
     """Predict the mean of the networks, and how much they differ.
 
     Arguments:

@@ -1,7 +1,6 @@
 """Predictions for a table, as a table."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ _MOST_DIGITS = 15  # of float64; numbers with more decimals stay as they are
 
 
 def predict_table(
-    model: Model, frame: Any, *, ids: Iterable[str] = (), offset: int = 0
+    model: Model, frame: object, *, ids: Iterable[str] = (), offset: int = 0
 ) -> tuple["polars.DataFrame", list[Finding]]:
     """Return a table of predictions, a row for each row of `frame`, and what was found about its values.
 

@@ -65,7 +65,7 @@ class TableResult:
 
 
 def fit_table(
-    table: Any,
+    table: object,
     target: str,
     *,
     task: str | None = None,

@@ -159,7 +159,7 @@ class TableRegressor(RegressorMixin, TableEstimator):
             self._search(frame, polars.Series(name, values.astype(np.float64)))
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: object) -> np.ndarray:
         """Return the prediction (n,) of each row, in the unit of y.
 
         Arguments:
@@ -195,7 +195,7 @@ class TableClassifier(ClassifierMixin, TableEstimator):
             self.model_ = _name_classes(self.model_, names)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: object) -> np.ndarray:
         """Return the most probable class (n,) of each row, X as in `TableRegressor.predict`."""
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
