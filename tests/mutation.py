@@ -45,7 +45,7 @@ TESTS = {
 CHOICES = {"choose_dense", "choose_weight_grad", "choose_column_sums"}
 THRESHOLDS = {"FEW_INPUTS", "FEW_ROWS", "FEW_WEIGHTS", "FEW_ENTRIES", "MANY_ROWS", "MANY_OUTPUTS"}
 THRESHOLDS |= {"FILLED_OUTPUTS", "FILLED_INPUTS", "LANES", "TURNED_INPUTS", "COPIED_ENTRIES"}
-THRESHOLDS |= {"_is_small", "_is_long", "_fills_lanes"}
+THRESHOLDS |= {"_is_small", "_is_long", "_fills_lanes", "_WIDE"}
 TYPES = {"Params", "Operands", "Product", "Arguments", "Result"}
 
 # (module, the line before, the line after, why it is the same function)
@@ -92,6 +92,29 @@ EQUIVALENT: list[tuple[str, str, str, str]] = [
                 "as above",
             ),
             ("return params[0].w.dtype", ("0", "1"), "a network has one dtype; the error of one layer is caught"),
+            (
+                "widths = tuple([w.shape for w, _ in params])",
+                ("w, _ in", "(_, w) in"),
+                "the shapes of the biases and of x say those of the weights",
+            ),
+            *(
+                ("@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))", ("0, 1, 2", order), "JAX sorts them")
+                for order in ("1, 0, 2", "0, 2, 1")
+            ),
+        )
+    ),
+    *(
+        (
+            "_dispatch",
+            "key = widths, x.shape, y.shape, dtype, tuple(statics.items())",
+            f"key = ({parts})",
+            "the parts of a key may have any order",
+        )
+        for parts in (
+            "x.shape, widths, y.shape, dtype, tuple(statics.items())",
+            "widths, y.shape, x.shape, dtype, tuple(statics.items())",
+            "widths, x.shape, dtype, y.shape, tuple(statics.items())",
+            "widths, x.shape, y.shape, tuple(statics.items()), dtype",
         )
     ),
     *(

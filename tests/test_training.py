@@ -205,6 +205,19 @@ def test_one_layer_of_numpy_arrays_trains_like_one_of_jax_arrays():
     assert_equal(train(params, x, y, 1e-2, epochs=3), train(jax.tree.map(jnp.asarray, params), x, y, 1e-2, epochs=3))
 
 
+@pytest.mark.parametrize("module", [(np, jnp), (jnp, np)], ids=["weights", "biases"])
+def test_float64_of_numpy_beside_jax_arrays_is_not_silently_rounded(module):
+    w, b = (numpy.ones(shape) for numpy, shape in zip(module, ((2, 1), (1, 1)), strict=True))
+    with pytest.raises(TypeError, match="params must not be float64 while JAX's x64 mode is off"):
+        train((jaxmlp.Layer(w, b),), np.ones((3, 2)), np.ones((3, 1)), 0.1, epochs=1)
+
+
+def test_a_process_in_which_jax_cannot_compute_gets_an_error(monkeypatch):
+    monkeypatch.setattr("jaxmlp._fork._is_unusable", True)
+    with pytest.raises(RuntimeError, match="forked after JAX had started"):
+        train(PARAMS, X, Y, 1e-2, epochs=EPOCHS)
+
+
 def test_large_integers_are_numbers_like_any_other():
     params = (jaxmlp.Layer(jnp.full((2, 1), 1e-9), jnp.zeros((1, 1))),)
     x = np.array([[3_000_000_000, 1]] * 4)
