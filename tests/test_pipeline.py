@@ -14,6 +14,7 @@ import jaxmlp
 from jaxmlp.fitting.defaults import Candidate
 from jaxmlp.fitting.splitting import make_folds
 from jaxmlp.models.interval import cross_fit_interval
+from jaxmlp.models.report import ColumnFigures, Ends, Figures, Report, SettingFigures
 from jaxmlp.pipeline import describe_report
 from jaxmlp.pipeline import run as pipeline
 from jaxmlp.pipeline.plan import full_plan
@@ -68,6 +69,22 @@ def test_the_report_is_the_representation_and_holds_what_json_can(fast, full):
         assert repr(result) == "\n".join(describe_report(result.report))
         assert json.loads(json.dumps(result.report, allow_nan=False)) == result.report == result.model.report
         assert repr(result).startswith("price: ")
+
+
+def require_fields(report):
+    """The fields of a report are those of its type, which type checkers and readers know."""
+    absent = {"mean", "trees"} - report.keys()
+    absent |= set() if report["task"] == "classification" else {"accuracy", "accuracy_error"}
+    assert report.keys() == Report.__annotations__.keys() - absent
+    assert report["constant"].keys() == Figures.__annotations__.keys() - absent
+    for name, kind in {"candidates": SettingFigures, "columns": ColumnFigures}.items():
+        assert {*report[name][0]} == kind.__annotations__.keys() - {"accuracy", "accuracy_error"}
+    assert report["interval"] is None or report["interval"].keys() == Ends.__annotations__.keys()
+
+
+def test_a_report_has_the_fields_of_its_type(fast, full):
+    require_fields(fast.report)
+    require_fields(full.report)
 
 
 LABELS = {
@@ -231,7 +248,8 @@ def test_classes_booleans_and_counts(target):
     task = "counts" if target == "visits" else None
     result = jaxmlp.fit_table(table(target), target, task=task, **FAST)
     report, predictions = result.report, result.predictions
-    assert report["task"] == task or "classification"
+    assert report["task"] == (task or "classification")
+    require_fields(report)
     assert predictions["target"].to_list() == table(target)[target].gather(predictions["row"] - 1).to_list()
     if target == "visits":
         assert predictions.columns == ["row", "fold", "target", "low", "high", "prediction"]

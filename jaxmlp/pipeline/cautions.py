@@ -1,12 +1,10 @@
 """What to be careful about when a model of a table is used."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from jaxmlp._validation import count
 from jaxmlp.models.interval import COVERAGE
+from jaxmlp.models.report import Report
 from jaxmlp.pipeline.rows import Rows
 from jaxmlp.tables.columns import Number
 from jaxmlp.tables.findings import format_number
@@ -23,7 +21,7 @@ _LINEAR = {
 }
 
 
-def list_cautions(report: Mapping[str, Any], rows: Rows) -> list[str]:
+def list_cautions(report: Report, rows: Rows) -> list[str]:
     """Return what to be careful about, a sentence each, given a report without them and the rows with a target."""
     cautions = [*_compare(report), *_judge_errors(report, rows), *rows.remarks]
     if report["interrupted"]:
@@ -31,7 +29,7 @@ def list_cautions(report: Mapping[str, Any], rows: Rows) -> list[str]:
     return [*cautions, _describe_range(report, rows)]
 
 
-def _compare(report: Mapping[str, Any]) -> list[str]:
+def _compare(report: Report) -> list[str]:
     """Return what the comparison with other models says against this one."""
     cautions, target = [], quote_if_odd(report["target"])
     if report["verdict"].startswith("no better"):
@@ -44,7 +42,7 @@ def _compare(report: Mapping[str, Any]) -> list[str]:
     return cautions
 
 
-def _judge_errors(report: Mapping[str, Any], rows: Rows) -> list[str]:
+def _judge_errors(report: Report, rows: Rows) -> list[str]:
     """Return why the errors of a report may mislead."""
     cautions, held_out = [], report["held_out"]
     if held_out < _FEW_ROWS:
@@ -71,15 +69,16 @@ def _judge_errors(report: Mapping[str, Any], rows: Rows) -> list[str]:
     return cautions
 
 
-def _is_almost_perfect(report: Mapping[str, Any]) -> bool:
-    if report["verdict"].startswith("no better") or report["score"] is None:
+def _is_almost_perfect(report: Report) -> bool:
+    score, constant = report["score"], report["constant"]["score"]
+    if report["verdict"].startswith("no better") or score is None or constant is None:
         return False
     if "accuracy" in report:
         return report["accuracy"] >= _PERFECT > report["constant"]["accuracy"]
-    return report["error"] == "RMSE" and report["score"] ** 2 < (1 - _PERFECT) * report["constant"]["score"] ** 2
+    return report["error"] == "RMSE" and score**2 < (1 - _PERFECT) * constant**2
 
 
-def _describe_range(report: Mapping[str, Any], rows: Rows) -> str:
+def _describe_range(report: Report, rows: Rows) -> str:
     """Return where the model extrapolates: the training range of the columns that matter most."""
     columns = {column.name: column for column in rows.recipe.columns}
     ranges = []

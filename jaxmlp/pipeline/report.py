@@ -1,11 +1,10 @@
 """The report on a model of a table, as data that JSON can hold."""
 
-from typing import Any
-
 import numpy as np
 
 from jaxmlp.fitting.defaults import Candidate
 from jaxmlp.fitting.tasks import difference_of
+from jaxmlp.models.report import Report
 from jaxmlp.pipeline.cautions import list_cautions
 from jaxmlp.pipeline.rows import Rows
 from jaxmlp.selection import CrossValidation, Importance, Score
@@ -18,7 +17,7 @@ def make_report(
     importance: Importance,
     ends: tuple[np.ndarray, np.ndarray] | None,
     trees: Score | None,
-) -> dict[str, Any]:
+) -> Report:
     """Return everything that is told about a model, by name; errors of a regression are in the target's unit.
 
     Arguments:
@@ -29,11 +28,11 @@ def make_report(
         trees: the score of boosted trees; None if they were left out.
 
     Returns:
-        What JSON can hold; numbers that are not finite are None.
+        What JSON can hold; numbers that are not finite are None. `fit_table` adds `members` and `seed`.
     """
     recipe, y = rows.recipe, rows.y
-    report: dict[str, Any] = {"target": recipe.target, "task": recipe.task, "error": result.task.error}
-    report |= {"verdict": result.verdict, "method": result.method, "interrupted": result.interrupted}
+    content: dict[str, object] = {"target": recipe.target, "task": recipe.task, "error": result.task.error}
+    content |= {"verdict": result.verdict, "method": result.method, "interrupted": result.interrupted}
     held_out = result.fold >= 0
     measured = result.measured | ({} if trees is None else {"trees": trees})
     for name, score in measured.items():
@@ -41,23 +40,26 @@ def make_report(
         if recipe.classes:
             right = score.predictions[held_out].argmax(axis=1) == y[held_out].argmax(axis=1)
             figures |= {"accuracy": right.mean(), "accuracy_error": right.std() / np.sqrt(len(right))}
-        report |= figures if name == "model" else {name: figures}
-    report |= {"saved": result.saved, "trees_are_better": _are_better(trees, result.model)}
-    report["interval"] = None if ends is None else _describe_ends(ends, result.model.predictions[held_out], y[held_out])
-    report["candidates"] = [
+        content |= figures if name == "model" else {name: figures}
+    content |= {"saved": result.saved, "trees_are_better": _are_better(trees, result.model)}
+    content["interval"] = (
+        None if ends is None else _describe_ends(ends, result.model.predictions[held_out], y[held_out])
+    )
+    content["candidates"] = [
         _describe_candidate(candidate) | _figures(score)
         for candidate, score in zip(result.candidates, result.scores, strict=True)
     ]
-    report |= _describe_candidate(result.candidates[result.best])
-    report |= {"folds": result.folds, "networks": result.n_networks}
-    report |= {"rows": len(y), "held_out": int(held_out.sum())}
-    report["columns"] = [
+    content |= _describe_candidate(result.candidates[result.best])
+    content |= {"folds": result.folds, "networks": result.n_networks}
+    content |= {"rows": len(y), "held_out": int(held_out.sum())}
+    content["columns"] = [
         {"name": recipe.columns[k].name, "importance": importance.mean[k], "std": importance.std[k]}
         | {"standard_error": importance.standard_error[k]}
         for k in importance.order
     ]
+    report: Report = make_finite(content)
     report["cautions"] = list_cautions(report, rows)
-    return make_finite(report)
+    return report
 
 
 def _are_better(trees: Score | None, model: Score) -> bool:
@@ -76,9 +78,9 @@ def _describe_ends(ends: tuple[np.ndarray, np.ndarray], predictions: np.ndarray,
     return {"low": low.mean() - mean, "high": high.mean() - mean, "coverage": inside.mean()}
 
 
-def _describe_candidate(candidate: Candidate) -> dict[str, Any]:
-    return candidate._asdict() | {"hidden": list(candidate.hidden)}
+def _describe_candidate(candidate: Candidate) -> dict[str, object]:
+    return {**candidate._asdict(), "hidden": list(candidate.hidden)}
 
 
-def _figures(score: Score) -> dict[str, Any]:
+def _figures(score: Score) -> dict[str, object]:
     return {"score": score.score, "standard_error": score.standard_error}

@@ -21,6 +21,7 @@ from jaxmlp.fitting.encoding import count_inputs
 from jaxmlp.fitting.tasks import TASKS
 from jaxmlp.models import Model, measure_interval
 from jaxmlp.models.interval import cross_fit_interval
+from jaxmlp.models.report import Report
 from jaxmlp.pipeline.dependence import MOST_COLUMNS, ColumnDependence, measure_dependence
 from jaxmlp.pipeline.large import read_sample, write_rows
 from jaxmlp.pipeline.plan import Plan, find_conflicts, fit_to_budget, full_plan, read_plan, require_agreement
@@ -51,7 +52,7 @@ class TableResult:
     """A model of a table, and everything that is known about it."""
 
     model: Model
-    report: Mapping[str, Any]  # What was measured; what JSON can hold.
+    report: Report  # What was measured; what JSON can hold.
     # Predictions of held-out rows: row (from 1), fold, target, then as `jaxmlp predict` writes.
     predictions: "DataFrame"
     dependence: tuple[ColumnDependence, ...]  # How predictions move with the columns that matter most.
@@ -304,7 +305,7 @@ def _conclude(
         refitted = [refit_best(search, trained, result.weights, members, more)]
     groups = tuple(refitted) or result.groups
     report = make_report(rows, result, importance, ends, trees)
-    report |= {"members": sum(group.members for group in groups), "seed": seed}
+    report["members"], report["seed"] = sum(group.members for group in groups), seed
     model = Model(
         groups, criterion=result.criterion, recipe=recipe,
         interval=interval, temperature=result.temperature, report=report, plan=plan.to_json(),

@@ -1,10 +1,11 @@
 """The text of a report: sections as data, which the terminal and the page show."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from jaxmlp._validation import count
+from jaxmlp.models.report import Figures, Report, find_figures
 from jaxmlp.tables.findings import format_number
 from jaxmlp.tables.messages import quote_if_odd
 
@@ -33,7 +34,7 @@ class Section(NamedTuple):
     items: tuple[str, ...] = ()  # A list.
 
 
-def describe_sections(report: Mapping[str, Any]) -> dict[str, Section]:
+def describe_sections(report: Report) -> dict[str, Section]:
     """Return the sections of a report by name: models, measurement, intervals, cautions and columns.
 
     Arguments:
@@ -49,7 +50,7 @@ def describe_sections(report: Mapping[str, Any]) -> dict[str, Section]:
     return {section.name: section for section in sections}
 
 
-def describe_report(report: Mapping[str, Any]) -> list[str]:
+def describe_report(report: Report) -> list[str]:
     """Return the report as lines of text.
 
     Arguments:
@@ -66,10 +67,10 @@ def describe_report(report: Mapping[str, Any]) -> list[str]:
     return [*lines, *(f"  {line}" for line in columns.text[1:])]
 
 
-def _compare_models(report: Mapping[str, Any]) -> Table:
+def _compare_models(report: Report) -> Table:
     """Return the errors of all models."""
     names = name_models(report)
-    entries = {name: report if name == report["saved"] else report[name] for name in names}
+    entries = {name: find_figures(report, name) for name in names}
     errors = format_pairs([(entry["score"], entry["standard_error"]) for entry in entries.values()])
     heads = ("model", report["error"], *(("accuracy",) if "accuracy" in report else ()))
     lines = [
@@ -79,20 +80,20 @@ def _compare_models(report: Mapping[str, Any]) -> Table:
     return Table(heads, tuple(lines), list(names).index(report["saved"]))
 
 
-def name_models(report: Mapping[str, Any]) -> dict[str, str]:
+def name_models(report: Report) -> dict[str, str]:
     """Return the labels of the models of a report, by their names in it."""
     kind = "class frequencies" if report["task"] == "classification" else "mean"
     labels = _MODELS | {"constant": f"constant ({kind})"}
     return {name: label for name, label in labels.items() if name in report}
 
 
-def _explain_choice(report: Mapping[str, Any]) -> str:
+def _explain_choice(report: Report) -> str:
     """Return which model was saved, and why."""
     if "mean" not in report:
         return f"Saved: the best setting, trained again on all rows ({count(report['members'], 'network')})"
     saved, order = report["saved"], list(_CHOICES)
-    scores = {name: (report if name == saved else report[name])["score"] for name in order}
-    best = min(order, key=lambda name: math.inf if scores[name] is None else scores[name])
+    scores = {name: find_figures(report, name)["score"] for name in order}
+    best = min(order, key=lambda name: math.inf if (score := scores[name]) is None else score)
     if best == saved:
         return f"Saved: {_CHOICES[saved]}, which has the lowest error of linear model, network and their mean"
     if order.index(saved) < order.index(best):
@@ -102,7 +103,7 @@ def _explain_choice(report: Mapping[str, Any]) -> str:
     return f"Saved: {_CHOICES[saved]}, chosen by all held-out rows; {fitted}"
 
 
-def _describe_interval(report: Mapping[str, Any]) -> tuple[str, ...]:
+def _describe_interval(report: Report) -> tuple[str, ...]:
     if report["interval"] is None:
         return ()
     low, high, coverage = (report["interval"][name] for name in ("low", "high", "coverage"))
@@ -111,7 +112,7 @@ def _describe_interval(report: Mapping[str, Any]) -> tuple[str, ...]:
     return (f"90 % prediction intervals, {around}; they hold {coverage:.0%} of the held-out targets",)
 
 
-def _describe_columns(report: Mapping[str, Any]) -> Section:
+def _describe_columns(report: Report) -> Section:
     columns = report["columns"][:MAX_COLUMNS_SHOWN]
     pairs = [(column["importance"], column["standard_error"]) for column in columns]
     labels = [quote_if_odd(column["name"]) for column in columns]
@@ -139,7 +140,7 @@ def format_pairs(pairs: Sequence[tuple[float | None, float | None]]) -> list[str
     return [format_pair(*pair) for pair in pairs]
 
 
-def _format_accuracy(entry: Mapping[str, Any]) -> tuple[str, ...]:
+def _format_accuracy(entry: Figures) -> tuple[str, ...]:
     return (f"{entry['accuracy']:.1%} ± {entry['accuracy_error']:.1%}",) if "accuracy" in entry else ()
 
 

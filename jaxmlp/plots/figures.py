@@ -1,14 +1,15 @@
 """Figures of training and of a report, drawn with matplotlib but without `pyplot` and its global state."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxmlp._validation import escape, require
+from jaxmlp.models.report import Report
 from jaxmlp.plots.axes import BLUE, plain, plain_log_ticks
 from jaxmlp.plots.panels import draw_confusion, draw_importance, draw_scatter, draw_scores
 from jaxmlp.storage.files import write_bytes
@@ -55,7 +56,7 @@ def training_figure(
 
 
 def report_figure(
-    report: Mapping[str, Any],
+    report: Report,
     targets: ArrayLike,
     predictions: ArrayLike,
     classes: Sequence[str] | None = None,
@@ -65,9 +66,7 @@ def report_figure(
     """Plot the errors of the models, the predictions for held-out rows, and the importance of the columns.
 
     Arguments:
-        report: `target` (the name of the target), `error` (the name of the error); `mean`, `network`, `trees`, `linear`
-            and `constant`, or some of them, each with `score` and `standard_error`; `saved` (one of these names); and
-            `columns`, each with `name`, `importance` and `standard_error`.
+        report: of a `TableResult`.
         targets: (n,) numbers, or indices of classes.
         predictions: (n,) predictions for the same rows, made by networks that were not trained on them.
         classes: names of the classes, for a confusion matrix; None for numbers.

@@ -1,11 +1,12 @@
 """Plots of a report, each on its axes."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxmlp.models.report import Report, find_figures
 from jaxmlp.plots.axes import BLUE, COLORS, GREY, ORANGE, cut, plain, plain_log_ticks
 
 if TYPE_CHECKING:
@@ -23,26 +24,26 @@ _MODELS = {
 }  # fmt: skip
 
 
-def draw_scores(axes: "Axes", report: Mapping[str, Any]) -> None:
+def draw_scores(axes: "Axes", report: Report) -> None:
     """Plot the score and standard error of each model that has not diverged."""
-    models = {name: report[name] for name in _MODELS if name in report and report[name]["score"] is not None}
-    for place, (name, entry) in enumerate(models.items()):
-        axes.errorbar(entry["score"], place, xerr=entry["standard_error"], fmt="o", color=_MODELS[name][1], capsize=4)
-    labels = [_MODELS[name][0] + "  (saved)" * (name == report["saved"]) for name in models]
-    axes.set_yticks(range(len(models)), labels)
+    figures = {name: find_figures(report, name) for name in _MODELS if name in report}
+    scores = {name: score for name, entry in figures.items() if (score := entry["score"]) is not None}
+    for place, (name, score) in enumerate(scores.items()):
+        error = figures[name]["standard_error"]
+        axes.errorbar(score, place, xerr=error, fmt="o", color=_MODELS[name][1], capsize=4)
+    axes.set_yticks(range(len(scores)), [_MODELS[name][0] + "  (saved)" * (name == report["saved"]) for name in scores])
     axes.invert_yaxis()
-    scores = [entry["score"] for entry in models.values()]
-    if min(scores) > 0 and max(scores) > 10 * min(scores):
+    least, largest = min(scores.values()), max(scores.values())
+    if least > 0 and largest > 10 * least:
         axes.set_xscale("log")
         # An error bar down to 0 would take all the room.
-        axes.set_xlim(left=max(axes.get_xlim()[0], min(scores) / 3))
-        plain_log_ticks(axes.xaxis, min(scores), max(scores))
-    error = f"{report['error']} of {cut(report['target'], 32)} ± standard error"
-    axes.set_xlabel(error)
+        axes.set_xlim(left=max(axes.get_xlim()[0], least / 3))
+        plain_log_ticks(axes.xaxis, least, largest)
+    axes.set_xlabel(f"{report['error']} of {cut(report['target'], 32)} ± standard error")
     plain(axes, grid="x")
 
 
-def draw_importance(axes: "Axes", report: Mapping[str, Any]) -> None:
+def draw_importance(axes: "Axes", report: Report) -> None:
     """Plot the permutation importance of the most important columns, with standard errors."""
     columns = report["columns"][:_MOST_COLUMNS]
     axes.barh(

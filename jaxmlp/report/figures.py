@@ -41,8 +41,7 @@ class Drawing(NamedTuple):
 
 def draw_models(result: TableResult) -> Drawing:
     """Return the errors of all models."""
-    report = dict(result.report)
-    report[report["saved"]] = {name: report[name] for name in ("score", "standard_error")}
+    report = result.report
     caption = f"{report['error']} on held-out rows, ± one standard error. Lower is better."
 
     def draw(axes: "Axes") -> None:
