@@ -17,12 +17,12 @@ import jax
 import numpy as np
 from common import arguments, configured, report
 
-from jaxmlp.fitting.tasks import TASKS, task_of
+from jaxmlp.fitting.tasks import TABLE_CRITERIA, task_of
 from jaxmlp.selection import cross_validate
 from jaxmlp.selection.scores import is_better, score_predictions
 
 ROWS, SIGMAS = (100, 300, 1000, 5000), (0, 1, 2, 3)
-TASK = task_of(TASKS["regression"])
+TASK = task_of(TABLE_CRITERIA["regression"])
 BASELINE = "no better than the constant baseline"
 
 

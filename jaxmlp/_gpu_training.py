@@ -119,9 +119,9 @@ def _kernel(w1, b1, w2, b2, x, y, c, rate, w1_out, b1_out, w2_out, b2_out, losse
         return [w - rate * dw for w, dw in zip(w1, dw1, strict=True)], b1 - rate * db1, w2 - rate * dw2, b2 - rate * db2
 
     start = [w1[p, :] for p in inputs], b1[:], w2[:], b2[0]
-    rows, b1_out[:], w2_out[:], b2_out[0] = lax.fori_loop(0, epochs, epoch, start)
+    w1_rows, b1_out[:], w2_out[:], b2_out[0] = lax.fori_loop(0, epochs, epoch, start)
     for p in inputs:
-        w1_out[p, :] = rows[p]
+        w1_out[p, :] = w1_rows[p]
 
 
 def _fits(params, x: Array, y: Array, f, criterion: Criterion, epochs: int) -> bool:

@@ -57,8 +57,8 @@ def backward_pass(params: Params, z: list[Array], y: Array, c: Array | None, f, 
     dz = criterion.derivative(z[-1], y)
     dzs = [dz if c is None else c[:, None] * dz]  # (4)
     for k in reversed(range(1, len(params))):
-        da = input_grad(dzs[0], params[k].w)  # (7); lists count from 0, so params[k] holds w[k+1]
-        dzs.insert(0, da * f[k - 1].derivative(z[k - 1]))  # (8)
+        da = input_grad(dzs[0], params[k].w)  # (7); lists count from 0: dzs[0] is dz[k+1], params[k] has w[k+1]
+        dzs.insert(0, da * f[k - 1].derivative(z[k - 1]))  # (8); f[k - 1] and z[k - 1] are those of layer k
     return dzs
 
 

@@ -99,7 +99,7 @@ def train(
 
 @_gpu_training.with_gpu_form
 def run_steps(params: Params, x: Array, y: Array, c: Array | None, rate: Array, f, criterion, epochs: int):
-    """Return what `train` does, of validated arguments: the loop over the epochs."""
+    """Return what `train` does, of validated arguments: the loop over the epochs; on a GPU it may be one kernel."""
 
     def epoch(params: Params, _: None) -> tuple[Params, Array]:
         value, grads = backpropagate(params, x, y, c, f, criterion)

@@ -180,7 +180,7 @@ def not_negative(text: str) -> int:
     return _number(text, int, 0, 10**7, "a whole number from 0 to 10000000")
 
 
-def rate(text: str) -> float:
+def amount(text: str) -> float:
     """Parse a finite number of at least 0."""
     return _number(text, float, 0, sys.float_info.max, "a number of at least 0")
 

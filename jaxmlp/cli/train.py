@@ -19,6 +19,7 @@ from jaxmlp.cli import distributed
 from jaxmlp.cli.common import (
     CommandError,
     Commands,
+    amount,
     key_seed,
     note,
     platform,
@@ -26,7 +27,6 @@ from jaxmlp.cli.common import (
     print_json,
     print_line,
     raise_problems,
-    rate,
     validate_output,
     validate_plot,
     widths,
@@ -75,7 +75,7 @@ def add_parser(commands: Commands) -> None:
     add("--time", metavar="COLUMN", help="test on the fifth of the rows that are the latest")
     add = parser.add_argument_group("search").add_argument
     limit = f"time limit in seconds, start-up included (default: {BUDGET:g})"
-    add("--budget", type=rate, default=BUDGET, metavar="SECONDS", help=limit)
+    add("--budget", type=amount, default=BUDGET, metavar="SECONDS", help=limit)
     add("--fast", action="store_true", help="train one setting, and measure it on a fifth of the rows")
     add("--plan", metavar="MODEL", help="repeat the search of a model: with the same seed, the same bits")
     add("--checkpoint", metavar="DIR", help="keep the search in this directory")
@@ -89,9 +89,9 @@ def add_parser(commands: Commands) -> None:
     )
     add("--activation", choices=ACTIVATIONS, help="activation of the hidden layers (default: gelu)")
     add("--optimizer", choices=("adam", "sgd"), help="optimizer (default: adam)")
-    add("--learning-rate", type=rate, metavar="RATE", help="largest learning rate")
+    add("--learning-rate", type=amount, metavar="RATE", help="largest learning rate")
     decay = "share of a weight that a step removes, times the learning rate"
-    add("--weight-decay", type=rate, metavar="SHARE", help=decay)
+    add("--weight-decay", type=amount, metavar="SHARE", help=decay)
     add("--epochs", type=positive, help="largest number of passes over all rows")
     add("--batch-size", type=positive, metavar="ROWS", help="rows in a step")
     add(
@@ -302,14 +302,14 @@ def reading_progress(file: str) -> Iterator[Callable[[float], None]]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[float], None]]:
-    """A progress bar on stderr, if that is a terminal."""
+    """A progress bar on stderr, if that is a terminal; from its first update on, Ctrl-C ends the search and no more."""
     with _bar("Training") as bar:
         stops = []
 
         def show(share: float) -> None:
-            defer_ctrl_c()  # from now on there are networks to keep
+            defer_ctrl_c()  # what follows the search must not be cut short
             bar.update(round(100 * share) - bar.n)
-            if is_interrupted() and not stops:  # once: what follows the search is trained as always
+            if is_interrupted() and not stops:  # once: networks that are trained again afterwards go on
                 stops.append(share)
                 raise KeyboardInterrupt
 

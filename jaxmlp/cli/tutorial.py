@@ -37,7 +37,7 @@ def add_parser(commands: common.Commands) -> None:
     add = parser.add_argument
     add("--seed", type=common.key_seed, help="random seed of data and weights (default: a new one)")
     add("--epochs", type=common.not_negative, default=EPOCHS, help="gradient steps, each over all rows (default: 200)")
-    add("--learning-rate", type=common.rate, default=LEARNING_RATE, help="learning rate (default: 1e-4)")
+    add("--learning-rate", type=common.amount, default=LEARNING_RATE, help="learning rate (default: 1e-4)")
     hidden = "hidden layer widths, e.g. 64,64; 0 for a linear model (default: 32)"
     add("--hidden", type=common.widths, default=_HIDDEN, metavar="WIDTHS", help=hidden)
     add("--members", type=common.positive, metavar="K", help="train K networks, each from other initial weights")

@@ -59,7 +59,7 @@ def train_epoch(
 
     Returns:
         The network, the state of the optimizer, the weighted sum of the losses of all rows, each taken before the step
-        of its batch, and the sum of the weights.
+        of its batch and with its share of the penalty, and the sum of the weights.
     """
 
     def step(params, opt_state, x, y, weights, total):

@@ -166,7 +166,7 @@ class Checkpoint:
         """
         arrays, metadata = _read(self._path, _CHECKPOINT)
         like, measured = _name_leaves("state", state), _name_leaves("history", history)
-        for name, value in self._run.items():  # settings first: data differ too where they do
+        for name, value in self._run.items():  # settings before data: where they differ, data do too
             try:
                 stored = parse_json(metadata.get(name, ""), name)
             except ValueError as error:

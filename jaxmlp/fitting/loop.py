@@ -1,6 +1,8 @@
 """The training loop: chunks of epochs, and between them checkpoints, a time limit and Ctrl-C.
 
-Chunks of any length give the same result, so the loop adapts them to the speed of the machine.
+Chunks of any length give the same result, so the loop adapts them to the speed of the machine. Ctrl-C ends a run after
+its chunk: `run_chunks` says so, `fit` returns what is trained, and a search ends with the networks that it has
+(`selection/rounds.py`).
 """
 
 import time

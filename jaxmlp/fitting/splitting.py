@@ -189,7 +189,7 @@ def _pad(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def other_parts(part: np.ndarray, k: int) -> np.ndarray:
-    """Return which rows (n,) choose and measure for those of part k: the rows of the other parts.
+    """Return which rows (n,) decide for those of part k, such as which model predicts them: those of the other parts.
 
     A single held-out row has no others, and can only choose for itself.
 

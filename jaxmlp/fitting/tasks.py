@@ -1,6 +1,7 @@
 """Tasks: what training on real data must know about a criterion.
 
-No other file asks which criterion it has. To train with a custom one, pass a `Task` with it.
+No other file asks which criterion it has. A custom criterion has no task: `fit` then measures what its `metric=` says,
+and `cross_validate` takes a `task=`.
 """
 
 import math
@@ -77,10 +78,6 @@ def task_of(criterion: Criterion, task: Task | None = None) -> Task:
     return CRITERION_TASKS[criterion] if task is None else task
 
 
-# Constant baselines. A class or count without training rows counts as half a row: its probability is never exactly 0,
-# for which the log loss would be infinite.
-
-
 def difference_of(errors: np.ndarray, others: np.ndarray) -> tuple[float, float]:
     """Return by how much errors (n,) are larger on average than others of the same rows, and the standard error.
 
@@ -89,6 +86,10 @@ def difference_of(errors: np.ndarray, others: np.ndarray) -> tuple[float, float]
     difference = errors - others
     n = len(difference)
     return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
+
+
+# Constant baselines. A class or count without training rows counts as half a row: its probability is never exactly 0,
+# for which the log loss would be infinite.
 
 
 def _mean_count(mean: np.ndarray, n: int) -> np.ndarray:
@@ -133,7 +134,7 @@ CRITERION_TASKS = {
 }  # fmt: skip
 
 # The criterion of each task of a table.
-TASKS = {
+TABLE_CRITERIA = {
     "regression": criteria.squared_error,
     "classification": criteria.softmax_cross_entropy,
     "counts": criteria.poisson_nll_loss,

@@ -21,7 +21,7 @@ class Interval:
 
     knots: tuple[float, ...]  # Predictions, in ascending order.
     sizes: tuple[float, ...]  # The size of residuals there.
-    quantiles: tuple[float, ...]  # Of residuals divided by their size, at equally spaced levels from 0 to 1.
+    quantiles: tuple[float, ...]  # Of residuals divided by their size; the first is the lowest, the last the highest.
     floor: float | None = None  # The smallest end: 0 if no held-out target is negative; None for any.
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ def measure_interval(prediction: np.ndarray, target: np.ndarray) -> Interval:
     """Return the interval of held-out predictions and targets (n,), both in the target's unit.
 
     Rows are put into up to eight bins of equal counts by their prediction. The size of residuals in a bin is the
-    80 % quantile of their absolute values, smoothed over neighbouring bins.
+    80 % quantile of their absolute values, smoothed over neighbouring bins; any other quantile would do as a unit.
     """
     residual, n = target - prediction, len(target)
     order = np.argsort(prediction, kind="stable")

@@ -16,7 +16,7 @@ from jaxmlp.criteria import CRITERIA, Criterion, softmax_cross_entropy, squared_
 from jaxmlp.fitting.groups import Group, make_group, predict_groups
 from jaxmlp.fitting.scaling import Scaling
 from jaxmlp.fitting.targets import TargetScaling
-from jaxmlp.fitting.tasks import TASKS
+from jaxmlp.fitting.tasks import TABLE_CRITERIA
 from jaxmlp.fitting.temperature import apply_temperature
 from jaxmlp.models.interval import Interval
 from jaxmlp.network import Params
@@ -89,7 +89,7 @@ class Model:
         expected, sizes = (recipe.n_inputs, recipe.n_outputs), (self.groups[0].columns, self.groups[0].sizes[-1])
         if sizes != expected:
             raise ValueError(f"params must have inputs and outputs {expected}, as the recipe has; got {sizes}")
-        criterion = TASKS[recipe.task]
+        criterion = TABLE_CRITERIA[recipe.task]
         if self.criterion in CRITERIA.values() and self.criterion.predict != criterion.predict:
             raise ValueError(f"criterion must be one for {recipe.task}, as the recipe's task is")
         scaled = [group.target for group in self.groups if group.target is not None]

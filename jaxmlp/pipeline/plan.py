@@ -123,7 +123,7 @@ def estimate(plan: Plan, cost: Callable[[Candidate], float]) -> float:
 
 
 def require_agreement(plan: Plan, options: Mapping[str, Any]) -> Plan:
-    """Return the plan if it agrees with the options that the user has given, as in `full_plan`.
+    """Return the plan if it agrees with the options of `full_plan` that the user has given; None is not one of them.
 
     Raises:
         ValueError: options that the plan contradicts.
@@ -139,7 +139,7 @@ def find_conflicts(plan: Plan, options: Mapping[str, Any]) -> dict[str, str]:
     """Return the options that a plan contradicts, each with a text that has both values."""
 
     def value_of(name: str) -> Any:
-        if name == "fast":
+        if name == "fast":  # A plan does not say why it has one fold; `time` gives it one, too.
             return plan.folds == 1
         if name in Candidate._fields:
             values = tuple(dict.fromkeys(getattr(candidate, name) for candidate in plan.candidates))

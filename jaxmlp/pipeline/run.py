@@ -18,7 +18,7 @@ from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.ensembles.processes import share_text
 from jaxmlp.fitting.checkpoints import CheckpointError, read_about
 from jaxmlp.fitting.encoding import count_inputs
-from jaxmlp.fitting.tasks import TASKS
+from jaxmlp.fitting.tasks import TABLE_CRITERIA
 from jaxmlp.models import Model, measure_interval
 from jaxmlp.models.interval import cross_fit_interval
 from jaxmlp.models.report import Report
@@ -255,7 +255,7 @@ def _read_stored_plan(directory: Path | None, plan: Plan | Mapping[str, Any] | N
 def _prepare(rows: Rows, plan: Plan, seed: int) -> Search:
     settings = Settings(
         plan.folds, plan.members or 1, plan.epochs, plan.batch_size, plan.patience or 0, plan.cycles, plan.optimizer,
-        ACTIVATIONS[plan.activation], TASKS[rows.recipe.task],
+        ACTIVATIONS[plan.activation], TABLE_CRITERIA[rows.recipe.task],
     )  # fmt: skip
     return prepare_search(rows.x, rows.y, settings, jax.random.key(seed), None, rows.groups, rows.times)
 

@@ -1,4 +1,4 @@
-"""Groups of networks that predict what a search has chosen."""
+"""What a search has chosen, put together as groups of networks, which predict."""
 
 from collections.abc import Callable
 from itertools import groupby
@@ -32,16 +32,16 @@ def make_groups(
     snapshots = trained.snapshots()
     by_network, by_penalty = np.split(weights, [len(snapshots)])
     chosen = [(candidate, kept.params, w) for (candidate, kept), w in zip(snapshots, by_network, strict=True) if w > 0]
-    groups, members = [], []
+    groups, folds = [], []
     for candidate, entries in groupby(chosen, key=lambda entry: entry[0]):
         _, params, shares = zip(*entries, strict=True)
         groups.append(_make_group(search, candidate, list(params), list(shares)))
-        members.append(np.tile(search.fold, len(params)))
+        folds.append(np.tile(search.fold, len(params)))
     single = search._replace(settings=search.settings._replace(seeds=1))
     for penalty in np.flatnonzero(by_penalty):
         groups.append(_make_group(single, Candidate(0.0, 0.0, ()), [linear.params[penalty]], [by_penalty[penalty]]))
-        members.append(single.fold)
-    return tuple(groups), tuple(members)
+        folds.append(single.fold)
+    return tuple(groups), tuple(folds)
 
 
 def refit_best(

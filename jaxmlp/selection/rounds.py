@@ -1,7 +1,7 @@
-"""All candidates of a search, trained in rounds: after each cycle of the learning rate, the poor ones are left behind.
+"""All candidates of a search, trained cycle by cycle of the learning rate; after the second, the poor ones are dropped.
 
-Each cycle is twice as long as the one before, and half as many candidates go on: successive halving (Jamieson and
-Talwalkar 2016).
+Each cycle is twice as long as the one before. All candidates run the first two; in each later one, half as many go on:
+successive halving (Jamieson and Talwalkar 2016).
 """
 
 from collections.abc import Callable, Sequence
@@ -24,12 +24,12 @@ from jaxmlp.selection.search import (
 )
 
 Progress = Callable[[float], None]
-FULL_ROUNDS = 2  # Number of cycles that all candidates run; then half of them go on.
+FULL_CYCLES = 2  # Number of cycles that all candidates run; then half of them go on.
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What was kept of each candidate that has finished a cycle."""
+    """What was kept of each candidate that has networks to choose."""
 
     trainings: tuple[Training, ...]
     interrupted: bool  # Whether Ctrl-C ended the training.
@@ -53,8 +53,8 @@ class Trained:
 
 
 def count_survivors(candidates: int, cycle: int) -> int:
-    """Return how many candidates run a cycle, counted from 0: all at first, then half as many in each."""
-    return max(1, -(-candidates // 2 ** max(0, cycle - FULL_ROUNDS + 1)))
+    """Return how many candidates run a cycle, counted from 0: all in the first ones, then half as many."""
+    return max(1, -(-candidates // 2 ** max(0, cycle - FULL_CYCLES + 1)))
 
 
 def train_candidates(
@@ -88,13 +88,13 @@ def train_candidates(
     going: list[int] = []
     try:
         for cycle, end in enumerate(ends):
-            going = list(range(len(candidates))) if cycle < FULL_ROUNDS else _select(search, trainings, going, cycle)
+            going = list(range(len(candidates))) if cycle < FULL_CYCLES else _select(search, trainings, going, cycle)
             for k in going:
                 if cycle == 0:
                     trainings.append(start_training(search, candidates[k]))
                 first = done
 
-                def report(state: Any, _: Any, first: int = first, end: int = end, cycle: int = cycle) -> None:
+                def show(state: Any, _: Any, first: int = first, end: int = end, cycle: int = cycle) -> None:
                     if progress is not None:
                         epochs = float(np.max(state.epoch)) - (end - lengths[cycle])
                         progress(min((first + epochs) / planned, 1.0))
@@ -102,7 +102,7 @@ def train_candidates(
                 path = None if checkpoint is None else checkpoint_of(checkpoint, k, cycle)
                 interrupted = train_until(
                     search, trainings[k], end, checkpoint=path, about=about, failures=failures, resume=resume,
-                    on_chunk=report,
+                    on_chunk=show,
                 )  # fmt: skip
                 if interrupted:
                     raise KeyboardInterrupt

@@ -75,7 +75,7 @@ def gather_evidence(columns: "Iterable[polars.Series]", rows: np.ndarray) -> dic
 
 
 def learn_column(column: "polars.Series", context: Context) -> Learned:
-    """Return what a column, as `prepare` returns it, is used as."""
+    """Return what a column, as `prepare` of `tables/values.py` returns it, is used as."""
     training = column.filter(context.rows)
     if is_text(column):
         present = remove_placeholders(training).drop_nulls()

@@ -33,7 +33,7 @@ class Number:
     kind: ClassVar[str] = "number"  # the name in JSON
     name: str
     fill: float  # mean of the training rows, which replaces missing values
-    missing: int  # number of missing values in the training rows
+    missing: int  # number of missing values in the training rows, outliers included
     low: float  # lowest value of the training rows
     high: float  # highest value of the training rows
     style: NumberStyle = PLAIN  # how texts are read as numbers

@@ -119,7 +119,7 @@ class Evidence(NamedTuple):
 
 
 def find_evidence(text: "polars.Series") -> Evidence | None:
-    """Return what a column of text (n,) without missing values says; None if 1 in 10 values can be no number."""
+    """Return what a column of text (n,) without missing values says; None if over a tenth are no numbers."""
     if not len(text):
         return None
     digits_only = text.str.contains("^[0-9]+$").all()

@@ -16,11 +16,13 @@ def offsets(steps: np.ndarray) -> np.ndarray:
 def measure_slopes(stepped: np.ndarray, steps: np.ndarray, rounding: float | np.ndarray) -> np.ndarray:
     """Return the slopes at 0: the least, the greatest, and their doubt, an estimate of the error of both.
 
-    They differ at a kink, where each value between them is right. Each pair of neighbouring steps gives two estimates.
-    The central difference supposes that the function is smooth: a kink strictly between 0 and the longer step makes its
-    two values disagree, and one at 0 keeps the difference of the one-sided slopes from shrinking with the step. The
-    one-sided slopes suppose a kink at 0. The doubt is at least the effect of rounding. The result is the estimate with
-    the least doubt. If no value is finite, then any slope is right, and the doubt is infinite.
+    They differ at a kink, where each value between them is right. Each pair of neighbouring steps gives two estimates,
+    each with a doubt. The first is the central difference, for a smooth function. Its doubt is how much the central
+    differences of the two steps disagree, as they do if there is a kink between 0 and the longer step, or how much the
+    difference of the one-sided slopes differs from the quarter to which a quarter of the step should shrink it, as it
+    does if there is a kink at 0. The second is the two one-sided slopes, for a kink at 0; its doubt is how much those
+    of the two steps disagree. A doubt is at least the effect of rounding. The result is the estimate with the least
+    doubt. If no value is finite, then any slope is right, and the doubt is infinite.
 
     Arguments:
         stepped: (1 + 2 steps, …) values at `offsets(steps)`.

@@ -43,23 +43,23 @@ def find(name: str, shape: tuple[int, ...], claim: Claim, entries: Values, slope
     Returns:
         The largest error.
     """
-    oracle, by_hand, right, (size, scale), bound = claim
+    oracle, by_hand, right, (size, unit), bound = claim
     by_hand, right = np.asarray(by_hand, np.float64), np.asarray(right, np.float64)
     low, high, doubt = right if right.ndim == 2 else (right, right, 0.0)
-    tolerance = doubt + bound * max(size, scale)
+    tolerance = doubt + bound * max(size, unit)
     if entries is not None:
         by_hand, low, high = by_hand[entries], low[entries], high[entries]
     if slopes is not None:
         is_kink = slopes[1] - slopes[0] > np.maximum(_KINK * size, slopes[2])
         low = np.where(is_kink, np.minimum(low, slopes[0]), low)
         high = np.where(is_kink, np.maximum(high, slopes[1]), high)
-        # The one-sided slopes are no bounds in a direction in which several terms have a kink.
+        # Along a direction, several terms may have a kink: the one-sided slopes bound nothing, and it is undecided.
         more = np.inf if entries is None else np.maximum(tolerance, slopes[2] + CENTRAL_BOUND * size)
         tolerance = np.where(is_kink, more, tolerance)
     expected = np.clip(by_hand, low, high)
     with np.errstate(all="ignore"):
         difference = np.abs(by_hand - expected)
-        error = np.where(difference > tolerance, difference / max(size, scale), bound * difference / tolerance)
+        error = np.where(difference > tolerance, difference / max(size, unit), bound * difference / tolerance)
         is_undecided = (high - low + tolerance > max(_DECISIVE, 2 * bound) * size) & (size > 0)
     error = np.where(difference == 0, 0, np.where(np.isfinite(error), error, np.inf))
     worst, undecided = int(np.argmax(error)), int(np.sum(is_undecided))
