@@ -161,8 +161,15 @@ def test_the_plan_gives_the_same_bits_without_scikit_learn(fast, monkeypatch):
     assert_equal(arrays(without), arrays(fast))
     assert without.predictions.equals(fast.predictions)
     assert without.report == {name: entry for name, entry in fast.report.items() if name != "trees"}
-    assert any(note.startswith("Boosted trees (HistGradientBoosting") for note in without.notes)
+    (note,) = [note for note in without.notes if note.startswith("Boosted trees (HistGradientBoosting")]
+    assert note.endswith("were left out: pip install 'jaxmlp[sklearn]' for them")
     assert "boosted trees" not in repr(without)
+
+
+def test_a_plan_without_trees_measures_none_and_says_so(fast):
+    without = jaxmlp.fit_table(houses(), "price", plan=replace(fast.plan, trees=False))
+    assert "trees" not in without.report
+    assert any("were left out: the plan has none: " in note for note in without.notes)
 
 
 def test_trees_that_are_better_are_told_and_change_nothing_else(fast, monkeypatch):

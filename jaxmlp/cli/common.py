@@ -17,7 +17,7 @@ from jaxmlp._programs import QUICK
 from jaxmlp._validation import escape, require
 from jaxmlp.cli.process import defer_ctrl_c
 from jaxmlp.storage.files import StorageError, require_writable
-from jaxmlp.storage.json import make_finite
+from jaxmlp.storage.json import JsonObject, make_finite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,7 +67,7 @@ def print_line(text: str) -> None:
     print(escape(text))
 
 
-def print_json(result: Mapping[str, Any]) -> None:
+def print_json(result: JsonObject) -> None:
     """Print one JSON object on stdout; NaN and infinity become null."""
     print(json.dumps(make_finite(result)))
 

@@ -2,13 +2,17 @@
 
 import argparse
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 
 from jaxmlp._validation import count
 from jaxmlp.cli.common import Commands, print_json, print_line
 from jaxmlp.cli.errors import report_errors
+
+if TYPE_CHECKING:
+    from jaxmlp.models import Model
+    from jaxmlp.storage.json import JsonObject
 
 
 def add_parser(commands: Commands) -> None:
@@ -38,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(model: Any, about: dict[str, Any]) -> Iterator[str]:
+def _describe(model: "Model", about: "JsonObject") -> Iterator[str]:
     """Yield the lines about a model, given what its file holds besides its arrays."""
     from jaxmlp.tables.messages import quote_if_odd
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -37,6 +37,12 @@ from jaxmlp.cli.errors import note_warnings, report_errors
 from jaxmlp.cli.process import INTERRUPTED, defer_ctrl_c, is_interrupted
 from jaxmlp.storage.files import StorageError
 from jaxmlp.tables.messages import quote_word
+
+if TYPE_CHECKING:
+    import polars
+    from matplotlib.figure import Figure
+
+    from jaxmlp.pipeline import TableResult
 
 BUDGET = 60.0
 PAGE_SECONDS = 2.0  # Of the budget, for the page of the report.
@@ -177,7 +183,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write_page(args: argparse.Namespace, result: Any, predict: str | None) -> None:
+def _write_page(args: argparse.Namespace, result: "TableResult", predict: str | None) -> None:
     """Write the report as a page."""
     from jaxmlp.report import write_report
 
@@ -186,7 +192,7 @@ def _write_page(args: argparse.Namespace, result: Any, predict: str | None) -> N
     note(f"Report: {args.report}")
 
 
-def _print_report(args: argparse.Namespace, result: Any, out: Path, predict: str | None) -> None:
+def _print_report(args: argparse.Namespace, result: "TableResult", out: Path, predict: str | None) -> None:
     """Print the report, and the command to predict if the model is saved."""
     from jaxmlp.pipeline import describe_report
 
@@ -208,7 +214,7 @@ def _quote_file(name: str) -> str:
     return quote_word(f"./{name}" if name.startswith("-") and name != "-" else name)
 
 
-def write_table(table: Any, path: Path) -> None:
+def write_table(table: "polars.DataFrame", path: Path) -> None:
     """Write a table as the ending of the path says."""
     import io
 
@@ -271,11 +277,12 @@ def _prepare_checkpoint(directory: Path, resume: bool) -> None:
         raise CommandError(f"--checkpoint: {error}") from None
 
 
-def _figure(result: Any) -> Any:
+def _figure(result: "TableResult") -> "Figure":
     """Return the figure of a report: targets and predictions of held-out rows are classes by index, or numbers."""
     from jaxmlp.plots import report_figure
 
     recipe, table = result.model.recipe, result.predictions
+    assert recipe is not None
     columns = [table[name].to_list() for name in ("target", "prediction")]
     if recipe.classes:
         columns = [[recipe.classes.index(value) for value in column] for column in columns]

@@ -1,7 +1,7 @@
 """One epoch of mini-batches, and the evaluation after it, of validated arguments."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jaxmlp.backprop import backpropagate
 from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles.prediction import map_blocks
 from jaxmlp.fitting.metrics import Metric
-from jaxmlp.fitting.optimizers import Optimizer, optimizer_step
+from jaxmlp.fitting.optimizers import Optimizer, OptState, optimizer_step
 from jaxmlp.network import Params, forward_pass
 
 Tree = TypeVar("Tree")
@@ -24,7 +24,7 @@ Tree = TypeVar("Tree")
 
 def train_epoch(
     params: Params,
-    opt_state: object,
+    opt_state: OptState,
     key: Array,
     x: Array,
     y: Array,
@@ -38,7 +38,7 @@ def train_epoch(
     shuffle: bool = True,
     encode: Callable[[Array], Array] = lambda rows: rows,
     mesh: Mesh | None = None,
-) -> tuple[Params, Any, Array, Array]:
+) -> tuple[Params, OptState, Array, Array]:
     """Use every row once: for each batch, a step of the optimizer along the gradient of the weighted mean loss.
 
     Arguments:
@@ -208,11 +208,11 @@ def _draw_order(key: Array, n: int, c: Array | None, batch_size: int, shuffle: b
     Rows of weight 0 come after the others. The random number of a row depends on the key and its position alone, so
     rows of weight 0 at the end of a table do not change the order of the others.
     """
-    order = jax.random.bits(key, (n,), jnp.uint32) >> 1 if shuffle else lax.iota(jnp.uint32, n)
+    numbers = jax.random.bits(key, (n,), jnp.uint32) >> 1 if shuffle else lax.iota(jnp.uint32, n)
     if c is not None:
-        order = jnp.where(c > 0, order, order | jnp.uint32(1 << 31))
-    order = jnp.pad(order, (0, -n % batch_size), constant_values=np.uint32(2**32 - 1))
-    return lax.platform_dependent(order, cpu=_sort_rows_as_pairs, default=_sort_rows).reshape(-1, batch_size)
+        numbers = jnp.where(c > 0, numbers, numbers | jnp.uint32(1 << 31))
+    numbers = jnp.pad(numbers, (0, -n % batch_size), constant_values=np.uint32(2**32 - 1))
+    return lax.platform_dependent(numbers, cpu=_sort_rows_as_pairs, default=_sort_rows).reshape(-1, batch_size)
 
 
 def _sort_rows(numbers: Array) -> Array:
@@ -223,7 +223,7 @@ def _sort_rows(numbers: Array) -> Array:
 
 
 def _sort_rows_as_pairs(numbers: Array) -> Array:
-    """Return the same. A CPU is four times as fast here, because it compares single numbers without a call for each."""
+    """Return what `_sort_rows` does; a CPU is four times as fast, as it compares single numbers without calls."""
     with jax.enable_x64(True):  # for the 64-bit integers in this block only
         pairs = numbers.astype(jnp.uint64) * np.uint64(2**32) + lax.iota(jnp.uint64, len(numbers))
         return lax.sort(pairs, is_stable=False).astype(jnp.uint32).astype(jnp.int32)

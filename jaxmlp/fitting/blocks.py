@@ -4,7 +4,7 @@ Each epoch draws an order of the pieces of the file, which are a sixteenth of a 
 fill a block are read; its rows are shuffled, and its batches trained, while the next block is read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 from jax.tree_util import Partial
+from jax.typing import ArrayLike
 
 from jaxmlp._programs import bounded_jit
 from jaxmlp._validation import cast, validate_activations, validate_count, validate_data
@@ -20,10 +21,11 @@ from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles.members import join_members, map_members, split_members
 from jaxmlp.ensembles.processes import gather, place, rows_mesh
 from jaxmlp.fitting.batches import choose, on_each_device, train_epoch
-from jaxmlp.fitting.epochs import Statics, end_epoch, validate_member
+from jaxmlp.fitting.epochs import Encode, Statics, end_epoch, validate_member
+from jaxmlp.fitting.optimizers import OptState
 from jaxmlp.fitting.splitting import rng_of
 from jaxmlp.fitting.state import FitData, FitState, History, advance_best_loss, is_running, last_epoch
-from jaxmlp.fitting.values import validate_rows, validate_weights
+from jaxmlp.fitting.values import Values, validate_rows, validate_weights
 from jaxmlp.network import Params
 
 BLOCK_BYTES = 2**26  # Of the inputs of a block.
@@ -34,9 +36,9 @@ class _Carry(NamedTuple):
     """What an epoch hands from block to block."""
 
     params: Params
-    opt_state: Any
-    losses: Any  # The weighted sum of the losses so far.
-    totals: Any  # The sum of the weights so far.
+    opt_state: OptState
+    losses: Values  # The weighted sum of the losses so far.
+    totals: Values  # The sum of the weights so far.
 
 
 def count_block_rows(x: object, block_rows: int | None, batch_size: int | None, dtype: np.dtype) -> int | None:
@@ -63,11 +65,14 @@ def count_block_rows(x: object, block_rows: int | None, batch_size: int | None, 
     return -(-rows // batch_size) * batch_size
 
 
-def validate_mapped(params: Params, data: FitData, criterion: Criterion, block_rows: int) -> FitData:
+def validate_mapped(
+    params: Params, given: tuple[ArrayLike, ArrayLike, ArrayLike | None], criterion: Criterion, block_rows: int
+) -> FitData:
     """Return memory-mapped rows as they are, after reading them once to validate them as `fit` does others."""
     dtype = params[0].w.dtype
     names = ("x", "y", "sample_weight")
-    arrays = [None if values is None else np.asanyarray(values) for values in data[:3]]
+    x, y = (np.asanyarray(values) for values in given[:2])
+    c = None if given[2] is None else np.asanyarray(given[2])
 
     def shape_of(name: str, values: np.ndarray | None) -> np.ndarray | None:
         """Return an array without memory, of this shape and the dtype of the network."""
@@ -76,15 +81,15 @@ def validate_mapped(params: Params, data: FitData, criterion: Criterion, block_r
         cast(name, values[:1] if values.ndim else values, dtype)  # which refuses what are no numbers
         return np.broadcast_to(np.zeros((), dtype), values.shape)
 
-    validate_data(params, *map(shape_of, names, arrays))
-    data = FitData(*arrays)
-    if data.sample_weight is not None:
-        validate_weights("sample_weight", data.sample_weight, dtype)
+    validate_data(params, *map(shape_of, names, (x, y, c)))
+    data = FitData(x, y, c)
+    if c is not None:
+        validate_weights("sample_weight", c, dtype)
     with np.errstate(over="ignore"):
-        for start in range(0, len(data.x), block_rows):
-            stop = min(start + block_rows, len(data.x))
+        for start in range(0, len(x), block_rows):
+            stop = min(start + block_rows, len(x))
             block = _read(data, [slice(start, stop)], dtype, stop - start)
-            validate_rows(*block[:3], criterion, first=start)
+            validate_rows(*block[:2], np.asarray(block.sample_weight), criterion, first=start)
     return data
 
 
@@ -94,9 +99,9 @@ def prepare_blocks(
     *,
     block_rows: int,
     patience: int | None,
-    encode: Partial | None = None,
+    encode: Encode | None = None,
     **options: Any,
-) -> Any:
+) -> Callable[..., tuple[FitState, History]]:
     """Return the function `run` that `run_chunks` takes, as `prepare_run` does for rows in memory.
 
     Arguments:
@@ -113,7 +118,7 @@ def prepare_blocks(
     encode = encode or Partial(lambda rows: rows)
     valid = jax.device_put(data[3:])
 
-    def call(function: Any, own: object, shared: object) -> Any:
+    def call(function: Callable[..., Any], own: object, shared: object) -> Any:
         if members is not None:
             own, shared, mesh = split_members(own, shared, members, all_processes=True)
             return gather(join_members(_call(function, own, shared, mesh, statics), members), mesh)
@@ -193,7 +198,7 @@ def _read(data: FitData, parts: list[slice], dtype: np.dtype, rows: int) -> FitD
     """Return the rows of some parts of the file, as many as `rows`: zeros of weight 0 fill a block that is not full."""
     n = sum(part.stop - part.start for part in parts)
 
-    def take(values: Any) -> np.ndarray:
+    def take(values: Values) -> np.ndarray:
         block, end = np.zeros((rows, *values.shape[1:]), dtype), 0
         for part in parts:
             start, end = end, end + part.stop - part.start

@@ -21,7 +21,7 @@ from jaxmlp.criteria import CRITERIA, Criterion
 from jaxmlp.ensembles.processes import is_first
 from jaxmlp.fitting.state import FitState, History
 from jaxmlp.storage.files import StorageError, checksum, read_arrays, write_arrays
-from jaxmlp.storage.json import parse_json
+from jaxmlp.storage.json import JsonObject, parse_json
 
 _CHECKPOINT, _STATE = "jaxmlp checkpoint", "jaxmlp state"
 _VERSION = "3"
@@ -118,8 +118,8 @@ class Checkpoint:
         self,
         path: str | PathLike[str],
         *,
-        about: Mapping[str, Any],
-        data: Mapping[str, Any],
+        about: JsonObject,
+        data: Mapping[str, object],
         failures: list[str] | None = None,
     ):
         self._path, self._saved = Path(path), -_SECONDS

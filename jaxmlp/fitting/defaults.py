@@ -65,7 +65,7 @@ def default_candidates(
 
 
 def default_batch_size(n: int) -> int:
-    """Return the power of two that makes from 64 to 128 steps an epoch, but at least 32 and at most 512."""
+    """Return the power of two from 32 to 512 that makes from 64 to 128 steps an epoch, or comes nearest to that."""
     return 2 ** int(np.clip(np.log2(max(n, 1) / 64), 5, 9))
 
 

@@ -39,6 +39,9 @@ from jaxmlp.network import Params
 CAPACITY = 128
 
 
+Encode = Callable[[Array], Array]
+
+
 class Statics(NamedTuple):
     """What `jax.jit` compiles a program for."""
 
@@ -65,9 +68,9 @@ def fit_epochs(
     activation: Activation | tuple[Activation, ...] = relu,
     criterion: Criterion = squared_error,
     metric: Metric | None = None,
-    encode: Callable[[Array], Array] | None = None,
+    encode: Encode | None = None,
 ) -> tuple[FitState, History]:
-    """Run epochs of mini-batches; each epoch uses every row once, in a new order.
+    """Run epochs of mini-batches; each epoch uses every row once and, with a batch size, in a new order.
 
     The loss of a batch is the weighted mean over its rows. Rows of weight 0 do not train: they come after all others,
     and a batch that holds nothing else is left out. Tables can therefore be padded with such rows. A run stops, and its
@@ -138,7 +141,7 @@ def run_epochs(
     shuffle: bool = True,
     l2: ArrayLike | None = None,
     advance: Callable[..., FitState] | None = None,
-    encode: Callable[[Array], Array] | None = None,
+    encode: Encode | None = None,
     mesh: Mesh | None = None,
 ) -> tuple[FitState, History]:
     """Run `fit_epochs` for one network or an ensemble; the history has at least `CAPACITY` entries.

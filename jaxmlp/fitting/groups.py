@@ -20,6 +20,7 @@ from jaxmlp.ensembles.prediction import predict_mean_and_std
 from jaxmlp.fitting.encoding import Encoding, count_inputs, encode, validate_encoding
 from jaxmlp.fitting.scaling import Scaling, validate_scaling
 from jaxmlp.fitting.targets import TargetScaling, validate_target_scaling
+from jaxmlp.fitting.values import Values
 from jaxmlp.network import Params
 
 
@@ -105,7 +106,7 @@ def make_group(params: Params, activation: Activation | tuple[Activation, ...] =
 
 def predict_groups(
     groups: Sequence[Group], inputs: Sequence[ArrayLike], criterion: Criterion
-) -> tuple[Any, Any, np.ndarray | None]:
+) -> tuple[Values, Values, np.ndarray | None]:
     """Return the predictions of all members of all groups.
 
     Arguments:
@@ -122,11 +123,10 @@ def predict_groups(
     masks = [mask for mask in clipped if mask is not None]
     shares = np.array([group.weights.sum() for group in groups])
     mean, std = (means[0], stds[0]) if len(parts) == 1 else combine(shares, means, stds)
-    any_clipped: Any = np.stack(masks).any(axis=0) if masks else None
-    return mean, std, any_clipped
+    return mean, std, np.any(np.stack(masks), axis=0) if masks else None
 
 
-def combine(shares: np.ndarray, means: Sequence[Any], stds: Sequence[Any]) -> tuple[Any, Any]:
+def combine(shares: np.ndarray, means: Sequence[Values], stds: Sequence[Values]) -> tuple[Values, Values]:
     """Return mean and standard deviation (n, outputs) of a mixture, given those of its parts and their shares."""
     xp: Any = np if any(isinstance(mean, np.ndarray) for mean in means) else jnp
     all_means, all_stds = xp.stack(means), xp.stack(stds)
@@ -135,11 +135,11 @@ def combine(shares: np.ndarray, means: Sequence[Any], stds: Sequence[Any]) -> tu
     return mean, xp.sqrt(xp.sum(share * (all_stds**2 + (all_means - mean[None]) ** 2), axis=0))
 
 
-def _invert(target: TargetScaling | None, mean: Array, std: Array) -> tuple[Any, Any, np.ndarray | None]:
+def _invert(target: TargetScaling | None, mean: Array, std: Array) -> tuple[Values, Values, np.ndarray | None]:
     if target is None:
         return mean, std, None
     unscaled = target.unscale(np.asarray(mean))
     inverted = target.clip(unscaled)
     has_bounds = target.low is not None or target.high is not None
-    clipped: Any = (inverted != unscaled).any(axis=-1) if has_bounds else None
+    clipped = np.any(inverted != unscaled, axis=-1) if has_bounds else None
     return inverted, target.invert_std(np.asarray(std), inverted), clipped

@@ -19,7 +19,7 @@ from jaxmlp.ensembles.members import join_members, split_members
 from jaxmlp.ensembles.processes import agree, gather, place, rows_mesh
 from jaxmlp.fitting.blocks import prepare_blocks
 from jaxmlp.fitting.checkpoints import Checkpoint
-from jaxmlp.fitting.epochs import CAPACITY, run_epochs
+from jaxmlp.fitting.epochs import CAPACITY, Encode, run_epochs
 from jaxmlp.fitting.state import FitData, FitState, History, is_running, last_epoch, mark_history
 
 # A chunk has as many epochs as fit in this many seconds, so that progress moves and Ctrl-C is answered.
@@ -39,7 +39,7 @@ def prepare_run(
     data: FitData,
     *,
     fold: ArrayLike | None = None,
-    encode: Any = None,
+    encode: Encode | None = None,
     block_rows: int | None = None,
     **options: Any,
 ) -> Run:
@@ -77,7 +77,7 @@ def prepare_run(
     return run
 
 
-def _prepare_single(data: FitData, encode: Any, **options: Any) -> Run:
+def _prepare_single(data: FitData, encode: Encode | None, **options: Any) -> Run:
     """Return the function `run` of a single network."""
     mesh = rows_mesh()
     if mesh is None or any(len(leaf.sharding.device_set) > 1 for leaf in data if isinstance(leaf, jax.Array)):

@@ -28,14 +28,17 @@ RANGES = {
 }  # fmt: skip
 
 
+OptState = Any  # The state of an optimizer: any tree of arrays.
+
+
 class Optimizer(Protocol):
     """A pair of functions, as optax's `GradientTransformation`; hashable."""
 
-    def init(self, params: Params, /) -> Any:
+    def init(self, params: Params, /) -> OptState:
         """Return the optimizer's first state."""
         ...
 
-    def update(self, grads: Params, state: Any, params: Params, /) -> tuple[Any, Any]:
+    def update(self, grads: Params, state: OptState, params: Params, /) -> tuple[Params, OptState]:
         """Return what is added to the parameters, and the next state."""
         ...
 
@@ -63,7 +66,7 @@ class _Descent:
         for name, value in self._hyperparameters().items():
             _validate_hyperparameter(name, value)
 
-    def _hyperparameters(self) -> dict[str, Any]:
+    def _hyperparameters(self) -> dict[str, ArrayLike]:
         return {f.name: getattr(self, f.name) for f in fields(self) if not f.compare}
 
     def init(self, params: Params) -> OptimizerState:
@@ -196,7 +199,7 @@ def sgd(
     return Sgd(learning_rate, weight_decay, decay_steps, momentum, cycles=_validate_cycles(cycles, decay_steps))
 
 
-def _validate_cycles(cycles: int, decay_steps: Any) -> int:
+def _validate_cycles(cycles: int, decay_steps: ArrayLike) -> int:
     cycles = validate_count("cycles", cycles, at_least=0)
     if cycles and not isinstance(decay_steps, Tracer) and np.all(np.isinf(decay_steps)):
         raise ValueError("decay_steps must be finite with cycles: they end with it")
@@ -206,9 +209,9 @@ def _validate_cycles(cycles: int, decay_steps: Any) -> int:
 OPTIMIZERS = {"adam": adam, "sgd": sgd}
 
 
-def describe_optimizer(optimizer: Optimizer, state: Any) -> dict[str, Any]:
+def describe_optimizer(optimizer: Optimizer, state: OptState) -> dict[str, object]:
     """Return the name of an optimizer and, of `Adam` and `Sgd`, the hyperparameters that its state holds."""
-    about: dict[str, Any] = {"name": type(optimizer).__name__}
+    about: dict[str, object] = {"name": type(optimizer).__name__}
     if isinstance(optimizer, _Descent):
         about |= {f.name: getattr(optimizer, f.name) for f in fields(optimizer) if f.compare}
         # In the shortest digits of their dtype; all members of an ensemble have the same.
@@ -216,7 +219,7 @@ def describe_optimizer(optimizer: Optimizer, state: Any) -> dict[str, Any]:
     return about
 
 
-def optimizer_step(optimizer: Optimizer, params: Params, grads: Params, state: object) -> tuple[Params, Any]:
+def optimizer_step(optimizer: Optimizer, params: Params, grads: Params, state: OptState) -> tuple[Params, OptState]:
     """Return the parameters after one step of an optimizer, and its next state."""
     # optax relies on JAX's usual promotion, which a user (or our tests) may have made strict.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
@@ -246,7 +249,7 @@ def validate_opt_state(optimizer: Optimizer, params: Params, opt_state: object) 
     # The hyperparameters of this instance may belong to another trace.
     init = type(optimizer)().init if isinstance(optimizer, _Descent) else optimizer.init
 
-    def shapes(state: object) -> Any:
+    def shapes(state: object) -> tuple[object, ...]:
         return jax.tree.structure(state), [np.shape(leaf) for leaf in jax.tree.leaves(state)]
 
     if shapes(opt_state) != shapes(jax.eval_shape(init, params)):
@@ -256,7 +259,7 @@ def validate_opt_state(optimizer: Optimizer, params: Params, opt_state: object) 
         )
 
 
-def validate_optimizer(optimizer: Optimizer, params: Params) -> Any:
+def validate_optimizer(optimizer: Optimizer, params: Params) -> OptState:
     """Return the first state of an optimizer, if it can step with gradients, state and parameters alone."""
     require_optimizer(optimizer)
     if isinstance(optimizer, _Descent):  # These can step, and trying takes as long as a small fit.

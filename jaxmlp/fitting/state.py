@@ -12,7 +12,8 @@ from jaxmlp._validation import validate_key, validate_members, validate_params
 from jaxmlp.ensembles.members import is_ensemble
 from jaxmlp.fitting.batches import choose
 from jaxmlp.fitting.metrics import Metric
-from jaxmlp.fitting.optimizers import Optimizer, validate_optimizer
+from jaxmlp.fitting.optimizers import Optimizer, OptState, validate_optimizer
+from jaxmlp.fitting.values import Values
 from jaxmlp.network import Params
 
 
@@ -20,7 +21,7 @@ class FitState(NamedTuple):
     """The whole state of a run between two epochs; of an ensemble, each leaf has a leading member axis."""
 
     params: Params  # The network after the last epoch.
-    opt_state: Any  # The state of the optimizer.
+    opt_state: OptState  # The state of the optimizer.
     key: Array  # Epoch k shuffles the rows by `fold_in(key, k)`.
     epoch: Array  # Number of epochs run, an int32 scalar.
     best_params: Params  # The network of the lowest validation loss; without validation, the last.
@@ -41,12 +42,12 @@ class History(NamedTuple):
 class FitData(NamedTuple):
     """The rows of a run, of the dtype of the network; with a leading axis of folds if members use several folds."""
 
-    x: Any  # (n, fan_in) inputs.
-    y: Any  # (n, outputs) targets.
-    sample_weight: Any = None  # (n,) sample weights, or None for all ones.
-    x_valid: Any = None  # (n_valid, fan_in) inputs of the validation rows, or None for no validation.
-    y_valid: Any = None  # (n_valid, outputs) targets of the validation rows.
-    valid_weight: Any = None  # (n_valid,) sample weights of the validation rows, or None for all ones.
+    x: Values  # (n, fan_in) inputs.
+    y: Values  # (n, outputs) targets.
+    sample_weight: Values | None = None  # (n,) sample weights, or None for all ones.
+    x_valid: Values | None = None  # (n_valid, fan_in) inputs of the validation rows, or None for no validation.
+    y_valid: Values | None = None  # (n_valid, outputs) targets of the validation rows.
+    valid_weight: Values | None = None  # (n_valid,) sample weights of the validation rows, or None for all ones.
 
 
 def init_fit(params: Params, *, key: Array, optimizer: Optimizer) -> FitState:
@@ -100,7 +101,7 @@ def last_epoch(state: FitState) -> int:
     return int(np.asarray(state.epoch).max())  # Not np.max, which would run a program on the device.
 
 
-def is_running(state: FitState, last: ArrayLike, patience: ArrayLike | None) -> Any:
+def is_running(state: FitState, last: ArrayLike, patience: ArrayLike | None) -> Array:
     """Return whether a run has another epoch to do, none after `last`."""
     going = (state.epoch < last) & ~state.diverged
     return going if patience is None else going & (state.waited < patience)

@@ -140,7 +140,7 @@ def fit(
     refuse_tracing("fit", state)  # the optimizer's hyperparameters too
     network = jax.tree.map(lambda leaf: leaf[0], state.params) if state.epoch.ndim else state.params
     block_rows = count_block_rows(x, block_rows, batch_size, network[0].w.dtype)
-    data = _prepare_rows(network, key, FitData(x, y, sample_weight), validation, criterion, block_rows)
+    data = _prepare_rows(network, key, (x, y, sample_weight), validation, criterion, block_rows)
     metric = metric or default_metric(criterion)
     saver = None
     if checkpoint is not None:
@@ -172,15 +172,20 @@ def last_mean(values: np.ndarray) -> str:
 
 
 def _prepare_rows(
-    params: Params, key: Array, data: FitData, validation: object, criterion: Criterion, block_rows: int | None
+    params: Params,
+    key: Array,
+    given: tuple[ArrayLike, ArrayLike, ArrayLike | None],
+    validation: object,
+    criterion: Criterion,
+    block_rows: int | None,
 ) -> FitData:
     """Return the rows to train with and those to validate with, if something can be learned from them."""
     dtype = params[0].w.dtype
     if block_rows is not None:
-        data = validate_mapped(params, data, criterion, block_rows)
+        data = validate_mapped(params, given, criterion, block_rows)
     else:
         with np.errstate(over="ignore"):  # Values that overflow are refused with the others that are not finite.
-            data = FitData(*validate_data(params, *data[:3]))
+            data = FitData(*validate_data(params, *given))
         validate_values(*data[:3], criterion)
     data = _split_rows(params, key, data, validation, is_mapped=block_rows is not None)
     if validation is not None:

@@ -28,7 +28,7 @@ from jaxmlp.models.interval import Interval
 from jaxmlp.models.model import Model
 from jaxmlp.network import Layer
 from jaxmlp.storage.files import StorageError, checksum, read_arrays, write_arrays
-from jaxmlp.storage.json import from_json, parse_json, to_json
+from jaxmlp.storage.json import JsonObject, from_json, parse_json, to_json
 from jaxmlp.tables import Recipe
 
 _NAME, _VERSION = "jaxmlp_model", 3
@@ -61,8 +61,8 @@ class About:
     recipe: Recipe | None
     interval: Interval | None
     temperature: float | None
-    report: dict[str, Any]
-    plan: dict[str, Any]
+    report: JsonObject
+    plan: JsonObject
     checksum: int  # CRC-32 of the arrays and of everything else in this object.
 
     def __post_init__(self) -> None:

@@ -1,13 +1,13 @@
 """A model: networks, the meaning of their outputs, and the recipe of their table."""
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxmlp._fork import validate_process
 from jaxmlp._validation import validate_criterion
@@ -18,8 +18,10 @@ from jaxmlp.fitting.scaling import Scaling
 from jaxmlp.fitting.targets import TargetScaling
 from jaxmlp.fitting.tasks import TABLE_CRITERIA
 from jaxmlp.fitting.temperature import apply_temperature
+from jaxmlp.fitting.values import Values
 from jaxmlp.models.interval import Interval
 from jaxmlp.network import Params
+from jaxmlp.storage.json import JsonObject
 from jaxmlp.tables import Recipe, TableWarning, as_frame, is_table
 from jaxmlp.tables.findings import Finding, Notes, find, merge_findings
 from jaxmlp.tables.messages import CellError, join, quote
@@ -58,8 +60,8 @@ class Model:
     target: InitVar[Scaling | None] = None
     interval: Interval | None = None
     temperature: float | None = None
-    report: Mapping[str, Any] = field(default_factory=dict)
-    plan: Mapping[str, Any] = field(default_factory=dict)
+    report: JsonObject = field(default_factory=dict)
+    plan: JsonObject = field(default_factory=dict)
     groups: tuple[Group, ...] = field(init=False)
 
     def __post_init__(
@@ -230,7 +232,7 @@ def _predict(model: Model, data: object) -> tuple[Array | np.ndarray, Array | np
     return mean, std
 
 
-def _predict_inputs(model: Model, inputs: list[Any]) -> tuple[Any, Any, np.ndarray | None]:
+def _predict_inputs(model: Model, inputs: list[ArrayLike]) -> tuple[Values, Values, np.ndarray | None]:
     """Return mean and standard deviation in the target's unit, and which rows were clipped."""
     mean, std, clipped = predict_groups(model.groups, inputs, model.criterion)
     if model.temperature is not None:
@@ -238,11 +240,11 @@ def _predict_inputs(model: Model, inputs: list[Any]) -> tuple[Any, Any, np.ndarr
     return mean, std, clipped
 
 
-def _scale(model: Model, x: object) -> list[Any]:
+def _scale(model: Model, x: object) -> list[ArrayLike]:
     """Return the scaled inputs of each group; groups with equal scalings share the array."""
-    scaled: dict[Any, Any] = {}
+    scaled: dict[object, ArrayLike] = {}
 
-    def scale(group: Group) -> Any:
+    def scale(group: Group) -> ArrayLike:
         scaling = () if group.scaling is None else tuple(values.tobytes() for values in group.scaling)
         key = scaling, group.params[0].w.dtype
         if key not in scaled:
@@ -252,7 +254,7 @@ def _scale(model: Model, x: object) -> list[Any]:
     return [scale(group) for group in model.groups]
 
 
-def _require_finite(recipe: Recipe, inputs: list[Any]) -> None:
+def _require_finite(recipe: Recipe, inputs: list[ArrayLike]) -> None:
     """Refuse numbers of a table that are too far from those of the training rows for the networks' dtype."""
     for rows in {id(rows): np.asarray(rows) for rows in inputs}.values():
         for row, column in np.argwhere(~np.isfinite(rows))[:1]:

@@ -2,22 +2,22 @@
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 
 from jaxmlp.page.program import DEAD, FORMULAS, OFF
 from jaxmlp.page.recording import MOST_UNITS, Recording
 from jaxmlp.page.small import small_example
+from jaxmlp.storage.json import JsonObject
 
 # In the order in which the browser reads them.
 SCRIPTS = ("numbers", "program", "checks", "state", "fields", "network", "drawing", "pointer", "charts", "nudge")
 SCRIPTS += ("terms", "explanation", "small", "main")
 
 
-def build_page(recording: Recording, options: Mapping[str, Any], sizes: Sequence[int]) -> str:
+def build_page(recording: Recording, options: JsonObject, sizes: Sequence[int]) -> str:
     """Return the page of a run: HTML that asks no network for anything.
 
     Arguments:
@@ -34,7 +34,7 @@ def build_page(recording: Recording, options: Mapping[str, Any], sizes: Sequence
     return text
 
 
-def _data(recording: Recording, options: Mapping[str, Any], sizes: Sequence[int]) -> str:
+def _data(recording: Recording, options: JsonObject, sizes: Sequence[int]) -> str:
     """Return the data as JSON, one entry a line; arrays are base64 of their bytes, little-endian."""
     data = dict(options) | {"sizes": list(sizes), "notes": _notes(recording, sizes)}
     data |= {"epochs": recording.epochs, "steps": [step._asdict() for step in recording.steps]}

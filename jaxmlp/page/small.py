@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -46,10 +46,10 @@ class SmallExample(NamedTuple):
     lines: list[SmallLine]
     after: str  # A sentence: the loss after the step.
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the example as JSON can hold it."""
         lines = [{"code": code, "entries": [entry._asdict() for entry in entries]} for code, entries in self.lines]
-        return self._asdict() | {"lines": lines}
+        return {**self._asdict(), "lines": lines}
 
     def to_text(self) -> str:
         """Return the example as text: what is given, and each line with its products."""

@@ -20,8 +20,9 @@ from jaxmlp.fitting.defaults import (
 from jaxmlp.fitting.optimizers import OPTIMIZERS
 from jaxmlp.selection.rounds import count_survivors
 from jaxmlp.selection.search import end_of_cycles
-from jaxmlp.storage.json import from_json, to_json
+from jaxmlp.storage.json import JsonObject, from_json, to_json
 
+Options = Mapping[str, Any]  # What the user has fixed, by name; see `full_plan`.
 _MOST = 10**7  # As the command's options: more fit no table, and no int32.
 
 
@@ -61,7 +62,7 @@ class Plan:
         return to_json(self)
 
 
-def read_plan(content: Mapping[str, Any]) -> Plan:
+def read_plan(content: JsonObject) -> Plan:
     """Return the plan that `Plan.to_json` wrote.
 
     Raises:
@@ -70,7 +71,7 @@ def read_plan(content: Mapping[str, Any]) -> Plan:
     return from_json(Plan, dict(content), "plan")
 
 
-def full_plan(n: int, options: Mapping[str, Any], *, has_log: bool = False) -> Plan:
+def full_plan(n: int, options: Options, *, has_log: bool = False) -> Plan:
     """Return the plan for a table of n rows, without regard to time.
 
     Arguments:
@@ -122,7 +123,7 @@ def estimate(plan: Plan, cost: Callable[[Candidate], float]) -> float:
     return float(sum(epochs) + again)
 
 
-def require_agreement(plan: Plan, options: Mapping[str, Any]) -> Plan:
+def require_agreement(plan: Plan, options: Options) -> Plan:
     """Return the plan if it agrees with the options of `full_plan` that the user has given; None is not one of them.
 
     Raises:
@@ -135,10 +136,10 @@ def require_agreement(plan: Plan, options: Mapping[str, Any]) -> Plan:
     return plan
 
 
-def find_conflicts(plan: Plan, options: Mapping[str, Any]) -> dict[str, str]:
+def find_conflicts(plan: Plan, options: Options) -> dict[str, str]:
     """Return the options that a plan contradicts, each with a text that has both values."""
 
-    def value_of(name: str) -> Any:
+    def value_of(name: str) -> object:
         if name == "fast":  # A plan does not say why it has one fold; `time` gives it one, too.
             return plan.folds == 1
         if name in Candidate._fields:

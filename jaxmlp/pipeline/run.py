@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -24,7 +24,7 @@ from jaxmlp.models.interval import cross_fit_interval
 from jaxmlp.models.report import Report
 from jaxmlp.pipeline.dependence import MOST_COLUMNS, ColumnDependence, measure_dependence
 from jaxmlp.pipeline.large import read_sample, write_rows
-from jaxmlp.pipeline.plan import Plan, find_conflicts, fit_to_budget, full_plan, read_plan, require_agreement
+from jaxmlp.pipeline.plan import Options, Plan, find_conflicts, fit_to_budget, full_plan, read_plan, require_agreement
 from jaxmlp.pipeline.report import make_report
 from jaxmlp.pipeline.rows import Rows, arrange_held_out, read_frame, read_rows
 from jaxmlp.pipeline.sections import describe_report
@@ -37,6 +37,7 @@ from jaxmlp.selection.scores import Score, score_predictions
 from jaxmlp.selection.search import Search, Settings, count_work, find_first, measure_epoch, validate_checkpoint
 from jaxmlp.selection.trees import estimate_trees, measure_trees
 from jaxmlp.storage.files import StorageError
+from jaxmlp.storage.json import JsonObject
 from jaxmlp.tables.learning import MOST_LEVELS
 from jaxmlp.tables.messages import Note
 
@@ -83,7 +84,7 @@ def fit_table(
     budget: float = 60.0,
     seed: int = 0,
     fast: bool = False,
-    plan: Plan | Mapping[str, Any] | None = None,
+    plan: Plan | JsonObject | None = None,
     hidden: Sequence[int] | None = None,
     activation: str | None = None,
     optimizer: str | None = None,
@@ -189,7 +190,7 @@ def fit_table(
 
 
 def _choose_plan(
-    rows: Rows, options: Mapping[str, Any], fixed: Plan | None, seed: int, start: float, budget: float, note: Note
+    rows: Rows, options: Options, fixed: Plan | None, seed: int, start: float, budget: float, note: Note
 ) -> tuple[Plan, Search]:
     """Return the plan that is fixed, or else the one that ends in time; and the search of its candidates."""
     if fixed is None:
@@ -215,7 +216,7 @@ def _is_skewed(rows: Rows) -> bool:
     return bool(np.mean(((y - y.mean()) / y.std()) ** 3) > 1)
 
 
-def _reduce(plan: Plan, search: Search, end: float, note: Note, options: Mapping[str, Any]) -> Plan:
+def _reduce(plan: Plan, search: Search, end: float, note: Note, options: Options) -> Plan:
     """Return the plan that fits into the time, by the measured time of an epoch."""
     if len(plan.candidates) == 1 and "epochs" in options:
         return plan
@@ -229,7 +230,7 @@ def _reduce(plan: Plan, search: Search, end: float, note: Note, options: Mapping
     return reduced
 
 
-def _read_stored_plan(directory: Path | None, plan: Plan | Mapping[str, Any] | None, note: Note) -> Plan | None:
+def _read_stored_plan(directory: Path | None, plan: Plan | JsonObject | None, note: Note) -> Plan | None:
     """Return the plan of a checkpoint, if there is one, and otherwise the one that is given."""
     given = read_plan(plan) if isinstance(plan, Mapping) else plan
     if directory is None:
@@ -321,8 +322,10 @@ def _measure_trees(rows: Rows, search: Search, plan: Plan, note: Note) -> Score 
     if plan.trees:
         predictions = measure_trees(prepared, is_count=rows.recipe.task == "counts")
     if predictions is None:
-        slow = f"they would take more than {TREES_SHARE:.0%} of the budget"
-        reason = slow if estimate_trees(prepared) is not None else "pip install 'jaxmlp[sklearn]' for them"
+        reason = "pip install 'jaxmlp[sklearn]' for them"
+        if not plan.trees and estimate_trees(prepared) is not None:
+            reason = "the plan has none: when it is made, they must be installed"
+            reason += f" and take at most {TREES_SHARE:.0%} of the budget"
         note(f"Boosted trees (HistGradientBoosting of scikit-learn) were left out: {reason}")
         return None
     return score_predictions(predictions, prepared.y, prepared.task, prepared.held_out)

@@ -3,13 +3,14 @@
 import io
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 
 from jaxmlp._validation import require
 from jaxmlp.pipeline import TableResult
+from jaxmlp.pipeline.dependence import ColumnDependence
 from jaxmlp.pipeline.worst import to_indices
 from jaxmlp.plots.axes import COLORS, cut
 from jaxmlp.plots.panels import (
@@ -136,7 +137,7 @@ def draw_columns(result: TableResult) -> list[Drawing]:
         if own.classes:
             label = "mean probability" + (f" of {cut(own.classes[0], 24)}" if len(own.classes) == 1 else "")
 
-        def draw(axes: "Axes", own: Any = own, label: str = label) -> None:
+        def draw(axes: "Axes", own: ColumnDependence = own, label: str = label) -> None:
             draw_dependence(axes, own, label)
             axes.set_ylim(lowest - margin, highest + margin)
 
@@ -144,7 +145,7 @@ def draw_columns(result: TableResult) -> list[Drawing]:
     return drawings
 
 
-def _describe_dependence(own: Any) -> str:
+def _describe_dependence(own: ColumnDependence) -> str:
     text = f"Partial dependence on {own.name}: the mean prediction of held-out rows if all had this value."
     if len(own.classes) > 1:
         text += f" The {min(len(COLORS), len(own.classes))} most frequent classes."

@@ -2,13 +2,13 @@
 
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
-from typing import Any
 
 import jax
 import numpy as np
 
 from jaxmlp import __version__
 from jaxmlp._validation import count
+from jaxmlp.models.report import Setting
 from jaxmlp.pipeline import TableResult
 from jaxmlp.pipeline.sections import Section, Table, format_pairs, name_models
 from jaxmlp.pipeline.worst import to_indices
@@ -162,7 +162,7 @@ def find_plan(result: TableResult) -> list[str]:
 
 def describe_plan(result: TableResult) -> Table:
     """Return everything that decides the search, but the table."""
-    plan: dict[str, Any] = result.plan.to_json()
+    plan = result.plan.to_json()
     candidates = plan.pop("candidates")
     settings = plan | {"seed": result.report["seed"]}
     texts = {True: "yes", False: "no"}
@@ -190,7 +190,7 @@ def describe_versions() -> str:
     return ", ".join([*parts, f"on {jax.devices()[0].device_kind}"])
 
 
-def _describe_setting(candidate: dict[str, Any]) -> str:
+def _describe_setting(candidate: Setting) -> str:
     """Return the hyperparameters of a candidate, as `Plan.to_json` has them."""
     hidden = ", ".join(map(str, candidate["hidden"])) or "none"
     parts = [f"hidden layers {hidden}", f"learning rate {candidate['learning_rate']:g}"]

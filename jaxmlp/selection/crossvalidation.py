@@ -131,7 +131,7 @@ class CrossValidation:
 
     @property
     def verdict(self) -> str:
-        """Whether the networks are worth it. Boosted trees take no part; see `pipeline/report.py`."""
+        """Whether the networks, or at least the linear model, are worth it; boosted trees take no part."""
         if not (is_better(self.network, self.constant) or is_better(self.linear, self.constant)):
             return "no better than the constant baseline"
         if is_better(self.linear, self.network):

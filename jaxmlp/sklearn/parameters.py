@@ -102,7 +102,9 @@ class Parameters(BaseEstimator):
         rule = Progress(self._watches(), self.learning_rate if self.solver == "sgd" else "constant")  # type: ignore
         numbers = (self.learning_rate_init, self.power_t, rows, earlier)
         rate, *others = (np.asarray(number, dtype) for number in numbers)
-        return Partial(rule, Settings(self._number("tol", dtype), np.int32(self._patience()), rate, *others))
+        return Partial(
+            rule, Settings(self._number("tol", dtype), np.asarray(self._patience(), np.int32), rate, *others)
+        )
 
     def _watches(self) -> Watched:
         """Return what must improve, or training stops."""

@@ -4,13 +4,14 @@ They run in the compiled program, as `advance` of `jaxmlp.fitting.epochs.run_epo
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxmlp.fitting.optimizers import OptimizerState
 from jaxmlp.fitting.state import FitState, History, finish_epoch
+from jaxmlp.fitting.values import Values
 from jaxmlp.network import Params
 
 # "adaptive" divides the learning rate by this, until it is at most `_LOWEST_RATE`.
@@ -25,12 +26,12 @@ Watched = Literal["loss", "validation_loss", "metric"]
 class Settings(NamedTuple):
     """Numbers of the rules; other values do not recompile."""
 
-    tolerance: Any
-    patience: Any
-    learning_rate: Any
-    power: Any  # `power_t`
-    rows: Any  # Number of rows of an epoch.
-    earlier: Any  # Number of rows that earlier calls used.
+    tolerance: Values
+    patience: Values
+    learning_rate: Values
+    power: Values  # `power_t`
+    rows: Values  # Number of rows of an epoch.
+    earlier: Values  # Number of rows that earlier calls used.
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Estimators of tables: columns of any kind in, a search of `fit_table` inside."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +17,7 @@ from jaxmlp.models import Model, predict
 from jaxmlp.pipeline import fit_table
 from jaxmlp.pipeline.plan import Plan
 from jaxmlp.sklearn.estimator import unchanged_on_error
+from jaxmlp.storage.json import JsonObject
 from jaxmlp.tables import as_frame, is_table, polars
 from jaxmlp.tables.learning import MOST_LEVELS
 from jaxmlp.tables.words import remove_missing
@@ -42,7 +43,7 @@ class TableEstimator(BaseEstimator):
     epochs: int | None = None
     batch_size: int | None = None
     members: int | None = None
-    plan: Plan | Mapping[str, Any] | None = None
+    plan: Plan | JsonObject | None = None
 
     if TYPE_CHECKING:  # fitted attributes
 

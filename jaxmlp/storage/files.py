@@ -8,7 +8,6 @@ import stat
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -105,7 +104,7 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         raise StorageError(f"{path} is damaged, or no safetensors file: {reason}") from None
 
 
-def checksum(arrays: Mapping[str, np.ndarray], content: Mapping[str, Any]) -> int:
+def checksum(arrays: Mapping[str, np.ndarray], content: Mapping[str, object]) -> int:
     """Return the CRC-32 of arrays and of what JSON can hold, apart from an entry "checksum", where it may be stored."""
     text = json.dumps({name: value for name, value in content.items() if name != "checksum"}, sort_keys=True)
     crc = zlib.crc32(text.encode())

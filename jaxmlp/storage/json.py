@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import numpy as np
 
 T = TypeVar("T")
+JsonObject = Mapping[str, Any]  # What JSON can hold, by name.
 _DEEPEST = 100  # Levels of nested lists and objects; Python's recursion ends at about 1000.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SCALARS = (types.NoneType, bool, int, float, str)

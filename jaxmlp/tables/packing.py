@@ -1,11 +1,9 @@
 """Columns of plain numbers in large text files, as numbers: they need less memory than text."""
 
-from typing import Any
-
 from jaxmlp.tables import polars
 
 
-def pack(block: "polars.DataFrame", schema: Any, text: set[str]) -> "tuple[polars.DataFrame, set[str]]":
+def pack(block: "polars.DataFrame", schema: "polars.Schema", text: set[str]) -> "tuple[polars.DataFrame, set[str]]":
     """Return a block whose columns of plain numbers are numbers, which need less memory than text.
 
     Arguments:

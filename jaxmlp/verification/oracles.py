@@ -31,7 +31,7 @@ class Functions(NamedTuple):
     """A scalar function of two lists of arrays, its gradient with respect to the first, and ways to check it."""
 
     value: Scalar
-    by_hand: Callable[[Leaves, Leaves], Leaves]
+    by_hand: Callable[[Leaves, Leaves], Leaves]  # The gradient to check; without one, `jax.grad` of `value`.
     autodiff: Scalar | None  # What `jax.grad` differentiates, as an oracle: `value`, or another form of it.
     is_reference: bool = False  # Whether that is another form.
     derivatives: Callable[[Leaves, Leaves], list[Derivative]] | None = None
