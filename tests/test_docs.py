@@ -29,7 +29,7 @@ PRIVATE = {
     "tutorial": {"Scalar"},
     "fitting/optimizers": {
         *("schedule", "describe_optimizer", "optimizer_step", "require_optimizer", "validate_opt_state"),
-        *("validate_optimizer", "RANGES", "OPTIMIZERS"),
+        *("validate_optimizer", "RANGES", "OPTIMIZERS", "OptState"),
     },
     "fitting/metrics": {"Metric", "Values", "RowError", "numpy_of"},
     "fitting/encoding": {

@@ -25,7 +25,7 @@ from jaxmlp.fitting.epochs import Encode, Statics, end_epoch, validate_member
 from jaxmlp.fitting.optimizers import OptState
 from jaxmlp.fitting.splitting import rng_of
 from jaxmlp.fitting.state import FitData, FitState, History, advance_best_loss, is_running, last_epoch
-from jaxmlp.fitting.values import Values, validate_rows, validate_weights
+from jaxmlp.fitting.values import AnyArray, validate_rows, validate_weights
 from jaxmlp.network import Params
 
 BLOCK_BYTES = 2**26  # Of the inputs of a block.
@@ -37,8 +37,8 @@ class _Carry(NamedTuple):
 
     params: Params
     opt_state: OptState
-    losses: Values  # The weighted sum of the losses so far.
-    totals: Values  # The sum of the weights so far.
+    losses: AnyArray  # The weighted sum of the losses so far.
+    totals: AnyArray  # The sum of the weights so far.
 
 
 def count_block_rows(x: object, block_rows: int | None, batch_size: int | None, dtype: np.dtype) -> int | None:
@@ -198,7 +198,7 @@ def _read(data: FitData, parts: list[slice], dtype: np.dtype, rows: int) -> FitD
     """Return the rows of some parts of the file, as many as `rows`: zeros of weight 0 fill a block that is not full."""
     n = sum(part.stop - part.start for part in parts)
 
-    def take(values: Values) -> np.ndarray:
+    def take(values: AnyArray) -> np.ndarray:
         block, end = np.zeros((rows, *values.shape[1:]), dtype), 0
         for part in parts:
             start, end = end, end + part.stop - part.start

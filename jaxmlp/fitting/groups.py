@@ -20,7 +20,7 @@ from jaxmlp.ensembles.prediction import predict_mean_and_std
 from jaxmlp.fitting.encoding import Encoding, count_inputs, encode, validate_encoding
 from jaxmlp.fitting.scaling import Scaling, validate_scaling
 from jaxmlp.fitting.targets import TargetScaling, validate_target_scaling
-from jaxmlp.fitting.values import Values
+from jaxmlp.fitting.values import AnyArray
 from jaxmlp.network import Params
 
 
@@ -106,7 +106,7 @@ def make_group(params: Params, activation: Activation | tuple[Activation, ...] =
 
 def predict_groups(
     groups: Sequence[Group], inputs: Sequence[ArrayLike], criterion: Criterion
-) -> tuple[Values, Values, np.ndarray | None]:
+) -> tuple[AnyArray, AnyArray, np.ndarray | None]:
     """Return the predictions of all members of all groups.
 
     Arguments:
@@ -126,7 +126,7 @@ def predict_groups(
     return mean, std, np.any(np.stack(masks), axis=0) if masks else None
 
 
-def combine(shares: np.ndarray, means: Sequence[Values], stds: Sequence[Values]) -> tuple[Values, Values]:
+def combine(shares: np.ndarray, means: Sequence[AnyArray], stds: Sequence[AnyArray]) -> tuple[AnyArray, AnyArray]:
     """Return mean and standard deviation (n, outputs) of a mixture, given those of its parts and their shares."""
     xp: Any = np if any(isinstance(mean, np.ndarray) for mean in means) else jnp
     all_means, all_stds = xp.stack(means), xp.stack(stds)
@@ -135,7 +135,7 @@ def combine(shares: np.ndarray, means: Sequence[Values], stds: Sequence[Values])
     return mean, xp.sqrt(xp.sum(share * (all_stds**2 + (all_means - mean[None]) ** 2), axis=0))
 
 
-def _invert(target: TargetScaling | None, mean: Array, std: Array) -> tuple[Values, Values, np.ndarray | None]:
+def _invert(target: TargetScaling | None, mean: Array, std: Array) -> tuple[AnyArray, AnyArray, np.ndarray | None]:
     if target is None:
         return mean, std, None
     unscaled = target.unscale(np.asarray(mean))

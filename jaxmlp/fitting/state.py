@@ -13,7 +13,7 @@ from jaxmlp.ensembles.members import is_ensemble
 from jaxmlp.fitting.batches import choose
 from jaxmlp.fitting.metrics import Metric
 from jaxmlp.fitting.optimizers import Optimizer, OptState, validate_optimizer
-from jaxmlp.fitting.values import Values
+from jaxmlp.fitting.values import AnyArray
 from jaxmlp.network import Params
 
 
@@ -42,12 +42,12 @@ class History(NamedTuple):
 class FitData(NamedTuple):
     """The rows of a run, of the dtype of the network; with a leading axis of folds if members use several folds."""
 
-    x: Values  # (n, fan_in) inputs.
-    y: Values  # (n, outputs) targets.
-    sample_weight: Values | None = None  # (n,) sample weights, or None for all ones.
-    x_valid: Values | None = None  # (n_valid, fan_in) inputs of the validation rows, or None for no validation.
-    y_valid: Values | None = None  # (n_valid, outputs) targets of the validation rows.
-    valid_weight: Values | None = None  # (n_valid,) sample weights of the validation rows, or None for all ones.
+    x: AnyArray  # (n, fan_in) inputs.
+    y: AnyArray  # (n, outputs) targets.
+    sample_weight: AnyArray | None = None  # (n,) sample weights, or None for all ones.
+    x_valid: AnyArray | None = None  # (n_valid, fan_in) inputs of the validation rows, or None for no validation.
+    y_valid: AnyArray | None = None  # (n_valid, outputs) targets of the validation rows.
+    valid_weight: AnyArray | None = None  # (n_valid,) sample weights of the validation rows, or None for all ones.
 
 
 def init_fit(params: Params, *, key: Array, optimizer: Optimizer) -> FitState:

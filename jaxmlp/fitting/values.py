@@ -13,7 +13,7 @@ from jaxmlp._validation import count, find_name
 from jaxmlp.criteria import CRITERIA, Criterion
 from jaxmlp.fitting.tasks import CRITERION_TASKS
 
-Values = Array | np.ndarray
+AnyArray = Array | np.ndarray  # of JAX, or of NumPy
 
 
 def validate_values(x: Any, y: Any, sample_weight: Any, criterion: Criterion) -> None:

@@ -13,7 +13,7 @@ from jaxmlp.fitting.groups import combine
 from jaxmlp.fitting.scaling import Scaling, require_precision
 from jaxmlp.fitting.targets import TargetScaling
 from jaxmlp.fitting.temperature import SMALLEST
-from jaxmlp.fitting.values import Values
+from jaxmlp.fitting.values import AnyArray
 from jaxmlp.models.model import Model
 from jaxmlp.tables.messages import quote
 
@@ -69,7 +69,7 @@ def export_model(model: Model, *, platforms: Sequence[str] = ("cpu", "cuda", "tp
         low, high = (None if end is None else row(np.array([end])) for end in (target.low, target.high))
         return mean if low is None and high is None else jnp.clip(mean, low, high)
 
-    def predict(x: Array) -> Values:
+    def predict(x: Array) -> AnyArray:
         means = [invert(g.target, g.predict(scale(g.scaling, x), model.criterion)[0]) for g in model.groups]
         shares = np.array([group.weights.sum() for group in model.groups])
         mean, _ = combine(shares, means, [jnp.zeros_like(mean) for mean in means])

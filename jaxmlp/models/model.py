@@ -18,7 +18,7 @@ from jaxmlp.fitting.scaling import Scaling
 from jaxmlp.fitting.targets import TargetScaling
 from jaxmlp.fitting.tasks import TABLE_CRITERIA
 from jaxmlp.fitting.temperature import apply_temperature
-from jaxmlp.fitting.values import Values
+from jaxmlp.fitting.values import AnyArray
 from jaxmlp.models.interval import Interval
 from jaxmlp.network import Params
 from jaxmlp.storage.json import JsonObject
@@ -232,7 +232,7 @@ def _predict(model: Model, data: object) -> tuple[Array | np.ndarray, Array | np
     return mean, std
 
 
-def _predict_inputs(model: Model, inputs: list[ArrayLike]) -> tuple[Values, Values, np.ndarray | None]:
+def _predict_inputs(model: Model, inputs: list[ArrayLike]) -> tuple[AnyArray, AnyArray, np.ndarray | None]:
     """Return mean and standard deviation in the target's unit, and which rows were clipped."""
     mean, std, clipped = predict_groups(model.groups, inputs, model.criterion)
     if model.temperature is not None:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxmlp.fitting.optimizers import OptimizerState
 from jaxmlp.fitting.state import FitState, History, finish_epoch
-from jaxmlp.fitting.values import Values
+from jaxmlp.fitting.values import AnyArray
 from jaxmlp.network import Params
 
 # "adaptive" divides the learning rate by this, until it is at most `_LOWEST_RATE`.
@@ -26,12 +26,12 @@ Watched = Literal["loss", "validation_loss", "metric"]
 class Settings(NamedTuple):
     """Numbers of the rules; other values do not recompile."""
 
-    tolerance: Values
-    patience: Values
-    learning_rate: Values
-    power: Values  # `power_t`
-    rows: Values  # Number of rows of an epoch.
-    earlier: Values  # Number of rows that earlier calls used.
+    tolerance: AnyArray
+    patience: AnyArray
+    learning_rate: AnyArray
+    power: AnyArray  # `power_t`
+    rows: AnyArray  # Number of rows of an epoch.
+    earlier: AnyArray  # Number of rows that earlier calls used.
 
 
 @dataclass(frozen=True)
