@@ -26,6 +26,7 @@ from jaxmlp import _dispatch
 from jaxmlp._cpu_products import mesh_axes
 from jaxmlp.activations import Activation, identity, relu, sigmoid, silu, tanh
 from jaxmlp.criteria import CRITERIA, Criterion
+from jaxmlp.network import Layer
 
 # Within all of these limits the kernel is faster; beyond them its registers spill. Entries are rows times hidden units,
 # each rounded up to a power of two.
@@ -79,19 +80,18 @@ def train_in_one_kernel(params, x, y, c, rate, f: Activation, criterion: Criteri
     rows, width = _power_of_two(n), _power_of_two(units)
     operands = (
         _pad(w1, inputs, width), _pad(b1[0], width), _pad(w2[:, 0], width), b2[0],
-        _pad(x.T, inputs, rows), _pad(y[:, 0], rows), _pad(jnp.ones_like(x[:, 0]) if c is None else c, rows),
+        _pad(x.T, inputs, rows), _pad(y[:, 0], rows), _pad(jnp.ones(n, x.dtype) if c is None else c, rows),
         jnp.reshape(rate, 1),
     )  # fmt: skip
     shapes = [(inputs, width), (width,), (width,), (1,), (epochs,)]
     w1, b1, w2, b2, losses = pl.pallas_call(
         partial(_kernel, n=n, units=units, f=f, criterion=criterion, epochs=epochs),
-        out_shape=[jax.ShapeDtypeStruct(shape, x.dtype) for shape in shapes],
-        compiler_params=triton.CompilerParams(num_warps=min(max(rows * width // ENTRIES_OF_A_WARP, 1), 16)),
         interpret=interpret,
+        out_shape=[jax.ShapeDtypeStruct(shape, x.dtype) for shape in shapes],
+        compiler_params=triton.CompilerParams(num_warps=_count_warps(rows * width)),
         name="train",
     )(*operands)
-    hidden, output = (type(layer) for layer in params)
-    return (hidden(w1[:, :units], b1[None, :units]), output(w2[:units, None], b2[None])), losses
+    return (Layer(w1[:, :units], b1[None, :units]), Layer(w2[:units, None], b2[None])), losses
 
 
 def _kernel(w1, b1, w2, b2, x, y, c, rate, w1_out, b1_out, w2_out, b2_out, losses, *, n, units, f, criterion, epochs):
@@ -143,6 +143,10 @@ def _fits(params, x: Array, y: Array, f, criterion: Criterion, epochs: int) -> b
 def _is_on_one_device(operands: object) -> bool:
     # Inside a shard_map, whose axes are Manual, Pallas would have to be told over which axes a result varies.
     return all(size == 1 and kind is not AxisType.Manual for size, kind in mesh_axes(operands))
+
+
+def _count_warps(entries: int) -> int:
+    return min(max(entries // ENTRIES_OF_A_WARP, 1), 16)
 
 
 def _power_of_two(size: int) -> int:

@@ -45,7 +45,7 @@ TESTS = {
 CHOICES = {"choose_dense", "choose_weight_grad", "choose_column_sums"}
 THRESHOLDS = {"FEW_INPUTS", "FEW_ROWS", "FEW_WEIGHTS", "FEW_ENTRIES", "MANY_ROWS", "MANY_OUTPUTS"}
 THRESHOLDS |= {"FILLED_OUTPUTS", "FILLED_INPUTS", "LANES", "TURNED_INPUTS", "COPIED_ENTRIES"}
-THRESHOLDS |= {"_is_small", "_is_long", "_fills_lanes", "_WIDE"}
+THRESHOLDS |= {"_is_small", "_is_long", "_fills_lanes", "_WIDE", "ENTRIES_OF_A_WARP", "_count_warps"}
 TYPES = {"Params", "Operands", "Product", "Arguments", "Result"}
 
 # (module, the line before, the line after, why it is the same function)
@@ -128,6 +128,73 @@ EQUIVALENT: list[tuple[str, str, str, str]] = [
             "LookupError, TypeError, AttributeError, ValueError",
             "TypeError, AttributeError, LookupError, ValueError",
             "TypeError, LookupError, ValueError, AttributeError",
+        )
+    ),
+    *(
+        (
+            "_gpu_training",
+            before,
+            before.replace(*change),
+            "of length 1; JAX takes an index beyond the end for the last",
+        )
+        for before, change in (
+            *(
+                ("_pad(w1, inputs, width), _pad(b1[0], width), _pad(w2[:, 0], width), b2[0],", change)
+                for change in (("b1[0]", "b1[1]"), ("w2[:, 0]", "w2[:, 1]"), ("b2[0]", "b2[1]"))
+            ),
+            (
+                "_pad(x.T, inputs, rows), _pad(y[:, 0], rows), _pad(jnp.ones(n, x.dtype) if c is None else c, rows),",
+                ("y[:, 0]", "y[:, 1]"),
+            ),
+            ("y, c, rate = y[:][:, None], c[:][:, None], rate[0]", ("rate[0]", "rate[1]")),
+            ("start = [w1[p, :] for p in inputs], b1[:], w2[:], b2[0]", ("b2[0]", "b2[1]")),
+            (
+                "w1_rows, b1_out[:], w2_out[:], b2_out[0] = lax.fori_loop(0, epochs, epoch, start)",
+                ("b2_out[0]", "b2_out[1]"),
+            ),
+        )
+    ),
+    *(
+        ("_gpu_training", before, before.replace(*change), reason)
+        for before, change, reason in (
+            (
+                "def train_in_one_kernel(params, x, y, c, rate, f: Activation, criterion: Criterion, epochs: int, "
+                "interpret=False):",
+                ("False", "True"),
+                "only a GPU runs the default",
+            ),
+            (
+                "z1 = jnp.broadcast_to(b1[None, :], (y.shape[0], w2.shape[0]))",
+                ("y.shape[0]", "y.shape[1]"),
+                "the products that are added to it have a row for each of x",
+            ),
+            (
+                'if jax.default_backend() != "gpu" or len(params) != 2 or params[-1].w.shape[1] != 1 or epochs == 0:',
+                ("params[-1]", "params[1]"),
+                "the last of two layers",
+            ),
+            *(
+                (
+                    "ACTIVATIONS = (identity, relu, tanh, sigmoid, silu)  # Pallas cannot compile gelu's erfc.",
+                    change,
+                    "a set",
+                )
+                for change in (
+                    ("identity, relu", "relu, identity"),
+                    ("relu, tanh", "tanh, relu"),
+                    ("tanh, sigmoid", "sigmoid, tanh"),
+                    ("sigmoid, silu", "silu, sigmoid"),
+                )
+            ),
+            *(
+                (
+                    "return small and known and _is_on_one_device((params, x, y)) and not jax.config.jax_disable_jit  "
+                    "# type: ignore[attr-defined]",
+                    change,
+                    "all are looked at in the same way",
+                )
+                for change in (("params, x, y", "x, params, y"), ("params, x, y", "params, y, x"))
+            ),
         )
     ),
     *(

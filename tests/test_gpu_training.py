@@ -91,32 +91,83 @@ def test_programs_for_a_cpu_keep_the_scan_where_a_gpu_is_the_default_device(on_a
         assert np.isfinite(jax.grad(lambda p: jaxmlp.train(p, x, y, RATE, c)[1][-1])(params)[0].w).all()
 
 
+@pytest.fixture
+def scan_only(monkeypatch):
+    """Make the kernel an error."""
+    monkeypatch.setattr(_gpu_training, "train_in_one_kernel", None)
+
+
+CUSTOM = jaxmlp.Criterion(lambda outputs, y: (outputs - y)[:, 0] ** 2, derivative=lambda outputs, y: 2 * (outputs - y))
+
+
 @pytest.mark.parametrize(
     ("sizes", "options"),
     [
-        ((2, 5, 5, 1), {}), ((2, 5, 2), {}), ((9, 5, 1), {}), ((2, 5000, 1), {}), ((8, 1000, 1), {}),
-        ((2, 5, 1), {"epochs": 0}), ((2, 5, 1), {"activation": jaxmlp.gelu}),
+        ((2, 5, 5, 1), {}), ((2, 5, 2), {}), ((9, 5, 1), {}), ((1, 2049, 1), {}), ((4, 2048, 1), {}),
+        ((2, 5, 1), {"epochs": 0}), ((2, 5, 1), {"activation": jaxmlp.gelu}), ((2, 5, 1), {"criterion": CUSTOM}),
     ],
 )  # fmt: skip
-def test_other_networks_get_the_scan(sizes, options, on_a_gpu, monkeypatch):
-    monkeypatch.setattr(_gpu_training, "train_in_one_kernel", None)
+def test_other_networks_get_the_scan(sizes, options, on_a_gpu, scan_only):
     params, x, y, c = problem(sizes, n=7)
     jax.jit(lambda: jaxmlp.train(params, x, y, RATE, c, **options)).lower()
 
 
-def test_versions_of_jax_that_have_not_been_tried_get_the_scan(on_a_gpu, monkeypatch):
-    monkeypatch.setattr(_gpu_training, "train_in_one_kernel", None)
-    monkeypatch.setattr(jax, "__version_info__", (0, 13, 0))
+def test_other_dtypes_and_versions_of_jax_and_exports_get_the_scan(on_a_gpu, scan_only, monkeypatch):
     params, x, y, c = small()
+    half = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), params)
+    jax.jit(lambda: jaxmlp.train(half, x, y, RATE, c)).lower()
+    (n,) = jax.export.symbolic_shape("n")
+    rows = (jax.ShapeDtypeStruct((n, columns), jnp.float32) for columns in (2, 1))
+    jax.export.export(jax.jit(lambda x, y: jaxmlp.train(params, x, y, RATE)))(*rows)
+    monkeypatch.setattr(jax, "__version_info__", (0, 13, 0))
     jax.jit(lambda: jaxmlp.train(params, x, y, RATE, c)).lower()
 
 
-def test_small_networks_get_the_kernel_on_a_gpu(on_a_gpu, monkeypatch):
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_part_of_a_shard_map_gets_the_scan(devices, on_a_gpu, scan_only):
+    params, x, y, _ = small()
+    mesh, whole = jax.make_mesh((devices,), ("rows",)), jax.sharding.PartitionSpec()
+    train = jax.shard_map(
+        lambda x, y: jaxmlp.train(params, x, y, RATE)[1], mesh=mesh, in_specs=whole, out_specs=whole, check_vma=False
+    )
+    jax.jit(train).lower(x, y)
+
+
+def test_arrays_on_several_devices_get_the_scan(on_a_gpu, scan_only):
+    params, x, y, _ = small()
+    jax.jit(lambda x, y: jaxmlp.train(params, x, y, RATE)).lower(*on_devices(2, x, y))
+
+
+def on_devices(count, *arrays):
+    mesh = jax.make_mesh((count,), ("rows",), axis_types=(jax.sharding.AxisType.Explicit,))
+    return jax.device_put(arrays, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+
+
+@pytest.fixture
+def kernels(on_a_gpu, monkeypatch):
+    """The keywords of each call of the kernel, which fails."""
     seen = []
     monkeypatch.setattr(
         _gpu_training, "train_in_one_kernel", lambda *operands, **statics: seen.append(statics) or 1 / 0
     )
-    params, x, y, c = small()
+    return seen
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(7, (2, 5, 1)), (1, (1, 1, 1)), (7, (3, 2048, 1)), (7, (8, 512, 1))])
+def test_small_networks_get_the_kernel_on_a_gpu(n, sizes, kernels, monkeypatch):
+    monkeypatch.setattr(jax, "__version_info__", (0, 12, 1))
+    params, x, y, c = problem(sizes, n=n)
     with pytest.raises(ZeroDivisionError):
         jax.jit(lambda: jaxmlp.train(params, x, y, RATE, c)).lower()
-    assert [statics["epochs"] for statics in seen] == [200]
+    assert [statics["epochs"] for statics in kernels] == [200]
+
+
+def test_a_mesh_of_one_device_gets_the_kernel(kernels):
+    params, x, y, _ = small()
+    with pytest.raises(ZeroDivisionError):
+        jax.jit(lambda x, y: jaxmlp.train(params, x, y, RATE)).lower(*on_devices(1, x, y))
+
+
+def test_rows_and_units_are_filled_up_to_powers_of_two():
+    sizes = {size: _gpu_training._power_of_two(size) for size in (0, 1, 2, 3, 4, 5, 8, 9)}
+    assert sizes == {0: 0, 1: 1, 2: 2, 3: 4, 4: 4, 5: 8, 8: 8, 9: 16}

@@ -212,10 +212,12 @@ def test_float64_of_numpy_beside_jax_arrays_is_not_silently_rounded(module):
         train((jaxmlp.Layer(w, b),), np.ones((3, 2)), np.ones((3, 1)), 0.1, epochs=1)
 
 
-def test_a_process_in_which_jax_cannot_compute_gets_an_error(monkeypatch):
+def test_a_process_in_which_jax_cannot_compute_gets_an_error_even_if_the_program_is_compiled(monkeypatch):
+    params, x, y = jax.tree.map(jnp.asarray, (PARAMS, X, Y))
+    train(params, x, y, 1e-2, epochs=EPOCHS)
     monkeypatch.setattr("jaxmlp._fork._is_unusable", True)
     with pytest.raises(RuntimeError, match="forked after JAX had started"):
-        train(PARAMS, X, Y, 1e-2, epochs=EPOCHS)
+        train(params, x, y, 1e-2, epochs=EPOCHS)
 
 
 def test_large_integers_are_numbers_like_any_other():
