@@ -157,6 +157,14 @@ EQUIVALENT: list[tuple[str, str, str, str]] = [
     *(
         ("_gpu_training", before, before.replace(*change), reason)
         for before, change, reason in (
+            *(
+                (
+                    "compiler_params=triton.CompilerParams(num_warps=_count_warps(rows * width)),",
+                    ("rows * width", entries),
+                    "the number of warps changes the speed only",
+                )
+                for entries in ("(rows / width)", "rows", "width")
+            ),
             (
                 "def train_in_one_kernel(params, x, y, c, rate, f: Activation, criterion: Criterion, epochs: int, "
                 "interpret=False):",
