@@ -26,7 +26,6 @@ from jaxmlp import _dispatch
 from jaxmlp._cpu_products import mesh_axes
 from jaxmlp.activations import Activation, identity, relu, sigmoid, silu, tanh
 from jaxmlp.criteria import CRITERIA, Criterion
-from jaxmlp.network import Layer
 
 # Within all of these limits the kernel is faster; beyond them its registers spill. Entries are rows times hidden units,
 # each rounded up to a power of two.
@@ -91,7 +90,8 @@ def train_in_one_kernel(params, x, y, c, rate, f: Activation, criterion: Criteri
         compiler_params=triton.CompilerParams(num_warps=_count_warps(rows * width)),
         name="train",
     )(*operands)
-    return (Layer(w1[:, :units], b1[None, :units]), Layer(w2[:units, None], b2[None])), losses
+    layer = type(params[0])
+    return (layer(w1[:, :units], b1[None, :units]), layer(w2[:units, None], b2[None])), losses
 
 
 def _kernel(w1, b1, w2, b2, x, y, c, rate, w1_out, b1_out, w2_out, b2_out, losses, *, n, units, f, criterion, epochs):

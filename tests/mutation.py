@@ -181,6 +181,7 @@ EQUIVALENT: list[tuple[str, str, str, str]] = [
                 ("params[-1]", "params[1]"),
                 "the last of two layers",
             ),
+            ("layer = type(params[0])", ("params[0]", "params[1]"), "both layers have one type"),
             *(
                 (
                     "ACTIVATIONS = (identity, relu, tanh, sigmoid, silu)  # Pallas cannot compile gelu's erfc.",
