@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxmlp._validation import escape, require
-from jaxmlp.models.report import Report
 from jaxmlp.plots.axes import BLUE, plain, plain_log_ticks
 from jaxmlp.plots.panels import draw_confusion, draw_importance, draw_scatter, draw_scores
 from jaxmlp.storage.files import write_bytes
@@ -17,6 +16,8 @@ from jaxmlp.storage.files import write_bytes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from jaxmlp.models.report import Report
 
 
 def training_figure(
@@ -56,7 +57,7 @@ def training_figure(
 
 
 def report_figure(
-    report: Report,
+    report: "Report",
     targets: ArrayLike,
     predictions: ArrayLike,
     classes: Sequence[str] | None = None,
@@ -105,6 +106,8 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
 def _figure(title: str, columns: int) -> "tuple[Figure, Sequence[Axes]]":
     require("matplotlib", extra="plot")
     from matplotlib.figure import Figure
+
+    from jaxmlp.models.report import Report
 
     figure = Figure(figsize=(5 * columns, 4.4), layout="constrained")
     figure.suptitle(escape(title), parse_math=False)

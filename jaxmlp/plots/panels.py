@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxmlp.models.report import Report, find_figures
 from jaxmlp.plots.axes import BLUE, COLORS, GREY, ORANGE, cut, plain, plain_log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from jaxmlp.models.report import Report
     from jaxmlp.pipeline.dependence import ColumnDependence
 
 MOST_POINTS = 1500  # Of a plot of rows.
@@ -24,8 +24,10 @@ _MODELS = {
 }  # fmt: skip
 
 
-def draw_scores(axes: "Axes", report: Report) -> None:
+def draw_scores(axes: "Axes", report: "Report") -> None:
     """Plot the score and standard error of each model that has not diverged."""
+    from jaxmlp.models.report import find_figures  # With all of `models`, which plots of losses do not need.
+
     figures = {name: find_figures(report, name) for name in _MODELS if name in report}
     scores = {name: score for name, entry in figures.items() if (score := entry["score"]) is not None}
     for place, (name, score) in enumerate(scores.items()):
@@ -43,7 +45,7 @@ def draw_scores(axes: "Axes", report: Report) -> None:
     plain(axes, grid="x")
 
 
-def draw_importance(axes: "Axes", report: Report) -> None:
+def draw_importance(axes: "Axes", report: "Report") -> None:
     """Plot the permutation importance of the most important columns, with standard errors."""
     columns = report["columns"][:_MOST_COLUMNS]
     axes.barh(
