@@ -107,8 +107,6 @@ def _figure(title: str, columns: int) -> "tuple[Figure, Sequence[Axes]]":
     require("matplotlib", extra="plot")
     from matplotlib.figure import Figure
 
-    from jaxmlp.models.report import Report
-
     figure = Figure(figsize=(5 * columns, 4.4), layout="constrained")
     figure.suptitle(escape(title), parse_math=False)
     return figure, figure.subplots(1, columns)
