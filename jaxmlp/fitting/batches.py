@@ -103,7 +103,7 @@ def train_epoch(
 
     # Rows of weight 0 come last: skip the batches that hold nothing else.
     batches = len(order) if c is None else -(-jnp.sum(c > 0) // size)
-    zero = jnp.zeros((), _wide(x.dtype))
+    zero = jnp.zeros((), _sum_dtype(x.dtype))
     return lax.fori_loop(0, batches, batch, (params, opt_state, zero, zero))
 
 
@@ -150,7 +150,7 @@ def mean_loss_and_grads(
 
 def sum_weights(c: Array) -> Array:
     """Return the sum of sample weights (n,)."""
-    return jnp.sum(c, dtype=_wide(c.dtype))
+    return jnp.sum(c, dtype=_sum_dtype(c.dtype))
 
 
 def on_each_device(function: Callable[..., Tree], mesh: Mesh) -> Callable[..., Tree]:
@@ -179,10 +179,10 @@ def evaluate(
     """Return the weighted mean loss and the metric, both scalars, of rows with sample weights `c` (n,)."""
     c = jnp.ones(x.shape[0], x.dtype) if c is None else c
     outputs = map_blocks(lambda rows: forward_pass(params, encode(rows), f)[1][-1], x)
-    wide = _wide(x.dtype)
+    dtype = _sum_dtype(x.dtype)
     # A row of weight 0 may hold anything: its loss, perhaps infinite, does not count.
     losses = jnp.where(c > 0, criterion(outputs, y), 0)
-    loss = jnp.sum(c * losses, dtype=wide) / jnp.sum(c, dtype=wide)
+    loss = jnp.sum(c * losses, dtype=dtype) / jnp.sum(c, dtype=dtype)
     if metric is None:
         return loss.astype(x.dtype), None
     value = metric(_clear_excluded(criterion.predict(outputs), c), _clear_excluded(y, c), c)
@@ -238,6 +238,6 @@ def _take(values: Array, rows: Array) -> Array:
     return jnp.take(values, rows, axis=0, mode="clip")
 
 
-def _wide(dtype: DTypeLike) -> DTypeLike:
+def _sum_dtype(dtype: DTypeLike) -> DTypeLike:
     """Return the dtype in which weights and losses are summed: bfloat16 cannot count beyond 256."""
     return jnp.float32 if dtype == jnp.bfloat16 else dtype

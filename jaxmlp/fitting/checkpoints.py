@@ -183,8 +183,8 @@ class Checkpoint:
         return _restore(arrays, state), history
 
 
-def _write(path: Path, kind: str, arrays: Mapping[str, np.ndarray], about: Mapping[str, str] | None = None) -> None:
-    metadata = {"format": kind, "version": _VERSION} | dict(about or {})
+def _write(path: Path, kind: str, arrays: Mapping[str, np.ndarray], run: Mapping[str, str] | None = None) -> None:
+    metadata = {"format": kind, "version": _VERSION} | dict(run or {})
     write_arrays(path, arrays, metadata | {"checksum": str(checksum(arrays, metadata))})
 
 
