@@ -103,7 +103,8 @@ CUSTOM = jaxmlp.Criterion(lambda outputs, y: (outputs - y)[:, 0] ** 2, derivativ
 @pytest.mark.parametrize(
     ("sizes", "options"),
     [
-        ((2, 5, 5, 1), {}), ((2, 5, 2), {}), ((9, 5, 1), {}), ((1, 2049, 1), {}), ((4, 2048, 1), {}),
+        ((2, 5, 5, 1), {}), ((2, 5, 2), {}), ((9, 5, 1), {}), ((2, 5000, 1), {}), ((8, 1000, 1), {}),
+        ((1, 2049, 1), {}), ((4, 2048, 1), {}),
         ((2, 5, 1), {"epochs": 0}), ((2, 5, 1), {"activation": jaxmlp.gelu}), ((2, 5, 1), {"criterion": CUSTOM}),
     ],
 )  # fmt: skip
