@@ -31,7 +31,7 @@ PRIVATE = {
         *("schedule", "describe_optimizer", "optimizer_step", "require_optimizer", "validate_opt_state"),
         *("validate_optimizer", "RANGES", "OPTIMIZERS", "OptState"),
     },
-    "fitting/metrics": {"Metric", "Values", "RowError", "numpy_of"},
+    "fitting/metrics": {"AnyArray", "Metric", "Values", "RowError", "numpy_of"},
     "fitting/encoding": {
         *("Encoding", "encode", "learn_edges", "learn_encoding", "count_inputs", "validate_encoding"),
         *("restore_encoding", "stack_encodings", "REACH", "SOFTNESS"),

@@ -20,6 +20,7 @@ from jaxmlp.fitting.optimizers import Optimizer, OptState, optimizer_step
 from jaxmlp.network import Params, forward_pass
 
 Tree = TypeVar("Tree")
+Encode = Callable[[Array], Array]  # Maps rows to inputs of the network.
 
 
 def train_epoch(
@@ -36,7 +37,7 @@ def train_epoch(
     batch_size: int | None,
     l2: ArrayLike | None,
     shuffle: bool = True,
-    encode: Callable[[Array], Array] = lambda rows: rows,
+    encode: Encode = lambda rows: rows,
     mesh: Mesh | None = None,
 ) -> tuple[Params, OptState, Array, Array]:
     """Use every row once: for each batch, a step of the optimizer along the gradient of the weighted mean loss.
@@ -117,7 +118,7 @@ def mean_loss_and_grads(
     *,
     total: Array,
     l2: ArrayLike | None,
-    encode: Callable[[Array], Array] = lambda rows: rows,
+    encode: Encode = lambda rows: rows,
     mesh: Mesh | None = None,
 ) -> tuple[Array, Params]:
     """Return the weighted mean loss of rows, and its gradients.
@@ -174,7 +175,7 @@ def evaluate(
     f: tuple[Activation, ...],
     criterion: Criterion,
     metric: Metric | None,
-    encode: Callable[[Array], Array] = lambda rows: rows,
+    encode: Encode = lambda rows: rows,
 ) -> tuple[Array, Array | None]:
     """Return the weighted mean loss and the metric, both scalars, of rows with sample weights `c` (n,)."""
     c = jnp.ones(x.shape[0], x.dtype) if c is None else c

@@ -20,12 +20,13 @@ from jaxmlp._validation import cast, validate_activations, validate_count, valid
 from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles.members import join_members, map_members, split_members
 from jaxmlp.ensembles.processes import gather, place, rows_mesh
-from jaxmlp.fitting.batches import choose, on_each_device, train_epoch
-from jaxmlp.fitting.epochs import Encode, Statics, end_epoch, validate_member
+from jaxmlp.fitting.batches import Encode, choose, on_each_device, train_epoch
+from jaxmlp.fitting.epochs import Statics, end_epoch, validate_member
+from jaxmlp.fitting.metrics import AnyArray
 from jaxmlp.fitting.optimizers import OptState
 from jaxmlp.fitting.splitting import rng_of
 from jaxmlp.fitting.state import FitData, FitState, History, advance_best_loss, is_running, last_epoch
-from jaxmlp.fitting.values import AnyArray, validate_rows, validate_weights
+from jaxmlp.fitting.values import validate_rows, validate_weights
 from jaxmlp.network import Params
 
 BLOCK_BYTES = 2**26  # Of the inputs of a block.

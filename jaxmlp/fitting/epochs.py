@@ -20,7 +20,7 @@ from jaxmlp._validation import cast, describe, validate, validate_count, validat
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import map_members
-from jaxmlp.fitting.batches import choose, evaluate, on_each_device, train_epoch
+from jaxmlp.fitting.batches import Encode, choose, evaluate, on_each_device, train_epoch
 from jaxmlp.fitting.metrics import Metric
 from jaxmlp.fitting.optimizers import Optimizer, require_optimizer, validate_opt_state
 from jaxmlp.fitting.state import (
@@ -37,9 +37,6 @@ from jaxmlp.network import Params
 
 # One compiled program runs any number of epochs up to this; its history has as many entries.
 CAPACITY = 128
-
-
-Encode = Callable[[Array], Array]
 
 
 class Statics(NamedTuple):

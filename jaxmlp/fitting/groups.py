@@ -18,9 +18,9 @@ from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles.members import is_ensemble
 from jaxmlp.ensembles.prediction import predict_mean_and_std
 from jaxmlp.fitting.encoding import Encoding, count_inputs, encode, validate_encoding
+from jaxmlp.fitting.metrics import AnyArray
 from jaxmlp.fitting.scaling import Scaling, validate_scaling
 from jaxmlp.fitting.targets import TargetScaling, validate_target_scaling
-from jaxmlp.fitting.values import AnyArray
 from jaxmlp.network import Params
 
 
@@ -79,7 +79,7 @@ class Group:
         """Number of networks."""
         return self.params[0].w.shape[0]
 
-    def scale(self, x: object) -> Array | np.ndarray:
+    def scale(self, x: object) -> AnyArray:
         """Return x (n, columns) scaled in float64, then rounded to the networks' dtype."""
         dtype = self.params[0].w.dtype
         return as_array("x", x if self.scaling is None else self.scaling.apply(to_numpy("x", x)), dtype)

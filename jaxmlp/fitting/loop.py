@@ -17,9 +17,10 @@ from jax.typing import ArrayLike
 
 from jaxmlp.ensembles.members import join_members, split_members
 from jaxmlp.ensembles.processes import agree, gather, place, rows_mesh
+from jaxmlp.fitting.batches import Encode
 from jaxmlp.fitting.blocks import prepare_blocks
 from jaxmlp.fitting.checkpoints import Checkpoint
-from jaxmlp.fitting.epochs import CAPACITY, Encode, run_epochs
+from jaxmlp.fitting.epochs import CAPACITY, run_epochs
 from jaxmlp.fitting.state import FitData, FitState, History, is_running, last_epoch, mark_history
 
 # A chunk has as many epochs as fit in this many seconds, so that progress moves and Ctrl-C is answered.

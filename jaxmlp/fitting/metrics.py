@@ -13,7 +13,8 @@ import numpy as np
 from jax import Array
 
 Metric = Callable[[Array, Array, Array | None], Array]
-Values = TypeVar("Values", Array, np.ndarray)
+AnyArray = Array | np.ndarray  # of JAX, or of NumPy
+Values = TypeVar("Values", Array, np.ndarray)  # the same of both, in and out
 RowError = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -100,7 +101,7 @@ def _average(rows: Values, sample_weight: Values | None) -> Values:
     return numpy_of(rows).average(rows, axis=-1, weights=sample_weight)
 
 
-def _smallest(predictions: Array | np.ndarray) -> float:
+def _smallest(predictions: AnyArray) -> float:
     """Return the smallest probability that counts: a network's rounding, which is float32's or coarser."""
     return max(float(jnp.finfo(predictions.dtype).eps), float(np.finfo(np.float32).eps))
 

@@ -11,9 +11,8 @@ from jax.typing import ArrayLike
 from jaxmlp._validation import validate_key, validate_members, validate_params
 from jaxmlp.ensembles.members import is_ensemble
 from jaxmlp.fitting.batches import choose
-from jaxmlp.fitting.metrics import Metric
+from jaxmlp.fitting.metrics import AnyArray, Metric
 from jaxmlp.fitting.optimizers import Optimizer, OptState, validate_optimizer
-from jaxmlp.fitting.values import AnyArray
 from jaxmlp.network import Params
 
 
@@ -75,7 +74,7 @@ def init_fit(params: Params, *, key: Array, optimizer: Optimizer) -> FitState:
     return FitState(params, opt_state, validate_key(key), zero, params, zero, largest, zero, no)  # type: ignore[arg-type]
 
 
-def advance_best_loss(state: FitState, params: Params, opt_state: object, measured: History) -> FitState:
+def advance_best_loss(state: FitState, params: Params, opt_state: OptState, measured: History) -> FitState:
     """Return the state after an epoch; with validation rows, it watches the validation loss."""
     has_validation = measured.validation_loss is not None
     watched: Any = measured.validation_loss if has_validation else state.best_loss
@@ -84,7 +83,7 @@ def advance_best_loss(state: FitState, params: Params, opt_state: object, measur
 
 
 def finish_epoch(
-    state: FitState, params: Params, opt_state: object, watched: Array, improved: Array, *, keeps_best: bool
+    state: FitState, params: Params, opt_state: OptState, watched: Array, improved: Array, *, keeps_best: bool
 ) -> FitState:
     """Return the state after an epoch, given the number that it watches, lowest at best, and if that has improved."""
     number, is_lowest = state.epoch + 1, watched < state.best_loss

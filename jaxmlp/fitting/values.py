@@ -7,13 +7,10 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from jaxmlp._validation import count, find_name
 from jaxmlp.criteria import CRITERIA, Criterion
 from jaxmlp.fitting.tasks import CRITERION_TASKS
-
-AnyArray = Array | np.ndarray  # of JAX, or of NumPy
 
 
 def validate_values(x: Any, y: Any, sample_weight: Any, criterion: Criterion) -> None:

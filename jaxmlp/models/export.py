@@ -10,10 +10,10 @@ from jax import Array
 
 from jaxmlp.export.programs import export_program
 from jaxmlp.fitting.groups import combine
+from jaxmlp.fitting.metrics import AnyArray
 from jaxmlp.fitting.scaling import Scaling, require_precision
 from jaxmlp.fitting.targets import TargetScaling
 from jaxmlp.fitting.temperature import SMALLEST
-from jaxmlp.fitting.values import AnyArray
 from jaxmlp.models.model import Model
 from jaxmlp.tables.messages import quote
 

@@ -6,7 +6,6 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-from jax import Array
 from jax.typing import ArrayLike
 
 from jaxmlp._fork import validate_process
@@ -14,11 +13,11 @@ from jaxmlp._validation import validate_criterion
 from jaxmlp.activations import Activation, relu
 from jaxmlp.criteria import CRITERIA, Criterion, softmax_cross_entropy, squared_error
 from jaxmlp.fitting.groups import Group, make_group, predict_groups
+from jaxmlp.fitting.metrics import AnyArray
 from jaxmlp.fitting.scaling import Scaling
 from jaxmlp.fitting.targets import TargetScaling
 from jaxmlp.fitting.tasks import TABLE_CRITERIA
 from jaxmlp.fitting.temperature import apply_temperature
-from jaxmlp.fitting.values import AnyArray
 from jaxmlp.models.interval import Interval
 from jaxmlp.network import Params
 from jaxmlp.storage.json import JsonObject
@@ -112,7 +111,7 @@ class Model:
 
 
 @overload
-def predict(model: Model, data: object, *, interval: None = None) -> Array | np.ndarray: ...
+def predict(model: Model, data: object, *, interval: None = None) -> AnyArray: ...
 @overload
 def predict(model: Model, data: object, *, interval: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
 def predict(model: Model, data: object, *, interval: float | None = None) -> Any:
@@ -147,7 +146,7 @@ def predict(model: Model, data: object, *, interval: float | None = None) -> Any
     return mean, low[:, None], high[:, None]
 
 
-def predict_with_std(model: Model, data: object) -> tuple[Array | np.ndarray, Array | np.ndarray]:
+def predict_with_std(model: Model, data: object) -> tuple[AnyArray, AnyArray]:
     """Predict the mean of the networks, and how much they differ.
 
     Arguments:
@@ -219,7 +218,7 @@ def _predict_rows(model: Model, recipe: Recipe, frame: "DataFrame") -> tuple[np.
     return mean, std, findings
 
 
-def _predict(model: Model, data: object) -> tuple[Array | np.ndarray, Array | np.ndarray]:
+def _predict(model: Model, data: object) -> tuple[AnyArray, AnyArray]:
     """Return mean and standard deviation; called by public functions, whose callers see the notes as warnings."""
     if isinstance(data, str | bytes | PathLike):
         raise TypeError("data must be an array or a table; read a file with jaxmlp.tables.load_table first")

@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmlp.fitting.optimizers import OptimizerState
+from jaxmlp.fitting.metrics import AnyArray
+from jaxmlp.fitting.optimizers import OptimizerState, OptState
 from jaxmlp.fitting.state import FitState, History, finish_epoch
-from jaxmlp.fitting.values import AnyArray
 from jaxmlp.network import Params
 
 # "adaptive" divides the learning rate by this, until it is at most `_LOWEST_RATE`.
@@ -42,7 +42,7 @@ class Progress:
     schedule: Literal["constant", "invscaling", "adaptive"]
 
     def __call__(
-        self, settings: Settings, state: FitState, params: Params, opt_state: object, measured: History
+        self, settings: Settings, state: FitState, params: Params, opt_state: OptState, measured: History
     ) -> FitState:
         """Return the state after an epoch."""
         value = getattr(measured, self.watched)

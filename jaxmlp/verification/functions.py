@@ -28,10 +28,10 @@ def check_gradients(
 
     Up to three methods check each leaf of the gradient: central differences; the adjoint identity, with the slope along
     a direction by forward mode, which a `custom_vjp` does not allow; and `jax.grad`, of `reference`, or of `fun` if
-    `gradient` is given. They compute in
-    float64 if `fun` works in it with the same result, and else in the dtypes of the arguments, with a tolerance for
-    rounding; the report says so. At a kink each value between the one-sided slopes is right. Errors are relative to the
-    largest entry of a leaf or, if that is larger, to the size of the terms that cancel in it.
+    `gradient` is given. They compute in float64 if `fun` works in it with the same result, and else in the dtypes of
+    the arguments, with a tolerance for rounding; the report says so. At a kink each value between the one-sided slopes
+    is right. Errors are relative to the largest entry of a leaf or, if that is larger, to the size of the terms that
+    cancel in it.
 
     Arguments:
         fun: returns a float scalar, or a tree of arrays. Of a tree, the vector-Jacobian product with a random cotangent

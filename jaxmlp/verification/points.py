@@ -14,7 +14,7 @@ from jaxmlp.verification.differences import FEW, FEW_COARSE, STEPS, measure_slop
 from jaxmlp.verification.oracles import EPS, Functions, Leaves, Values
 
 # Without optimizations: compiling and running a program once then takes less time.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+UNOPTIMIZED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 # Each entry of a small problem is varied: entries times operations at most.
 _SMALL = 2**28
 # Each leaf of a larger one is varied in this number of parts, or in fewer, to bound the time.
@@ -26,7 +26,7 @@ Scale = tuple[float, float]  # Size of a leaf, and what its errors are relative 
 
 @functools.cache
 def _programs(oracle: Callable[..., Any], quick: bool) -> Programs:
-    return Programs(oracle, static_argnums=0, compiler_options=QUICK if quick else None)
+    return Programs(oracle, static_argnums=0, compiler_options=UNOPTIMIZED if quick else None)
 
 
 class Point:
