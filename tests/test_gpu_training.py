@@ -127,7 +127,7 @@ def test_other_dtypes_and_versions_of_jax_and_exports_get_the_scan(on_a_gpu, sca
 @pytest.mark.parametrize("devices", [1, 2])
 def test_a_part_of_a_shard_map_gets_the_scan(devices, on_a_gpu, scan_only):
     params, x, y, _ = small()
-    mesh, whole = jax.make_mesh((devices,), ("rows",)), jax.sharding.PartitionSpec()
+    mesh, whole = cpu_mesh(devices), jax.sharding.PartitionSpec()
     train = jax.shard_map(
         lambda x, y: jaxmlp.train(params, x, y, RATE)[1], mesh=mesh, in_specs=whole, out_specs=whole, check_vma=False
     )
@@ -140,8 +140,12 @@ def test_arrays_on_several_devices_get_the_scan(on_a_gpu, scan_only):
 
 
 def on_devices(count, *arrays):
-    mesh = jax.make_mesh((count,), ("rows",), axis_types=(jax.sharding.AxisType.Explicit,))
+    mesh = cpu_mesh(count, axis_types=(jax.sharding.AxisType.Explicit,))
     return jax.device_put(arrays, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+
+
+def cpu_mesh(count, **options):  # A machine with one GPU has several CPU devices here, too.
+    return jax.make_mesh((count,), ("rows",), devices=jax.devices("cpu")[:count], **options)
 
 
 @pytest.fixture
