@@ -11,7 +11,6 @@ from threading import Lock
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
@@ -130,4 +129,4 @@ he_normal = BoundedJit(jax.nn.initializers.he_normal(), (1, 2), QUICK)
 
 def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
     """Return zeros, for which no program is compiled."""
-    return jnp.asarray(np.zeros(shape, dtype))
+    return jax.device_put(np.zeros(shape, dtype))

@@ -20,7 +20,6 @@ from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxmlp._cpu_products import on_several_devices
-from jaxmlp._programs import bounded_jit
 from jaxmlp.ensembles.processes import place
 from jaxmlp.network import Params
 
@@ -59,8 +58,9 @@ def split_members(
     devices = _devices_to_split_over(by_member, shared, members, all_processes=all_processes)
     if not devices:
         return by_member, shared, None
-    if members % len(devices):
-        by_member = _pad(by_member, -members % len(devices))
+    if copies := -members % len(devices):
+        padded = [*range(members), *[members - 1] * copies]
+        by_member = jax.tree.map(lambda leaf: _take(leaf, padded), by_member)
     mesh = Mesh(np.array(devices), ("member",))
     return place(by_member, mesh, _MEMBER), place(shared, mesh, _WHOLE), mesh
 
@@ -90,17 +90,16 @@ def join_members(results: Result, members: int) -> Result:
     """Return the results without those of the padding."""
     if all(leaf.shape[0] == members for leaf in jax.tree.leaves(results)):
         return results
-    return _cut(results, members)
+    return jax.tree.map(lambda leaf: _take(leaf, slice(members)), results)
 
 
-@bounded_jit(1)
-def _pad(by_member, copies):
-    return jax.tree.map(lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[-1:], copies, axis=0)]), by_member)
-
-
-@bounded_jit(1)
-def _cut(results, members):
-    return jax.tree.map(lambda leaf: leaf[:members], results)
+def _take(leaf: Any, members: slice | list[int]) -> Any:
+    """Return some members of an array or of keys, with NumPy where it can, because it compiles nothing."""
+    if isinstance(leaf, Tracer):
+        return leaf[members]
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(_take(jax.random.key_data(leaf), members), impl=jax.random.key_impl(leaf))
+    return jax.device_put(np.asarray(leaf)[members])
 
 
 def _devices_to_split_over(by_member: object, shared: object, members: int, *, all_processes: bool) -> list[Any]:

@@ -33,7 +33,7 @@ def place(tree: Tree, mesh: Mesh, spec: PartitionSpec) -> Tree:
     """Put a tree of arrays and keys on the devices of a mesh; with several processes, each passes the same values."""
     sharding = NamedSharding(mesh, spec)
     if not mesh.is_multi_process:
-        return jax.device_put(tree, sharding)
+        return jax.device_put(jax.tree.map(_to_host, tree), sharding)
 
     def put(leaf: object) -> Any:
         if isinstance(leaf, Array) and leaf.sharding.is_equivalent_to(sharding, leaf.ndim):
@@ -46,6 +46,14 @@ def place(tree: Tree, mesh: Mesh, spec: PartitionSpec) -> Tree:
         return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
     return jax.tree.map(put, tree)
+
+
+def _to_host(leaf: object) -> object:
+    """Return an array of one CPU device as one of NumPy, which is split without a program; others as they are."""
+    if not isinstance(leaf, Array) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return leaf
+    devices = leaf.devices()
+    return np.asarray(leaf) if len(devices) == 1 and next(iter(devices)).platform == "cpu" else leaf
 
 
 def gather(tree: Tree, mesh: Mesh | None) -> Tree:

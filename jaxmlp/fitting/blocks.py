@@ -122,7 +122,7 @@ def prepare_blocks(
     def call(function: Callable[..., Any], own: object, shared: object) -> Any:
         if members is not None:
             own, shared, mesh = split_members(own, shared, members, all_processes=True)
-            return gather(join_members(_call(function, own, shared, mesh, statics), members), mesh)
+            return join_members(gather(_call(function, own, shared, mesh, statics), mesh), members)
         mesh = rows_mesh()
         if mesh is not None:
             own, shared = place((own, shared), mesh, PartitionSpec())

@@ -216,7 +216,7 @@ def _restore(arrays: Mapping[str, np.ndarray], like: FitState) -> FitState:
     """Return the arrays in the structure of `like`, keys as keys."""
 
     def restore(name: str, leaf: Any) -> Any:
-        array = jnp.asarray(arrays[name])
+        array = jax.device_put(arrays[name])
         return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else array
 
     leaves = [restore(name, leaf) for name, leaf in _name_leaves("state", like).items()]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -121,7 +122,7 @@ def absorb(params: Params, inputs: list[Scaling], targets: list[Scaling]) -> Par
     # z = (y - c) f, so y = z / f + c
     last[0], last[1] = last[0] * inverse(y_factor), last[1] * inverse(y_factor) + y_center
     dtype = params[0].w.dtype
-    return tuple(Layer(jnp.asarray(w, dtype), jnp.asarray(b, dtype)) for w, b in layers)
+    return tuple(Layer(*jax.device_put((w.astype(dtype), b.astype(dtype)))) for w, b in layers)
 
 
 def inverse(factor: np.ndarray) -> np.ndarray:

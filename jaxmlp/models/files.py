@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from jaxmlp._fork import validate_process
@@ -185,7 +185,7 @@ def _read_group(path: Path, k: int, about: AboutGroup, arrays: dict[str, np.ndar
             array = arrays.get(name)
             if array is None or (array.shape, str(array.dtype)) != (shape, about.dtype):
                 raise StorageError(f"{path} is damaged: its array {name!r} does not fit its metadata")
-            leaves.append(jnp.asarray(array))
+            leaves.append(jax.device_put(array))
         layers.append(Layer(*leaves))
     functions = _function_of(path, "activation", about.activation, activation, ACTIVATIONS)
     encoding = None if about.encoding is None else restore_encoding(about.encoding, members)

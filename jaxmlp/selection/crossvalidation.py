@@ -90,7 +90,7 @@ class CrossValidation:
         parts = []
         for group, folds in zip(self.groups, self.members, strict=True):
             own = folds == fold
-            params, encoding = jax.tree.map(lambda leaf, own=own: leaf[own], (group.params, group.encoding))
+            params, encoding = jax.tree.map(lambda leaf, own=own: np.asarray(leaf)[own], (group.params, group.encoding))
             parts.append(replace(group, params=params, weights=group.weights[own], encoding=encoding))
         return parts
 
