@@ -157,8 +157,13 @@ def _driver(device: Any) -> str:
     return f"{found}, {version}"
 
 
+def is_avx2_only() -> bool:
+    """Whether XLA was told to use no wider vectors than AVX2; the C loop is then compiled so, too."""
+    return "--xla_cpu_max_isa=AVX2" in os.environ.get("XLA_FLAGS", "").split()
+
+
 def _processor() -> str:
-    """The name of the processor and, where the system tells, its widest vectors."""
+    """The name of the processor and, where the system tells, the widest vectors that are used."""
     path = pathlib.Path("/proc/cpuinfo")
     if not path.exists():
         return platform.processor()
@@ -166,4 +171,4 @@ def _processor() -> str:
     facts = {key.strip(): value.split() for key, value in about.items()}
     name = " ".join(facts.get("model name", [platform.processor()]))
     vectors = [title for flag, title in VECTORS.items() if flag in facts.get("flags", [])]
-    return ", ".join([name, *vectors[:1]])
+    return ", ".join([name, *(["AVX2"] if is_avx2_only() else vectors[:1])])

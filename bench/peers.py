@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from common import AbsentError, imported
+from common import AbsentError, imported, is_avx2_only
 
 Peer = Callable[[], np.ndarray]
 Weights = Sequence[np.ndarray]  # w1, b1, w2, b2
@@ -28,7 +28,7 @@ def c_loop(weights: Weights, x: np.ndarray, y: np.ndarray, learning_rate: float,
     source = pathlib.Path(__file__).with_name("limit.c")
     with tempfile.TemporaryDirectory() as directory:
         library_path = pathlib.Path(directory) / "limit.so"
-        flags = ["-O3", "-march=native", "-ffast-math", "-shared", "-fPIC"]
+        flags = ["-O3", f"-march={'haswell' if is_avx2_only() else 'native'}", "-ffast-math", "-shared", "-fPIC"]
         subprocess.run([compiler, *flags, str(source), "-o", str(library_path)], check=True)
         function = ctypes.CDLL(str(library_path)).train
     rows = 112

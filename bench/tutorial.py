@@ -1,6 +1,7 @@
 """Claim: the tutorial's 200 epochs cost little more than twice a hand-written C loop, and far less than any framework.
 
-    python bench/tutorial.py                      (one core: taskset -c 0 python bench/tutorial.py)
+    taskset -c 0 python bench/tutorial.py                                         (one core)
+    XLA_FLAGS=--xla_cpu_max_isa=AVX2 taskset -c 0 python bench/tutorial.py        (without wider vectors, if there are)
 
 The tutorial's network (100 rows, 3-32-1, 200 epochs) from the same weights, in the same process, the systems taking
 turns. All of them are first checked to compute the same losses. A call is timed until its losses are a NumPy array.

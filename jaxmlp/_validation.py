@@ -155,7 +155,7 @@ def validate_params(params: Any) -> Any:
     if not all(isinstance(leaf, jax.Array) for leaf in leaves):
         refuse_masked("params", *leaves)
         validate_dtype("params", np.result_type(*(leaf.dtype for leaf in leaves)))
-        params = jax.tree.map(jnp.asarray, params)
+        params = jax.tree.map(_as_jax, params)
     fan_in = params[0].w.shape[0] if params[0].w.ndim == 2 else None
     for k, (w, b) in enumerate(params):
         if w.ndim != 2 or w.shape[0] != fan_in:
@@ -434,6 +434,11 @@ def _describe_layers(name: str, value: object) -> str:
 
 def _is_pair(layer: object) -> bool:
     return getattr(layer, "_fields", None) == ("w", "b")
+
+
+def _as_jax(leaf: np.ndarray | jax.Array) -> jax.Array:
+    """Return a copy of an array of NumPy; unlike `jnp.asarray`, this compiles nothing, and never shares memory."""
+    return leaf if isinstance(leaf, jax.Array) else jax.device_put(np.array(leaf))
 
 
 def _is_layer(layer: Any) -> bool:
