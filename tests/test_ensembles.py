@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import jaxmlp
 from jaxmlp import init_ensemble, init_params, predict_ensemble, train, train_ensemble
 from jaxmlp.ensembles import prediction, training
+from jaxmlp.ensembles.members import join_members, split_members
 
 pytestmark = pytest.mark.portable
 
@@ -75,6 +76,31 @@ def test_members_are_split_over_the_devices():
     for leaf in jax.tree.leaves((params, losses)):
         assert {shard.data.shape[0] for shard in leaf.addressable_shards} == {1}
         assert len(leaf.sharding.device_set) == 8
+
+
+@pytest.mark.parametrize("members", [11, 2])
+def test_members_are_padded_for_all_devices_and_joined_again(members):
+    whole = (ensemble(members), jax.random.split(jax.random.key(1), members), np.arange(members))
+    split, shared, mesh = split_members(whole, X, members)
+    counts = {leaf.shape[0] for leaf in jax.tree.leaves(split)}
+    assert counts == {members} if members < 8 else {-(-members // 8) * 8}
+    assert shared.sharding.device_set == set(mesh.devices.flat)
+    joined = join_members(split, members)
+    assert_equal(jax.tree.map(as_numbers, joined), jax.tree.map(as_numbers, whole))
+    assert members < 8 or not any(leaf.committed for leaf in jax.tree.leaves(joined))
+
+
+def as_numbers(leaf):
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
+def test_arrays_of_numpy_stay_off_the_cpu_where_a_gpu_is_the_default_device(monkeypatch):
+    params = jax.device_get(ensemble())
+    assert split_members(params, X, 3)[2] is not None
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert split_members(params, X, 3)[2] is None
+    assert split_members(ensemble(), X, 3)[2] is not None
 
 
 def test_training_continues_from_a_trained_ensemble():

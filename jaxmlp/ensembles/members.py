@@ -99,7 +99,11 @@ def _take(leaf: Any, members: slice | list[int]) -> Any:
         return leaf[members]
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(_take(jax.random.key_data(leaf), members), impl=jax.random.key_impl(leaf))
-    return jax.device_put(np.asarray(leaf)[members])
+    taken = np.asarray(leaf)[members]
+    if isinstance(leaf, np.ndarray):
+        return taken
+    with jax.default_device(min(leaf.devices(), key=lambda device: device.id)):
+        return jax.device_put(taken)
 
 
 def _devices_to_split_over(by_member: object, shared: object, members: int, *, all_processes: bool) -> list[Any]:
@@ -118,6 +122,7 @@ def _devices_to_split_over(by_member: object, shared: object, members: int, *, a
         return [device for k in processes for device in jax.local_devices(k)[:each]]
     if not homes:
         platforms = {device.platform for sharding in shardings for device in sharding.device_set}
+        platforms = platforms or {jax.default_backend()}  # where JAX puts arrays of NumPy
         devices = jax.local_devices(backend="cpu") if platforms <= {"cpu"} else []
     elif len(homes) == 1 and _is_split_along(1, by_member) and _is_split_along(0, shared):
         devices = sorted(homes.pop(), key=lambda device: device.id)
