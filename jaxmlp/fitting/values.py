@@ -7,13 +7,15 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from jaxmlp._validation import count, find_name
 from jaxmlp.criteria import CRITERIA, Criterion
+from jaxmlp.fitting.metrics import AnyArray
 from jaxmlp.fitting.tasks import CRITERION_TASKS
 
 
-def validate_values(x: Any, y: Any, sample_weight: Any, criterion: Criterion) -> None:
+def validate_values(x: AnyArray, y: AnyArray, sample_weight: AnyArray | None, criterion: Criterion) -> None:
     """Refuse rows to fit, validated arrays: no rows, bad sample weights, numbers that are not finite, bad targets."""
     if not all(getattr(values, "is_fully_addressable", True) for values in (x, y, sample_weight)):
         return  # Other processes hold some of the rows.
@@ -64,7 +66,7 @@ def validate_targets(y: object, criterion: Criterion, sample_weight: np.ndarray 
         _refuse_first("y", y, (y < low) | (y > high), sample_weight, f"{wanted} with {name}", first)
 
 
-def validate_number(name: str, value: Any, interval: str, dtype: Any = np.float64) -> None:
+def validate_number(name: str, value: Any, interval: str, dtype: DTypeLike = np.float64) -> None:
     """Refuse a number outside an interval such as "[0, 1)", as it is in a dtype."""
     number = float(value)
     with np.errstate(over="ignore"):
@@ -91,6 +93,6 @@ def _refuse_first(
         raise ValueError(f"{name} {wanted}; got {value} in row {first + row}, column {column}, counted from 0")
 
 
-def _show(value: Any, dtype: Any) -> str:
+def _show(value: Any, dtype: object) -> str:
     """Return a value for a message; an infinite one may be finite before it is rounded to the dtype."""
     return f"{float(value):g}" + (f" as {dtype}" if np.isinf(value) and dtype != np.float64 else "")
