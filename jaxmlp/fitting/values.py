@@ -37,7 +37,7 @@ def validate_weights(name: str, sample_weight: object, dtype: object) -> np.ndar
     c = np.asarray(sample_weight, np.float64)
     invalid = np.flatnonzero(~((c >= 0) & (c < np.inf)))
     if len(invalid):
-        value = _show(c[invalid[0]], np.asarray(sample_weight).dtype)
+        value = _show(c[invalid[0]].item(), np.asarray(sample_weight).dtype)
         raise ValueError(f"{name} must be finite and not negative; got {value} in row {invalid[0]}, counted from 0")
     if not c.any():
         raise ValueError(f"{name} must not be zero in all rows; got {count(len(c), 'row')} of weight 0")
@@ -89,10 +89,10 @@ def _refuse_first(
     if c is not None:
         invalid = invalid & (c > 0)[:, None]
     for row, column in np.argwhere(invalid)[:1]:
-        value = _show(values[row, column], values.dtype)
+        value = _show(values[row, column].item(), values.dtype)
         raise ValueError(f"{name} {wanted}; got {value} in row {first + row}, column {column}, counted from 0")
 
 
-def _show(value: Any, dtype: object) -> str:
+def _show(value: float, dtype: object) -> str:
     """Return a value for a message; an infinite one may be finite before it is rounded to the dtype."""
     return f"{float(value):g}" + (f" as {dtype}" if np.isinf(value) and dtype != np.float64 else "")
