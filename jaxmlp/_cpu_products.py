@@ -64,7 +64,7 @@ def with_cpu_form(
                 return textbook(*operands)  # type: ignore[call-arg]
             return _dispatch.by_platform("cpu", form, textbook, *operands)
 
-        return product  # type: ignore[return-value]
+        return product
 
     return decorate
 
