@@ -13,7 +13,7 @@ what each form gains.
 import math
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, ParamSpec
+from typing import ParamSpec
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,7 @@ def with_cpu_form(
         # Called outside jit, a product is one program; inside, it dissolves into the caller's.
         @partial(jax.jit, inline=True)
         @wraps(textbook)
-        def product(*operands: Any) -> Array:
+        def product(*operands: Array) -> Array:
             form = choose(*operands)  # type: ignore[call-arg]
             # In bfloat16, a sum that is written out would round after each term. On several devices, it would send
             # single rows between them.
@@ -64,7 +64,7 @@ def with_cpu_form(
                 return textbook(*operands)  # type: ignore[call-arg]
             return _dispatch.by_platform("cpu", form, textbook, *operands)
 
-        return product  # type: ignore[return-value]
+        return product
 
     return decorate
 

@@ -13,7 +13,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxmlp._fork import validate_process
 from jaxmlp._programs import Programs
-from jaxmlp._validation import cast, validate_params, validate_scalar, validate_static
+from jaxmlp._validation import Layers, cast, validate_params, validate_scalar, validate_static
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -29,7 +29,7 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
     `function` validates shapes once, while it is traced. As a part of another program it is compiled without the option
     of `_WIDE`, so that the last bits may differ.
     """
-    defaults: dict[str, Any] = function.__kwdefaults__  # type: ignore[attr-defined]
+    defaults: dict[str, object] = function.__kwdefaults__  # type: ignore[attr-defined]
     programs = Programs(function, static_argnames=tuple(defaults), compiler_options=_WIDE)
 
     @wraps(function)
@@ -52,7 +52,7 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
     return call  # type: ignore[return-value]
 
 
-def params_dtype(params: Any) -> np.dtype:
+def params_dtype(params: Layers) -> np.dtype:
     """Return the dtype of the parameters; fast, because each call of `train` needs it.
 
     NumPy leaves are validated here, because `jax.jit` would silently convert float64 to float32; JAX leaves are
@@ -97,7 +97,9 @@ def _scalar(value: object, dtype: np.dtype) -> Array:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def by_platform(platform: str, form: Callable[..., Any], textbook: Callable[..., Any], *operands: Array) -> Any:
+def by_platform(
+    platform: str, form: Callable[..., Result], textbook: Callable[..., Result], *operands: Array
+) -> Result:
     """Return `form(*operands)` on that platform, and `textbook(*operands)`, the same function, on others.
 
     The platform is known when the program is lowered, so that an export for others gets the textbook's form.

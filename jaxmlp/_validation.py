@@ -6,20 +6,25 @@ inspected, never values, so that under `jax.jit`, `jax.vmap` and `jax.grad` this
 
 import importlib
 import operator
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import ModuleType
+from typing import Any, TypeGuard, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.core import Tracer
+from jax.typing import ArrayLike, DTypeLike
 
 from jaxmlp._fork import validate_process
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.criteria import CRITERIA, Criterion, softmax_cross_entropy
 
 _DTYPES = tuple(np.dtype(d) for d in (jnp.bfloat16, jnp.float32, jnp.float64))
+T = TypeVar("T")
+Layers = tuple[Any, ...]  # `Params`, which network.py names: this module is below it.
+Net = TypeVar("Net", bound=Layers)
 _TURN_ON_X64 = 'turn it on first: jax.config.update("jax_enable_x64", True), or JAX_ENABLE_X64=1'
 
 
@@ -28,8 +33,8 @@ class MissingDependencyError(ImportError):
 
 
 def validate(
-    params: Any, x: Any, y: Any, sample_weight: Any, activation: Any, criterion: Any
-) -> tuple[Any, Array, Array, Array | None, tuple[Activation, ...]]:
+    params: Net, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, activation: object, criterion: Criterion
+) -> tuple[Net, Array, Array, Array | None, tuple[Activation, ...]]:
     """Validate a network and its data, and cast the data to the dtype of the network.
 
     Returns:
@@ -45,12 +50,14 @@ def validate(
     validate_criterion(criterion, y.shape[1])
     if criterion not in CRITERIA.values():
         outputs = jax.ShapeDtypeStruct(y.shape, x.dtype)
-        _validate_custom("criterion.fn", criterion.fn, (outputs, outputs), y.shape[:1])
-        _validate_custom("criterion.derivative", criterion.derivative, (outputs, outputs), y.shape)
+        _validate_custom("criterion.fn", criterion.fn, y.shape[:1], outputs, outputs)
+        _validate_custom("criterion.derivative", criterion.derivative, y.shape, outputs, outputs)
     return params, x, y, sample_weight, f
 
 
-def validate_data(params: Any, x: Any, y: Any, sample_weight: Any) -> tuple[Array, Array, Array | None]:
+def validate_data(
+    params: Layers, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+) -> tuple[Array, Array, Array | None]:
     """Validate the rows of a network, and cast them to its dtype."""
     x = validate_inputs(params, x)
     n, outputs = x.shape[0], params[-1].w.shape[1]
@@ -78,9 +85,9 @@ def _hint_for_targets(shape: tuple[int, ...], n: int, outputs: int) -> str:
     return f"; integer class labels become such rows by jax.nn.one_hot({labels}, {outputs})" if labels else ""
 
 
-def validate_criterion(criterion: object, outputs: int) -> Any:
+def validate_criterion(criterion: object, outputs: int) -> Criterion:
     """Return a criterion, not a bare function, that suits the number of outputs."""
-    validate_choice("criterion", criterion, Criterion, CRITERIA)
+    criterion = validate_choice("criterion", criterion, Criterion, CRITERIA)
     if criterion == softmax_cross_entropy and outputs == 1:
         raise ValueError(
             "criterion must not be softmax_cross_entropy with one output, whose probability is always 1: use "
@@ -89,7 +96,7 @@ def validate_criterion(criterion: object, outputs: int) -> Any:
     return criterion
 
 
-def validate_network(params: Any, x: Any, activation: Any) -> tuple[Any, Array, tuple[Activation, ...]]:
+def validate_network(params: Net, x: ArrayLike, activation: object) -> tuple[Net, Array, tuple[Activation, ...]]:
     """Validate a network and its inputs; return them with one activation for each hidden layer."""
     params = validate_params(params)
     x = validate_inputs(params, x)
@@ -97,8 +104,8 @@ def validate_network(params: Any, x: Any, activation: Any) -> tuple[Any, Array, 
     for layer, custom in zip(params, f, strict=False):
         if custom not in ACTIVATIONS.values():
             h = jax.ShapeDtypeStruct((x.shape[0], layer.w.shape[1]), x.dtype)
-            _validate_custom("activation.fn", custom.fn, (h,), h.shape)
-            _validate_custom("activation.derivative", custom.derivative, (h,), h.shape)
+            _validate_custom("activation.fn", custom.fn, h.shape, h)
+            _validate_custom("activation.derivative", custom.derivative, h.shape, h)
     return params, x, f
 
 
@@ -113,7 +120,7 @@ def validate_activations(activation: object, hidden: int) -> tuple[Activation, .
     return tuple(validate_choice("activation", layer, Activation, ACTIVATIONS) for layer in activation)
 
 
-def validate_static(name: str, value: object) -> Any:
+def validate_static(name: str, value: object) -> object:
     """Return a static argument of a training function, validated before `jax.jit` hashes it."""
     if name == "epochs":
         return validate_count(name, value, at_least=0)
@@ -138,7 +145,9 @@ def validate_functions(activation: object, criterion: object) -> None:
     validate_static("criterion", criterion)
 
 
-def _validate_custom(name: str, function: Any, arguments: tuple[Any, ...], shape: tuple[int, ...]) -> None:
+def _validate_custom(
+    name: str, function: Callable[..., object], shape: tuple[int, ...], *arguments: jax.ShapeDtypeStruct
+) -> None:
     """Trace a custom function: it must return an array of `shape` and of its argument's dtype."""
     try:
         result = jax.eval_shape(function, *arguments)
@@ -147,7 +156,7 @@ def _validate_custom(name: str, function: Any, arguments: tuple[Any, ...], shape
     validate_result(name, result, shape, arguments[0].dtype)
 
 
-def validate_params(params: Any) -> Any:
+def validate_params(params: Net) -> Net:
     """Return a tuple of layers `(w, b)` whose shapes chain and whose leaves share one of the three dtypes."""
     validate_process()
     _require_layers("params", params, "init_params")
@@ -173,7 +182,7 @@ def validate_params(params: Any) -> Any:
     return params
 
 
-def validate_members(params: Any) -> tuple[Any, int]:
+def validate_members(params: Net) -> tuple[Net, int]:
     """Return an ensemble and its number of members: all leaves have a leading axis of that length."""
     validate_process()
     _require_layers("params", params, "init_ensemble")
@@ -194,7 +203,7 @@ def validate_members(params: Any) -> tuple[Any, int]:
     return params, leading[0]
 
 
-def validate_member_axis(name: str, value: Any, rank: int, members: int) -> bool:
+def validate_member_axis(name: str, value: Array, rank: int, members: int) -> bool:
     """Return whether `value` is given for each member (rank + 1) rather than once for all (rank)."""
     if value.ndim == rank:
         return False
@@ -210,7 +219,7 @@ def validate_member_axis(name: str, value: Any, rank: int, members: int) -> bool
     return True
 
 
-def validate_inputs(params: Any, x: Any) -> Array:
+def validate_inputs(params: Layers, x: ArrayLike) -> Array:
     """Return `x` of shape (n, fan_in of the first layer)."""
     w = params[0].w
     x = cast("x", x, w.dtype)
@@ -242,7 +251,7 @@ def validate_rows(x: object, y: object, sample_weight: object) -> tuple[np.ndarr
     return x, y, c
 
 
-def validate_update(params: Any, grads: Any, learning_rate: Any) -> tuple[Any, Any, Any]:
+def validate_update(params: Net, grads: Net, learning_rate: ArrayLike) -> tuple[Net, Net, Array]:
     """Return parameters, gradients with their structure, shapes and dtypes, and a scalar learning rate."""
     params = validate_params(params)
     if jax.tree.structure(grads) != jax.tree.structure(params):
@@ -257,7 +266,7 @@ def validate_update(params: Any, grads: Any, learning_rate: Any) -> tuple[Any, A
     return params, grads, validate_scalar("learning_rate", learning_rate, params[0].w.dtype)
 
 
-def validate_scalar(name: str, value: object, dtype: np.dtype) -> Any:
+def validate_scalar(name: str, value: object, dtype: np.dtype) -> Array:
     """Return a number, or an array of shape (), as an array of `dtype`."""
     if type(value) is float:
         return dtype.type(value)
@@ -301,7 +310,7 @@ def validate_key(key: Any) -> Array:
     return key
 
 
-def validate_dtype(name: str, dtype: Any) -> np.dtype:
+def validate_dtype(name: str, dtype: DTypeLike) -> np.dtype:
     """Return bfloat16, float32 or, where x64 is on, float64."""
     dtype = np.dtype(dtype)
     if dtype not in _DTYPES:
@@ -311,7 +320,7 @@ def validate_dtype(name: str, dtype: Any) -> np.dtype:
     return dtype
 
 
-def validate_choice(name: str, value: object, kind: type, built_in: dict[str, Any]) -> Any:
+def validate_choice(name: str, value: object, kind: type[T], built_in: Mapping[str, T]) -> T:
     """Return an instance of `kind`, not a bare function; the message names the built-in ones."""
     if not isinstance(value, kind):
         like = (value if isinstance(value, str) else describe(value)).lower()
@@ -335,7 +344,7 @@ def find_name(function: object, built_in: Mapping[str, object]) -> str | None:
     return next((name for name, value in built_in.items() if value == function), None)
 
 
-def validate_result(name: str, value: object, shape: tuple[int, ...], dtype: object) -> Any:
+def validate_result(name: str, value: T, shape: tuple[int, ...], dtype: object) -> T:
     """Return the result of a custom function: an array of the shape and dtype that the chain rule needs."""
     if not isinstance(value, jax.Array | jax.ShapeDtypeStruct):
         raise TypeError(f"{name} must return a JAX array, made with jax.numpy; got {describe(value)}")
@@ -346,7 +355,7 @@ def validate_result(name: str, value: object, shape: tuple[int, ...], dtype: obj
     return value
 
 
-def cast(name: str, value: Any, dtype: Any) -> Array:
+def cast(name: str, value: object, dtype: DTypeLike) -> Array:
     """Return `value` as an array of `dtype`; float64 numbers are rounded once, directly to `dtype`."""
     if isinstance(value, jax.Array):
         if value.dtype == dtype and not value.weak_type:
@@ -402,7 +411,7 @@ def _floats(name: str, value: object) -> np.ndarray:
     return np.asarray(cast(name, array, jax.dtypes.canonicalize_dtype(dtype)))
 
 
-def require(module: str, extra: str) -> Any:
+def require(module: str, extra: str) -> ModuleType:
     """Return an optional dependency, imported where it is used; if it is missing, the error says what to run."""
     try:
         return importlib.import_module(module)
@@ -432,7 +441,7 @@ def _describe_layers(name: str, value: object) -> str:
     return f"tuple of length {len(value)}"
 
 
-def _is_pair(layer: object) -> bool:
+def _is_pair(layer: object) -> TypeGuard[tuple[object, object]]:
     return getattr(layer, "_fields", None) == ("w", "b")
 
 
@@ -441,7 +450,7 @@ def _as_jax(leaf: np.ndarray | jax.Array) -> jax.Array:
     return leaf if isinstance(leaf, jax.Array) else jax.device_put(np.array(leaf))
 
 
-def _is_layer(layer: Any) -> bool:
+def _is_layer(layer: object) -> bool:
     return _is_pair(layer) and all(hasattr(leaf, "dtype") for leaf in layer)
 
 

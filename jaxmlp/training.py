@@ -94,7 +94,7 @@ def train(
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
     params, x, y, c, f = validate(params, x, y, sample_weight, activation, criterion)  # once, outside the loop
-    return run_steps(params, x, y, c, learning_rate, f, criterion, epochs)  # type: ignore[arg-type]
+    return run_steps(params, x, y, c, learning_rate, f, criterion, epochs)
 
 
 @_gpu_training.with_gpu_form

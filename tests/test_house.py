@@ -26,7 +26,7 @@ for name in ("cli", "report"):
 
 # What the core may import besides JAX and NumPy.
 STANDARD_LIBRARY = {"collections", "dataclasses", "functools", "importlib", "itertools", "math", "operator", "typing"}
-STANDARD_LIBRARY |= {"os", "sys", "threading"}
+STANDARD_LIBRARY |= {"os", "sys", "threading", "types"}
 
 # Where autodiff may be called: as the oracle of the gradients, and to tell JAX how to differentiate the fast forms.
 AUTODIFF = {"_dispatch.py": {"custom_jvp", "jvp"}}

@@ -5,19 +5,21 @@ import functools
 import itertools
 import time
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxmlp.activations import ACTIVATIONS
+from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.cli.common import Commands, note, platform, print_json
-from jaxmlp.criteria import CRITERIA
+from jaxmlp.criteria import CRITERIA, Criterion
 from jaxmlp.verification import BOUNDS, CENTRAL_BOUND, Finding, GradientReport
-from jaxmlp.verification.network import check_validated, network_functions
+from jaxmlp.verification.network import Choice, check_validated, network_functions
+from jaxmlp.verification.oracles import Arguments
 
+Part = TypeVar("Part", Activation, Criterion)
 _DEPTHS = (1, 2, 4)
 _DTYPES = ("bfloat16", "float32", "float64")
 # With three inputs and sixteen rows, both forms of each product in _cpu_products.py occur.
@@ -54,13 +56,13 @@ def check_grid(
     return reports
 
 
-def _choose(activations: list[str], criteria: list[str], depth: int, place: Array, number: Array) -> tuple[Any, ...]:
+def _choose(activations: list[str], criteria: list[str], depth: int, place: Array, number: Array) -> Choice:
     """Return the activations and the criterion at places that are known when the program runs."""
     activation = _switch([ACTIVATIONS[name] for name in activations], place)
     return *[activation] * (depth - 1), _switch([CRITERIA[name] for name in criteria], number)
 
 
-def _switch(options: list[Any], place: Array) -> Any:
+def _switch(options: list[Part], place: Array) -> Part:
     def switch(name):
         functions = [getattr(option, name) for option in options]
         return lambda *operands: lax.switch(jnp.round(place).astype(int), functions, *operands)
@@ -108,11 +110,11 @@ def _precision(change: float) -> str:
     return f"{start} The default precision of this device changes float32 gradients by {change:.1e}; to avoid: {remedy}"
 
 
-def _arrays(criterion: str, depth: int, dtype: str, places: tuple[int, int]) -> tuple[list[Any], list[Any]]:
+def _arrays(criterion: str, depth: int, dtype: str, places: tuple[int, int]) -> Arguments:
     rng = np.random.default_rng(0)
     sizes = (_INPUTS, *(_WIDTH,) * (depth - 1), _OUTPUTS)
 
-    def cast(values: np.ndarray) -> Any:
+    def cast(values: np.ndarray) -> np.ndarray:
         # Numbers that all dtypes hold: in float64 the networks are then equal, and computed once.
         return values.astype(jnp.bfloat16).astype(jnp.dtype(dtype))
 
@@ -129,7 +131,7 @@ def _arrays(criterion: str, depth: int, dtype: str, places: tuple[int, int]) -> 
     return theta, [cast(np.asarray(values, float)) for values in (x, y, c, *places)]
 
 
-def _row(configuration: Configuration, report: GradientReport) -> dict[str, Any]:
+def _row(configuration: Configuration, report: GradientReport) -> dict[str, object]:
     return {
         **configuration._asdict(),
         "ok": report.ok,

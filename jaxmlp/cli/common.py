@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import jax
 
@@ -20,8 +19,11 @@ from jaxmlp.storage.files import StorageError, require_writable
 from jaxmlp.storage.json import JsonObject, make_finite
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
     from matplotlib.figure import Figure
 
+Result = TypeVar("Result")
+Number = TypeVar("Number", int, float)
 _THREADS = ThreadPoolExecutor()
 # Options of XLA that halve the time to compile, and round as the default does; level 0 would not.
 _QUICK = QUICK | {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
@@ -45,7 +47,7 @@ class Parser(argparse.ArgumentParser):
         """Print the error and the way to the help; exit with code 2."""
         self.exit(2, escape(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
 
-    def _print_message(self, message: str, file: Any = None) -> None:
+    def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
         if file is not None and file is sys.stdout:
             file.write(message)  # argparse would ignore that it cannot be written
         else:
@@ -130,7 +132,7 @@ def raise_problems(problems: Sequence[str]) -> None:
 
 
 def compile_ahead(
-    function: Callable[..., Any], *arguments: object, quick: bool = False
+    function: Callable[..., object], *arguments: object, quick: bool = False
 ) -> tuple[Any, Future[jax.stages.Compiled]]:
     """Trace a function now, and compile it in another thread while Python traces the next one.
 
@@ -154,7 +156,7 @@ def compile_ahead(
     return traced.out_info, _THREADS.submit(compile)
 
 
-def run_once(function: Callable[..., Any], *arguments: object) -> Any:
+def run_once(function: Callable[..., Result], *arguments: object) -> Result:
     """Return `function(*arguments)`, compiled quickly."""
     return compile_ahead(function, *arguments, quick=True)[1].result()(*arguments)
 
@@ -194,11 +196,9 @@ def widths(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(message) from None
 
 
-def _number(text: str, kind: type, least: float, most: float, expected: str) -> Any:
-    try:
+def _number(text: str, kind: type[Number], least: float, most: float, expected: str) -> Number:
+    with suppress(ValueError):
         value = kind(text)
-    except ValueError:
-        value = math.nan
-    if not least <= value <= most:
-        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
-    return value
+        if least <= value <= most:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")

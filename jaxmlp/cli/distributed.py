@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import BinaryIO
 
 import jax
 
@@ -23,7 +23,7 @@ from jaxmlp.cli.process import count_cores, note_peers
 HEARTBEAT = 20  # Seconds without a sign of life after which JAX takes a process for dead.
 _DEAD = re.compile(r"stopped sending heartbeats\):\s*(.*?)\s*The tasks", re.DOTALL)
 _NUMBER = re.compile(r"(?:task:)?(\d+)$", re.MULTILINE)
-_kept: list[Any] = []  # What C code uses must not be collected.
+_kept: list[object] = []  # What C code uses must not be collected.
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +94,7 @@ def waiting_for_others() -> Iterator[None]:
         raise CommandError("a process that trained along has ended", code=1) from None
 
 
-def _divert_streams() -> Any:
+def _divert_streams() -> BinaryIO:
     """Send what C++ prints to a file, which is returned; Python keeps its standard streams."""
     noise = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
     for name, number in (("stdout", 1), ("stderr", 2)):
@@ -105,7 +105,7 @@ def _divert_streams() -> Any:
     return noise
 
 
-def _answer_aborts(noise: Any) -> None:
+def _answer_aborts(noise: BinaryIO) -> None:
     """From now on, end with one line and exit code 1 where C++ aborts the process."""
 
     @ctypes.CFUNCTYPE(None, ctypes.c_int)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 
@@ -41,6 +41,7 @@ from jaxmlp.tables.messages import quote_word
 if TYPE_CHECKING:
     import polars
     from matplotlib.figure import Figure
+    from tqdm import tqdm
 
     from jaxmlp.pipeline import TableResult
 
@@ -323,7 +324,7 @@ def _progress() -> Iterator[Callable[[float], None]]:
         yield show
 
 
-def _bar(description: str) -> Any:
+def _bar(description: str) -> "tqdm":
     """Return a bar for percent that appears on stderr with its first update, if that is a terminal."""
     disable = None if sys.stderr and distributed.is_first() else True
     return require("tqdm", extra="tables").tqdm(total=100, unit="%", disable=disable, delay=1e-9, desc=description)

@@ -7,7 +7,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from jaxmlp.cli.common import CommandError, compile_ahead, note
 from jaxmlp.ensembles import init_ensemble, train_ensemble
 from jaxmlp.network import Layer, Params, forward, init_params
 from jaxmlp.storage.files import write_bytes
+from jaxmlp.storage.json import JsonObject
 from jaxmlp.training import train
 from jaxmlp.tutorial import EPOCHS, LEARNING_RATE, SIZES, Scalar, Weights, init_weights, synthetic_regression, tutorial
 
@@ -132,7 +133,7 @@ def _write_page(args: argparse.Namespace, sizes: tuple[int, ...], seed: int) -> 
         note("No browser was found: open the page in one.")
 
 
-def page_options(args: argparse.Namespace, seed: int) -> dict[str, Any]:
+def page_options(args: argparse.Namespace, seed: int) -> JsonObject:
     """Return what the page shows of the options, and the command that makes it again."""
     words = ["jaxmlp tutorial", f"--seed {seed}"]
     if args.hidden != _HIDDEN:

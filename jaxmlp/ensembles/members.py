@@ -93,17 +93,15 @@ def join_members(results: Result, members: int) -> Result:
     return jax.tree.map(lambda leaf: _take(leaf, slice(members)), results)
 
 
-def _take(leaf: Any, members: slice | list[int]) -> Any:
+def _take(leaf: Array | np.ndarray, members: slice | list[int]) -> Array | np.ndarray:
     """Return some members of an array or of keys, with NumPy where it can, because it compiles nothing."""
-    if isinstance(leaf, Tracer):
+    if isinstance(leaf, Tracer | np.ndarray):
         return leaf[members]
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(_take(jax.random.key_data(leaf), members), impl=jax.random.key_impl(leaf))
-    taken = np.asarray(leaf)[members]
-    if isinstance(leaf, np.ndarray):
-        return taken
     with jax.default_device(min(leaf.devices(), key=lambda device: device.id)):
-        return jax.device_put(taken)
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.device_put(np.asarray(leaf)[members])
+        data = jax.device_put(np.asarray(jax.random.key_data(leaf))[members])
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
 
 
 def _devices_to_split_over(by_member: object, shared: object, members: int, *, all_processes: bool) -> list[Any]:

@@ -11,7 +11,8 @@ at least six months. The number of rows is left open, so the products have the t
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +32,7 @@ from jaxmlp.training import train
 if TYPE_CHECKING:
     from jax.export import Exported
 
+_Plain = tuple[tuple[Array, Array], ...]  # `Params` without the class.
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
@@ -116,14 +118,14 @@ def export_train(
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
     params = validate_params(params)
+    train_all = partial(train, epochs=epochs, activation=activation, criterion=criterion)
 
-    def plain_train(leaves: Any, x: Array, y: Array, learning_rate: Array, sample_weight: Array) -> Any:
+    def plain_train(leaves: _Plain, x: Array, y: Array, learning_rate: Array, sample_weight: Array) -> object:
         network = tuple(type(params[0])(*leaf) for leaf in leaves)
-        options: Any = {"epochs": epochs, "activation": activation, "criterion": criterion}
-        trained, losses = train(network, x, y, learning_rate, sample_weight, **options)
+        trained, losses = train_all(network, x, y, learning_rate, sample_weight)
         return tuple(tuple(layer) for layer in trained), losses
 
-    def operands(n: object) -> tuple[Any, ...]:
+    def operands(n: object) -> tuple[object, ...]:
         shapes = ((n, params[0].w.shape[0]), (n, params[-1].w.shape[1]), (), (n,))
         leaves = tuple(tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in layer) for layer in params)
         return leaves, *(jax.ShapeDtypeStruct(shape, params[0].w.dtype) for shape in shapes)
@@ -132,7 +134,7 @@ def export_train(
 
 
 def export_program(
-    function: Callable[..., Any], platforms: Sequence[str], operands: Callable[[Any], tuple[Any, ...]]
+    function: Callable[..., object], platforms: Sequence[str], operands: Callable[[object], tuple[object, ...]]
 ) -> "Exported":
     """Export a function of the arrays whose shapes `operands` returns for a number of rows that is left open."""
     from jax import export  # not needed to train, and slow to import
@@ -144,7 +146,7 @@ def export_program(
     return export.export(jax.jit(function), platforms=platforms)(*operands(n))
 
 
-def _row(name: str, value: ArrayLike, width: int, dtype: object) -> Array:
+def _row(name: str, value: ArrayLike, width: int, dtype: np.dtype) -> Array:
     row = cast(name, value, dtype)
     if row.shape not in ((), (width,)):
         raise ValueError(f"{name} must be a scalar or have shape {(width,)}; got {row.shape}")

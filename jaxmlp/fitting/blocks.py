@@ -20,7 +20,7 @@ from jaxmlp._validation import cast, validate_activations, validate_count, valid
 from jaxmlp.criteria import Criterion
 from jaxmlp.ensembles.members import join_members, map_members, split_members
 from jaxmlp.ensembles.processes import gather, place, rows_mesh
-from jaxmlp.fitting.batches import Encode, choose, on_each_device, train_epoch
+from jaxmlp.fitting.batches import Encode, Tree, choose, on_each_device, train_epoch
 from jaxmlp.fitting.epochs import Statics, end_epoch, validate_member
 from jaxmlp.fitting.metrics import AnyArray
 from jaxmlp.fitting.optimizers import OptState
@@ -71,18 +71,16 @@ def validate_mapped(
 ) -> FitData:
     """Return memory-mapped rows as they are, after reading them once to validate them as `fit` does others."""
     dtype = params[0].w.dtype
-    names = ("x", "y", "sample_weight")
     x, y = (np.asanyarray(values) for values in given[:2])
     c = None if given[2] is None else np.asanyarray(given[2])
 
-    def shape_of(name: str, values: np.ndarray | None) -> np.ndarray | None:
+    def shape_of(name: str, values: np.ndarray) -> np.ndarray:
         """Return an array without memory, of this shape and the dtype of the network."""
-        if values is None:
-            return None
         cast(name, values[:1] if values.ndim else values, dtype)  # which refuses what are no numbers
         return np.broadcast_to(np.zeros((), dtype), values.shape)
 
-    validate_data(params, *map(shape_of, names, (x, y, c)))
+    weights = None if c is None else shape_of("sample_weight", c)
+    validate_data(params, shape_of("x", x), shape_of("y", y), weights)
     data = FitData(x, y, c)
     if c is not None:
         validate_weights("sample_weight", c, dtype)
@@ -119,7 +117,7 @@ def prepare_blocks(
     encode = encode or Partial(lambda rows: rows)
     valid = jax.device_put(data[3:])
 
-    def call(function: Callable[..., Any], own: object, shared: object) -> Any:
+    def call(function: Callable[..., Tree], own: object, shared: object) -> Tree:
         if members is not None:
             own, shared, mesh = split_members(own, shared, members, all_processes=True)
             return join_members(gather(_call(function, own, shared, mesh, statics), mesh), members)

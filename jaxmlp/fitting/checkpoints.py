@@ -4,10 +4,10 @@ import json
 import time
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from jaxmlp._validation import find_name
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.criteria import CRITERIA, Criterion
 from jaxmlp.ensembles.processes import is_first
+from jaxmlp.fitting.metrics import AnyArray
 from jaxmlp.fitting.state import FitState, History
 from jaxmlp.storage.files import StorageError, checksum, read_arrays, write_arrays
 from jaxmlp.storage.json import JsonObject, parse_json
@@ -77,7 +78,7 @@ def load_state(path: str | PathLike[str], like: FitState) -> FitState:
     return _restore(arrays, like)
 
 
-def read_about(path: str | PathLike[str]) -> dict[str, Any]:
+def read_about(path: str | PathLike[str]) -> JsonObject:
     """Return the `about` of a checkpoint.
 
     Raises:
@@ -91,7 +92,7 @@ def read_about(path: str | PathLike[str]) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged: {error}") from None
 
 
-def describe_functions(activation: Activation | tuple[Activation, ...], criterion: Criterion) -> dict[str, Any]:
+def describe_functions(activation: Activation | tuple[Activation, ...], criterion: Criterion) -> dict[str, str]:
     """Return the names of activations and criterion, as a checkpoint keeps them."""
     activations = activation if isinstance(activation, tuple) else (activation,)
     names = [_name_of(function, ACTIVATIONS) for function in activations]
@@ -200,22 +201,22 @@ def _read(path: str | PathLike[str], expected: str) -> tuple[dict[str, np.ndarra
     return arrays, metadata
 
 
-def _name_leaves(prefix: str, tree: object) -> dict[str, Any]:
+def _name_leaves(prefix: str, tree: object) -> dict[str, AnyArray]:
     return {prefix + jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def _shapes(leaves: Mapping[str, Any]) -> dict[str, Any]:
+def _shapes(leaves: Mapping[str, AnyArray]) -> dict[str, object]:
     return {name: (_data(leaf).shape, _data(leaf).dtype) for name, leaf in leaves.items()}
 
 
-def _to_arrays(leaves: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _to_arrays(leaves: Mapping[str, AnyArray]) -> dict[str, np.ndarray]:
     return {name: np.asarray(_data(leaf)) for name, leaf in leaves.items()}
 
 
 def _restore(arrays: Mapping[str, np.ndarray], like: FitState) -> FitState:
     """Return the arrays in the structure of `like`, keys as keys."""
 
-    def restore(name: str, leaf: Any) -> Any:
+    def restore(name: str, leaf: AnyArray) -> Array:
         array = jax.device_put(arrays[name])
         return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else array
 
@@ -223,32 +224,32 @@ def _restore(arrays: Mapping[str, np.ndarray], like: FitState) -> FitState:
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def _data(leaf: Any) -> Any:
+def _data(leaf: AnyArray) -> AnyArray:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _is_key(leaf: object) -> bool:
+def _is_key(leaf: AnyArray) -> TypeGuard[Array]:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _name_of(function: Activation | Criterion, built_in: Mapping[str, Any]) -> str:
+def _name_of(function: Activation | Criterion, built_in: Mapping[str, object]) -> str:
     return find_name(function, built_in) or describe_callable(function.fn)
 
 
-def describe_callable(function: Any) -> str:
+def describe_callable(function: Callable[..., object]) -> str:
     """Return the name of a function, or of the type of an object that is called."""
     named = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def _describe(leaf: object) -> dict[str, Any]:
+def _describe(leaf: AnyArray) -> dict[str, object]:
     """Return what tells an array from others."""
     array = np.ascontiguousarray(_data(leaf))
     checksum = zlib.crc32(array.view(np.uint8).data)
     return {"shape": list(np.shape(_data(leaf))), "dtype": str(array.dtype), "checksum": checksum}
 
 
-def _compare(saved: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _compare(saved: JsonObject, given: JsonObject, prefix: str = "") -> Iterator[str]:
     """Yield each entry of two nested dicts that differs, with both values."""
     for name in {**given, **saved}:
         old, new = saved.get(name), given.get(name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -128,7 +128,7 @@ def predict_groups(
 
 def combine(shares: np.ndarray, means: Sequence[AnyArray], stds: Sequence[AnyArray]) -> tuple[AnyArray, AnyArray]:
     """Return mean and standard deviation (n, outputs) of a mixture, given those of its parts and their shares."""
-    xp: Any = np if any(isinstance(mean, np.ndarray) for mean in means) else jnp
+    xp: ModuleType = np if any(isinstance(mean, np.ndarray) for mean in means) else jnp
     all_means, all_stds = xp.stack(means), xp.stack(stds)
     share = xp.asarray(shares / shares.sum(), all_means.dtype)[:, None, None]
     mean = xp.sum(share * all_means, axis=0)

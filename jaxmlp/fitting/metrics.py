@@ -6,7 +6,8 @@ takes JAX arrays or NumPy arrays, in float64 too. Predictions may have leading a
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -92,7 +93,7 @@ def row_poisson_deviance(predictions: Values, y: Values) -> Values:
     return xp.mean(2 * (_xlogy(y, y / mean) - y + mean), axis=-1)
 
 
-def numpy_of(values: object) -> Any:
+def numpy_of(values: object) -> ModuleType:
     """Return `numpy` for its arrays, which `jax.numpy` would round to float32, and `jax.numpy` for all others."""
     return np if isinstance(values, np.ndarray) else jnp
 

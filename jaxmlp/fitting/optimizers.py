@@ -73,7 +73,7 @@ class _Descent:
         """Return the first state. Its moments are zero, and float32 for a bfloat16 network: in bfloat16, 0.999 is 1."""
         dtype = np.dtype(np.float32) if params[0].w.dtype == jnp.bfloat16 else params[0].w.dtype
         # Views of a single zero: nothing is compiled, and a trace stores one number.
-        zeros: Any = jax.tree.map(lambda leaf: np.broadcast_to(dtype.type(0), leaf.shape), params)
+        zeros: Params = jax.tree.map(lambda leaf: np.broadcast_to(dtype.type(0), leaf.shape), params)
         scalars = {}
         for name, value in self._hyperparameters().items():
             if not isinstance(value, Tracer):

@@ -1,5 +1,6 @@
 """The state of a run, its rows and its history."""
 
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -77,7 +78,7 @@ def init_fit(params: Params, *, key: Array, optimizer: Optimizer) -> FitState:
 def advance_best_loss(state: FitState, params: Params, opt_state: OptState, measured: History) -> FitState:
     """Return the state after an epoch; with validation rows, it watches the validation loss."""
     has_validation = measured.validation_loss is not None
-    watched: Any = measured.validation_loss if has_validation else state.best_loss
+    watched = state.best_loss if measured.validation_loss is None else measured.validation_loss
     improved = watched < state.best_loss
     return finish_epoch(state, params, opt_state, watched, improved, keeps_best=has_validation)
 
@@ -113,7 +114,7 @@ def empty_history(state: FitState, data: FitData, metric: Metric | None, epochs:
     return History(values, values if has_validation else None, values if has_validation and metric else None)
 
 
-def mark_history(history: History, before: FitState, after: FitState, epochs: int, xp: Any = np) -> History:
+def mark_history(history: History, before: FitState, after: FitState, epochs: int, xp: ModuleType = np) -> History:
     """Return the first epochs of what was measured, with NaN where no epoch was run.
 
     Not in the compiled program, whose results must not be NaN under `jax_debug_nans`.
@@ -126,13 +127,13 @@ def mark_history(history: History, before: FitState, after: FitState, epochs: in
         xp: `numpy` or `jax.numpy`, which computes it.
     """
 
-    def count(state: FitState) -> Any:
+    def count(state: FitState) -> AnyArray:
         return xp.asarray(state.epoch) + xp.asarray(state.diverged).astype(np.int32)  # the epoch that diverged included
 
     ran = (count(after) - count(before))[..., None]
     number = xp.arange(epochs, dtype=np.int32).reshape((1,) * (ran.ndim - 1) + (-1,))
 
-    def mark(values: Any) -> Any:
+    def mark(values: AnyArray) -> AnyArray:
         return xp.where(number < ran, xp.asarray(values)[..., :epochs], xp.asarray(np.nan, values.dtype))
 
     return jax.tree.map(mark, history)

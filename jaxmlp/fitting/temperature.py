@@ -33,7 +33,7 @@ def measure_temperature(probabilities: np.ndarray, y: np.ndarray) -> float:
 
     limit = np.log(_LARGEST)
     found = minimize_scalar(loss, bounds=(-limit, limit), method="bounded", options={"xatol": 1e-3})
-    temperature = float(np.exp(found.x))  # type: ignore[union-attr]
+    temperature = float(np.exp(found.x))
     scaled = apply_temperature(probabilities, temperature)
     gain, standard_error = difference_of(row_log_loss(probabilities, y), row_log_loss(scaled, y))
     return temperature if gain > standard_error else 1.0

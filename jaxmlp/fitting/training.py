@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from numbers import Real
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -188,9 +188,9 @@ def _prepare_rows(
             data = FitData(*validate_data(params, *given))
         validate_values(*data[:3], criterion)
     data = _split_rows(params, key, data, validation, is_mapped=block_rows is not None)
-    if validation is not None:
+    if data.x_valid is not None and data.y_valid is not None:
         with _naming("validation"):
-            validate_values(*data[3:], criterion)
+            validate_values(data.x_valid, data.y_valid, data.valid_weight, criterion)
         if data.sample_weight is not None:
             validate_weights("sample_weight of the training rows", data.sample_weight, dtype)
     return data
@@ -227,10 +227,10 @@ def _describe_settings(
     key: Array,
     optimizer: Optimizer,
     batch_size: int | None,
-    validation: Any,
+    validation: float | tuple[ArrayLike, ...] | None,
     metric: Metric | None,
     block_rows: int | None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the settings of a run by name, for its checkpoint."""
     layers = state.params
     return {

@@ -7,13 +7,15 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from jaxmlp._validation import count, find_name
 from jaxmlp.criteria import CRITERIA, Criterion
+from jaxmlp.fitting.metrics import AnyArray
 from jaxmlp.fitting.tasks import CRITERION_TASKS
 
 
-def validate_values(x: Any, y: Any, sample_weight: Any, criterion: Criterion) -> None:
+def validate_values(x: AnyArray, y: AnyArray, sample_weight: AnyArray | None, criterion: Criterion) -> None:
     """Refuse rows to fit, validated arrays: no rows, bad sample weights, numbers that are not finite, bad targets."""
     if not all(getattr(values, "is_fully_addressable", True) for values in (x, y, sample_weight)):
         return  # Other processes hold some of the rows.
@@ -35,7 +37,7 @@ def validate_weights(name: str, sample_weight: object, dtype: object) -> np.ndar
     c = np.asarray(sample_weight, np.float64)
     invalid = np.flatnonzero(~((c >= 0) & (c < np.inf)))
     if len(invalid):
-        value = _show(c[invalid[0]], np.asarray(sample_weight).dtype)
+        value = _show(c[invalid[0]].item(), np.asarray(sample_weight).dtype)
         raise ValueError(f"{name} must be finite and not negative; got {value} in row {invalid[0]}, counted from 0")
     if not c.any():
         raise ValueError(f"{name} must not be zero in all rows; got {count(len(c), 'row')} of weight 0")
@@ -64,7 +66,7 @@ def validate_targets(y: object, criterion: Criterion, sample_weight: np.ndarray 
         _refuse_first("y", y, (y < low) | (y > high), sample_weight, f"{wanted} with {name}", first)
 
 
-def validate_number(name: str, value: Any, interval: str, dtype: Any = np.float64) -> None:
+def validate_number(name: str, value: Any, interval: str, dtype: DTypeLike = np.float64) -> None:
     """Refuse a number outside an interval such as "[0, 1)", as it is in a dtype."""
     number = float(value)
     with np.errstate(over="ignore"):
@@ -87,10 +89,10 @@ def _refuse_first(
     if c is not None:
         invalid = invalid & (c > 0)[:, None]
     for row, column in np.argwhere(invalid)[:1]:
-        value = _show(values[row, column], values.dtype)
+        value = _show(values[row, column].item(), values.dtype)
         raise ValueError(f"{name} {wanted}; got {value} in row {first + row}, column {column}, counted from 0")
 
 
-def _show(value: Any, dtype: Any) -> str:
+def _show(value: float, dtype: object) -> str:
     """Return a value for a message; an infinite one may be finite before it is rounded to the dtype."""
     return f"{float(value):g}" + (f" as {dtype}" if np.isinf(value) and dtype != np.float64 else "")

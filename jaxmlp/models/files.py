@@ -8,6 +8,7 @@ Reading a model runs nothing that the file holds.
 
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -28,7 +29,7 @@ from jaxmlp.models.interval import Interval
 from jaxmlp.models.model import Model
 from jaxmlp.network import Layer
 from jaxmlp.storage.files import StorageError, checksum, read_arrays, write_arrays
-from jaxmlp.storage.json import JsonObject, from_json, parse_json, to_json
+from jaxmlp.storage.json import Json, JsonObject, from_json, parse_json, to_json
 from jaxmlp.tables import Recipe
 
 _NAME, _VERSION = "jaxmlp_model", 3
@@ -103,7 +104,7 @@ def is_model(path: str | PathLike[str]) -> bool:
         return False
 
 
-def describe_model(model: Model) -> dict[str, Any]:
+def describe_model(model: Model) -> dict[str, Json]:
     """Return everything that a file holds about a model besides its arrays and their checksum, as JSON can hold it.
 
     Raises:
@@ -169,7 +170,7 @@ def load_model(
         raise StorageError(f"{path} is damaged: {error}") from None
 
 
-def _name_of(function: Any, built_in: dict[str, Any]) -> str:
+def _name_of(function: Activation | Criterion, built_in: Mapping[str, object]) -> str:
     """Return the name of a built-in function; of a custom one, its name after "custom:"."""
     name = find_name(function, built_in)
     return name or f"custom:{getattr(function.fn, '__qualname__', type(function.fn).__name__)}"
@@ -193,7 +194,7 @@ def _read_group(path: Path, k: int, about: AboutGroup, arrays: dict[str, np.ndar
 
 
 def _function_of(
-    path: Path, argument: str, names: tuple[str, ...], given: object, built_in: dict[str, Any]
+    path: Path, argument: str, names: tuple[str, ...], given: object, built_in: Mapping[str, object]
 ) -> tuple[Any, ...]:
     """Return the functions that a file names; custom ones are passed by the caller."""
     functions = given if isinstance(given, tuple) else (given,) * len(names)

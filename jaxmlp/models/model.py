@@ -114,7 +114,7 @@ class Model:
 def predict(model: Model, data: object, *, interval: None = None) -> AnyArray: ...
 @overload
 def predict(model: Model, data: object, *, interval: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
-def predict(model: Model, data: object, *, interval: float | None = None) -> Any:
+def predict(model: Model, data: object, *, interval: float | None = None) -> AnyArray | tuple[np.ndarray, ...]:
     """Predict the mean, class probabilities or mean count of each row.
 
     Arguments:

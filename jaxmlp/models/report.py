@@ -73,4 +73,4 @@ class Report(Figures, Setting):
 
 def find_figures(report: Report, name: str) -> Figures:
     """Return the figures of a model that a report compares; those of the saved one are the report's own."""
-    return report if name == report["saved"] else report[name]  # type: ignore[literal-required]
+    return report if name == report["saved"] else report[name]

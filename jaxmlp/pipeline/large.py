@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxmlp.ensembles.processes import agree
 from jaxmlp.fitting.targets import TargetScaling
+from jaxmlp.pipeline.plan import Options
 from jaxmlp.selection.assembly import MoreRows
 from jaxmlp.selection.search import Search
 from jaxmlp.tables import Recipe, polars
@@ -26,7 +27,7 @@ class Large(NamedTuple):
     """A table of which a sample is in memory."""
 
     path: Path
-    options: dict[str, Any]  # Of `read_blocks`.
+    options: Options  # Of `read_blocks`.
     rows: int  # Number of all rows.
 
 
@@ -49,7 +50,7 @@ def find_memory() -> int:
     return min(limits)
 
 
-def read_sample(table: Any, seed: int, *, on_note: Note, **options: Any) -> "tuple[polars.DataFrame, Large] | None":
+def read_sample(table: object, seed: int, *, on_note: Note, **options: Any) -> "tuple[polars.DataFrame, Large] | None":
     """Return a random sample of the rows that fits in memory, and the table; None if the whole table fits.
 
     Arguments:
@@ -101,7 +102,7 @@ def write_rows(large: Large, recipe: Recipe, search: Search, directory: Path) ->
     return scaled
 
 
-def _create(path: Path, dtype: Any, rows: int, columns: int) -> np.memmap:
+def _create(path: Path, dtype: type[np.floating], rows: int, columns: int) -> np.memmap:
     return np.lib.format.open_memmap(path, "w+", dtype, (rows, columns))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxmlp._validation import count
 from jaxmlp.fitting.grouping import join_groups
 from jaxmlp.models.tables import arrange_predictions
+from jaxmlp.pipeline.plan import Options
 from jaxmlp.selection import CrossValidation
 from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table, polars
 from jaxmlp.tables.columns import Number
@@ -40,7 +41,7 @@ class Rows(NamedTuple):
     remarks: tuple[str, ...] = ()  # What to be careful about, a sentence each.
 
 
-def read_frame(table: Any, **options: Any) -> "polars.DataFrame":
+def read_frame(table: object, **options: Any) -> "polars.DataFrame":
     """Return a table from a file, for which `options` are those of `load_table`, or from memory."""
     if isinstance(table, str | PathLike):
         return load_table(Path(table), **options)
@@ -186,7 +187,7 @@ def _hash_rows(values: np.ndarray) -> np.ndarray:
 
 
 def _learn_times(
-    frame: "polars.DataFrame", target: str, time: str, rows: np.ndarray, note: Note, options: dict[str, Any]
+    frame: "polars.DataFrame", target: str, time: str, rows: np.ndarray, note: Note, options: Options
 ) -> np.ndarray:
     """Return the times of the rows as numbers."""
     column = learn_recipe(frame[[time, target]], target, keep=(time,), **options).columns[0]

@@ -7,11 +7,11 @@ successive halving (Jamieson and Talwalkar 2016).
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from jaxmlp.fitting.defaults import Candidate
+from jaxmlp.fitting.state import FitState, History
 from jaxmlp.selection.scores import rank_score, score_predictions
 from jaxmlp.selection.search import (
     Search,
@@ -22,6 +22,7 @@ from jaxmlp.selection.search import (
     start_training,
     train_until,
 )
+from jaxmlp.storage.json import JsonObject
 
 Progress = Callable[[float], None]
 FULL_CYCLES = 2  # Number of cycles that all candidates run; then half of them go on.
@@ -62,7 +63,7 @@ def train_candidates(
     candidates: Sequence[Candidate],
     *,
     checkpoint: Path | None = None,
-    about: dict[str, Any] | None = None,
+    about: JsonObject | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Trained:
@@ -94,7 +95,7 @@ def train_candidates(
                     trainings.append(start_training(search, candidates[k]))
                 first = done
 
-                def show(state: Any, _: Any, first: int = first, end: int = end, cycle: int = cycle) -> None:
+                def show(state: FitState, _: History, first: int = first, end: int = end, cycle: int = cycle) -> None:
                     if progress is not None:
                         epochs = float(np.max(state.epoch)) - (end - lengths[cycle])
                         progress(min((first + epochs) / planned, 1.0))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -22,12 +22,13 @@ from jaxmlp.fitting.checkpoints import Checkpoint, CheckpointError
 from jaxmlp.fitting.defaults import Candidate
 from jaxmlp.fitting.encoding import Encoding, count_inputs, encode
 from jaxmlp.fitting.loop import Run, prepare_run, run_chunks
-from jaxmlp.fitting.optimizers import OPTIMIZERS
+from jaxmlp.fitting.optimizers import OPTIMIZERS, Optimizer
 from jaxmlp.fitting.splitting import Folds
 from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit
 from jaxmlp.network import Params
 from jaxmlp.selection.preparation import Prepared
 from jaxmlp.storage.files import require_writable
+from jaxmlp.storage.json import JsonObject
 
 _OVERHEAD = 20_000  # Of a step, as measured on tables of a few columns.
 OnChunk = Callable[[FitState, History], None]
@@ -132,7 +133,7 @@ def train_until(
     end: int,
     *,
     checkpoint: Path | None = None,
-    about: dict[str, Any] | None = None,
+    about: JsonObject | None = None,
     failures: list[str] | None = None,
     resume: bool = False,
     on_chunk: OnChunk | None = None,
@@ -161,7 +162,7 @@ def train_until(
         first = _start(search, candidate)
         parts = search.prepared.data(is_log=candidate.is_log)._asdict()
         parts |= {"params": first.params, "optimizer": first.opt_state}
-        about = (about or {}) | {"candidate": candidate._asdict() | {"hidden": list(candidate.hidden)}}
+        about = dict(about or {}) | {"candidate": candidate._asdict() | {"hidden": list(candidate.hidden)}}
         saver = Checkpoint(checkpoint, about=about, data=parts, failures=failures)
         state, history = saver.start(state, history, resume=resume)
     limits = {"epochs": end, "patience": search.settings.patience or None}
@@ -262,7 +263,7 @@ def _round(encoding: Encoding) -> Encoding:
     return Encoding(*(leaf if leaf.dtype == np.int32 else leaf.astype(np.float32) for leaf in encoding))
 
 
-def _optimizer(search: Search, candidate: Candidate, steps: int | None = None) -> Any:
+def _optimizer(search: Search, candidate: Candidate, steps: int | None = None) -> Optimizer:
     settings, folds = search.settings, search.prepared.folds
     planned = settings.epochs * -(-folds.train.shape[1] // settings.batch_size) if steps is None else steps
     return OPTIMIZERS[settings.optimizer](

@@ -26,7 +26,7 @@ Inside `jax.shard_map`, `train` sees only the rows of its device. Sum over devic
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +42,7 @@ from jaxmlp._validation import validate_rows
 _Tree = TypeVar("_Tree")
 
 
-def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
+def data_mesh(devices: Sequence[object] | None = None) -> Mesh:
     """Return a mesh with one axis, "data", along which rows are sharded.
 
     Its axis has the type Auto, so that JAX chooses the sharding of results. The axes of `jax.make_mesh` have the type

@@ -47,7 +47,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     loss: str | Criterion = "log_loss"
     class_weight: Mapping[Any, float] | str | None = None
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **Parameters._parameter_constraints,
         "loss": [StrOptions({"log_loss", *CRITERIA}), Criterion],
         "class_weight": [Mapping, StrOptions({"balanced"}), None],

@@ -85,7 +85,7 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):
             input_features: (features,) names, default=None. None for those of `fit`, or else x0, x1, …
         """
         check_is_fitted(self)
-        names: Any = _check_feature_names_in(self, input_features)
+        names = np.asarray(_check_feature_names_in(self, input_features))
         bins = zip(names, self._count_bins(), strict=True)
         return np.array([f"{name}_bin_{t}" for name, count in bins for t in range(count)], dtype=object)
 
@@ -93,9 +93,9 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):
         """Return the number of bins of each feature."""
         return [len(edges) - 1 for edges in self.edges_]
 
-    def _validate(self, X: Any, *, reset: bool) -> Any:
+    def _validate(self, X: Any, *, reset: bool) -> np.ndarray:
         refuse_masked("X", X)
-        return validate_data(self, X, dtype=(np.float64, np.float32), reset=reset)
+        return np.asarray(validate_data(self, X, dtype=(np.float64, np.float32), reset=reset))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

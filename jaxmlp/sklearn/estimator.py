@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Self
 
 import jax
@@ -123,11 +124,11 @@ class Perceptron(StochasticSolvers):
         device = self._device() if self._platform() == "cpu" else jax.devices("cpu")[0]
         n = round_up(len(rows.x))
         data = jax.device_put([pad(values, n) for values in rows], device)
-        options: Any = {
-            "l2": float(self.alpha), "activation": self._activation(), "criterion": self._criterion(),
-            "max_iter": self.max_iter, "max_fun": self.max_fun, "tol": self.tol,
-        }  # fmt: skip
-        results = [minimize(member, *data, **options) for member in self._members(params)]
+        train = partial(
+            minimize, l2=float(self.alpha), activation=self._activation(), criterion=self._criterion(),
+            max_iter=self.max_iter, max_fun=self.max_fun, tol=self.tol,
+        )  # fmt: skip
+        results = [train(member, *data) for member in self._members(params)]
         members, losses, iterations = zip(*results, strict=True)
         is_single = self.n_members == 1
         self._keep(members[0] if is_single else jax.tree.map(lambda *leaves: np.stack(leaves), *members), rows)

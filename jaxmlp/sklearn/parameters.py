@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ from jaxmlp.fitting.optimizers import Adam, Optimizer, Sgd, require_optimizer
 from jaxmlp.network import Layer, Params
 from jaxmlp.sklearn.progress import Progress, Settings, Watched
 
+T = TypeVar("T")
 _ACTIVATIONS = {"logistic": sigmoid, **ACTIVATIONS}
 NEVER = np.iinfo(np.int32).max
 
@@ -56,7 +57,7 @@ class Parameters(BaseEstimator):
     n_members: int = 1
     device: str | None = None
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **sklearn.neural_network.MLPClassifier._parameter_constraints,
         "activation": [StrOptions(set(_ACTIVATIONS)), Activation, tuple, list],
         "solver": [StrOptions({"lbfgs", "sgd", "adam"}), HasMethods(["init", "update"])],
@@ -157,7 +158,7 @@ def draw_params(
     return tuple(layers)
 
 
-def choose(name: str, value: object, named: Mapping[str, Any], kind: type) -> Any:
+def choose(name: str, value: object, named: Mapping[str, T], kind: type[T]) -> T:
     """Return a named value, or a custom one of a type."""
     if isinstance(value, kind):
         return value

@@ -1,7 +1,7 @@
 """Regression: targets are numbers, the score is R²."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, overload
+from typing import ClassVar, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -85,7 +85,7 @@ class MLPRegressor(RegressorMixin, Perceptron, _Loss):
             no values of epochs.
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **Parameters._parameter_constraints,
         "loss": [StrOptions(set(REGRESSION_LOSSES)), Criterion],
     }

@@ -17,6 +17,7 @@ from jaxmlp._validation import refuse_masked, refuse_tracing
 from jaxmlp.criteria import Criterion, poisson_nll_loss, softmax_cross_entropy
 from jaxmlp.fitting.values import validate_finite, validate_targets, validate_weights
 from jaxmlp.sklearn.losses import half_poisson_deviance
+from jaxmlp.sklearn.parameters import Parameters
 
 # Tables of at most this many rows may be padded to twice their length, so that all rows and the training rows of a fold
 # more often share a program.
@@ -37,7 +38,7 @@ class Rows(NamedTuple):
     sample_weight: np.ndarray  # (n,), above 0
 
 
-def validate_rows(estimator: Any, X: Any, y: Any, sample_weight: Any, start: Start) -> Rows:
+def validate_rows(estimator: Parameters, X: Any, y: Any, sample_weight: object, start: Start) -> Rows:
     """Return the rows that have a weight, validated by scikit-learn's rules.
 
     Arguments:
@@ -88,7 +89,7 @@ def make_dense(X: Any) -> np.ndarray:
     return X.toarray()
 
 
-def _choose_dtype(estimator: Any, dtype: Any, given: Any) -> Any:
+def _choose_dtype(estimator: Parameters, dtype: np.dtype, given: np.dtype) -> np.dtype:
     """Return the dtype to train in: float64 for "lbfgs", float32 on accelerators, otherwise that of the weights."""
     if estimator.solver == "lbfgs":
         return np.dtype(np.float64)
@@ -99,7 +100,7 @@ def _choose_dtype(estimator: Any, dtype: Any, given: Any) -> Any:
     return np.dtype(dtype if platform == "cpu" else np.float32)
 
 
-def round_rows(name: str, values: np.ndarray, dtype: Any, weights: np.ndarray | None = None) -> np.ndarray:
+def round_rows(name: str, values: np.ndarray, dtype: np.dtype, weights: np.ndarray | None = None) -> np.ndarray:
     """Return rows in a dtype, in which they must be finite unless their weight is 0."""
     with np.errstate(over="ignore"):
         rounded = values.astype(dtype, copy=False)

@@ -12,7 +12,8 @@ from sklearn.model_selection import train_test_split
 
 from jaxmlp.fitting.epochs import CAPACITY, run_epochs
 from jaxmlp.fitting.loop import prepare_run, run_chunks
-from jaxmlp.fitting.optimizers import Optimizer, OptimizerState
+from jaxmlp.fitting.metrics import AnyArray
+from jaxmlp.fitting.optimizers import Optimizer, OptimizerState, OptState
 from jaxmlp.fitting.state import FitData, FitState, History, empty_history, init_fit, last_epoch
 from jaxmlp.network import Params
 from jaxmlp.sklearn.parameters import Parameters
@@ -80,7 +81,7 @@ class StochasticSolvers(Parameters):
             state = state._replace(best_loss=best_loss.astype(params[0].w.dtype), waited=waited)
         return state
 
-    def _continue_optimizer(self, fresh: Any, last: Any) -> Any:
+    def _continue_optimizer(self, fresh: OptState, last: OptState) -> OptState:
         """Return the last state of an optimizer with the hyperparameters of a fresh one; of another solver, that."""
         if jax.tree.structure(last) != jax.tree.structure(fresh):
             return fresh
@@ -112,7 +113,7 @@ class StochasticSolvers(Parameters):
             state, data = jax.device_put((state, data), device)
         run = prepare_run(state, data, **options) if device is None else partial(run_epochs, data=data, **options)
         # The history of earlier epochs, empty for what they did not measure.
-        empty: Any = zip(CURVES, empty_history(state, data, metric), strict=True)
+        empty = zip(CURVES, empty_history(state, data, metric), strict=True)
         curves: Any = (v if v is None else np.asarray(getattr(self, name, None) or v, v.dtype) for name, v in empty)
         self.n_iter_ = 0
         state, history, interrupted = run_chunks(
@@ -182,7 +183,7 @@ def _count_short_epochs(n: int, params: Params) -> int:
     return int(np.clip(_SHORT / (n * sum(leaf.size for leaf in jax.tree.leaves(params))), 1, CAPACITY))
 
 
-def _last_of(curves: Any) -> float | list[float]:
+def _last_of(curves: AnyArray) -> float | list[float]:
     """Return the last value of a curve (epochs,), or of each (members, epochs), which is NaN after a member stopped."""
     last = np.sum(~np.isnan(curves), axis=-1, keepdims=True) - 1
     return np.take_along_axis(curves, last, axis=-1)[..., 0].tolist()

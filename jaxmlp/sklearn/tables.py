@@ -49,7 +49,7 @@ class TableEstimator(BaseEstimator):
 
         def __getattr__(self, name: str) -> Any: ...
 
-    def _read_rows(self, X: Any, y: Any) -> tuple["polars.DataFrame", str, np.ndarray]:
+    def _read_rows(self, X: object, y: Any) -> tuple["polars.DataFrame", str, np.ndarray]:
         """Return X as a table, the name of y or another that no column has, and y as an array (n,)."""
         refuse_masked("y", y)
         values = np.asarray(validate_data(self, "no_validation", y))
@@ -73,10 +73,8 @@ class TableEstimator(BaseEstimator):
             frame = as_frame(X)
         else:
             least = 2 if reset else 1
-            array: Any = validate_data(
-                self, X, dtype=None, ensure_all_finite=False, ensure_min_samples=least, reset=reset
-            )
-            frame = as_frame({f"x{k}": column for k, column in enumerate(array.T)})
+            array = validate_data(self, X, dtype=None, ensure_all_finite=False, ensure_min_samples=least, reset=reset)
+            frame = as_frame({f"x{k}": column for k, column in enumerate(np.asarray(array).T)})
         names = getattr(self, "feature_names_in_", [f"x{k}" for k in range(frame.width)])
         return frame.rename(dict(zip(frame.columns, names, strict=True)))
 
@@ -206,7 +204,7 @@ class TableClassifier(ClassifierMixin, TableEstimator):
         return self._predict(X)
 
 
-def _name_classes(model: Model, names: list[Any]) -> Model:
+def _name_classes(model: Model, names: list[object]) -> Model:
     """Return a model whose classes have their names, if these are text, numbers or booleans."""
     if len({type(name) for name in names}) > 1 or not isinstance(names[0], str | bool | int | float):
         return model

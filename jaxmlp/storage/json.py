@@ -16,13 +16,14 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import numpy as np
 
 T = TypeVar("T")
-JsonObject = Mapping[str, Any]  # What JSON can hold, by name.
+Json = Any  # What JSON can hold: null, a bool, a number, a text, or a list or an object of these.
+JsonObject = Mapping[str, Json]
 _DEEPEST = 100  # Levels of nested lists and objects; Python's recursion ends at about 1000.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SCALARS = (types.NoneType, bool, int, float, str)
 
 
-def to_json(value: object) -> dict[str, Any]:
+def to_json(value: object) -> dict[str, Json]:
     """Return what `json.dumps` writes and `from_json` reads back, for a dataclass or NamedTuple.
 
     Raises:
@@ -52,7 +53,7 @@ def from_json(cls: type[T], content: object, where: str = "recipe") -> T:
         raise ValueError(f"{where} is nested too deeply") from None
 
 
-def parse_json(text: str, where: str = "recipe") -> dict[str, Any]:
+def parse_json(text: str, where: str = "recipe") -> dict[str, Json]:
     """Return the JSON object that is written in a text.
 
     Raises:
@@ -65,7 +66,7 @@ def parse_json(text: str, where: str = "recipe") -> dict[str, Any]:
     return _require(isinstance(_require_shallow(content, where), dict), content, where, "a JSON object")
 
 
-def make_finite(value: object) -> Any:
+def make_finite(value: object) -> Json:
     """Return the value as JSON can hold it: numbers of NumPy as Python's, None for numbers that are not finite."""
     if isinstance(value, Mapping):
         return {key: make_finite(item) for key, item in value.items()}
@@ -76,14 +77,14 @@ def make_finite(value: object) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _read_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _read_pairs(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     content = dict(pairs)
     if len(content) < len(pairs):
         raise ValueError("a name stands twice")
     return content
 
 
-def _require_shallow(content: object, where: str) -> Any:
+def _require_shallow(content: T, where: str) -> T:
     """Return the content if functions that call themselves for its parts can use it."""
     parts = [content]
     for _ in range(_DEEPEST):
@@ -94,7 +95,7 @@ def _require_shallow(content: object, where: str) -> Any:
     return content
 
 
-def _write(value: object, where: str) -> Any:
+def _write(value: object, where: str) -> Json:
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if any(_is_plain(annotation, value) for annotation in _SCALARS):
@@ -110,7 +111,7 @@ def _write(value: object, where: str) -> Any:
     raise ValueError(f"{where} must hold what JSON can; got {_shorten(value)}")
 
 
-def _read(annotation: Any, content: Any, where: str) -> Any:
+def _read(annotation: Any, content: Json, where: str) -> Any:
     """Return `content` as a value of the annotated type."""
     if annotation is Any:
         return _write(content, where)
@@ -138,7 +139,7 @@ def _read(annotation: Any, content: Any, where: str) -> Any:
     return _read_fields(annotation, content, where)
 
 
-def _read_union(options: tuple[object, ...], content: object, where: str) -> Any:
+def _read_union(options: tuple[object, ...], content: Json, where: str) -> Any:
     kinds = {_kind(option): option for option in options if _kind(option) is not None}
     if kinds and isinstance(content, dict):
         kind = content.get("kind")
@@ -153,7 +154,7 @@ def _read_union(options: tuple[object, ...], content: object, where: str) -> Any
     return _read(fitting[0], content, where)
 
 
-def _read_fields(cls: Any, content: Any, where: str) -> Any:
+def _read_fields(cls: Any, content: Json, where: str) -> Any:
     fields = _fields(cls)
     if fields is None:
         raise TypeError(f"{where} has the annotation {cls}, which cannot be read from JSON")
@@ -180,11 +181,11 @@ def _kind(cls: object) -> str | None:
     return getattr(cls, "kind", None) if dataclasses.is_dataclass(cls) and "kind" not in (_fields(cls) or ()) else None
 
 
-def _is_plain(annotation: object, content: Any) -> bool:
+def _is_plain(annotation: object, content: object) -> bool:
     if annotation is np.ndarray:
         return isinstance(content, list) and _shape(content) is not None
     if annotation is float:
-        return type(content) in (int, float) and abs(content) <= sys.float_info.max
+        return (type(content) is int or type(content) is float) and abs(content) <= sys.float_info.max
     if annotation is int:
         return type(content) is int and abs(content) < 2**63
     if annotation is str:
@@ -201,7 +202,7 @@ def _shape(content: object) -> tuple[int, ...] | None:
     return None if first is None or len(shapes) > 1 else (len(content), *first)
 
 
-def _require(is_valid: bool, content: object, where: str, expected: str) -> Any:
+def _require(is_valid: bool, content: T, where: str, expected: str) -> T:
     """Return the content if it is valid."""
     if not is_valid:
         raise ValueError(f"{where} must be {expected}; got {_shorten(content)}")

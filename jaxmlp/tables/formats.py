@@ -10,7 +10,8 @@ import zipfile
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import ModuleType
+from typing import BinaryIO
 
 from jaxmlp._validation import require
 from jaxmlp.tables import polars
@@ -86,7 +87,7 @@ def unpack(file: BinaryIO, kind: str) -> Iterator[BinaryIO]:
         raise EOFError(str(error)) from None
 
 
-def import_zstd() -> Any:
+def import_zstd() -> ModuleType:
     """Return the module of Python 3.14 for zstd, or the package that has it for older versions."""
     return require("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", extra="tables")
 
@@ -137,7 +138,7 @@ def read_excel(content: bytes, sheet: str | None, on_note: Note) -> "polars.Data
             raise TableError("a damaged spreadsheet or zip archive") from None
         if not any(name.startswith("xl/") or name == "content.xml" for name in names):
             raise TableError("a zip archive, not a spreadsheet; unpack it first")
-    excel: Any = require("fastexcel", extra="excel")
+    excel = require("fastexcel", extra="excel")
     try:
         with silence_stderr():
             sheets = excel.read_excel(content).sheet_names

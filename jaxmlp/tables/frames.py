@@ -1,6 +1,6 @@
 """Tables in memory: convert a DataFrame of polars or pandas, or a dict of columns, to a polars DataFrame."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ def as_frame(data: Any) -> "polars.DataFrame":
         raise TableError(f"cannot be used as a table: {str(error).splitlines()[0]}") from None
 
 
-def _to_values(name: Any, column: Any) -> Any:
+def _to_values(name: object, column: Any) -> Sequence[object] | np.ndarray:
     if hasattr(column, "isna"):  # pandas: polars would take its missing values (NaN in text, NA, NaT) for values
         return [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
     if isinstance(column, np.ma.MaskedArray):

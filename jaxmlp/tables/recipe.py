@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -183,7 +182,7 @@ class Recipe:
     def read_as(self, decimal: Decimal | None, date_order: DateOrder | None) -> "Recipe":
         """Return the recipe for tables that have another decimal mark, or another order of dates; None for the same."""
 
-        def change(column: object) -> Any:
+        def change(column: Column | Constant) -> Column | Constant:
             if decimal is not None and isinstance(column, Number | MissingIndicator | Constant):
                 return replace(column, style=replace(column.style, decimal=decimal))
             if date_order is not None and isinstance(column, Date):

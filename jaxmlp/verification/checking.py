@@ -3,20 +3,19 @@
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp.verification.judging import judge
-from jaxmlp.verification.oracles import EPS, Functions, Leaves
+from jaxmlp.verification.oracles import EPS, Arguments, Functions, Values
 from jaxmlp.verification.points import Evidence, Point
 from jaxmlp.verification.report import GradientReport
 
 
 def check(
-    f: Functions, variants: Sequence[tuple[Leaves, Leaves]], names: list[str], *, quick: bool = False, **about: object
+    f: Functions, variants: Sequence[Arguments], names: list[str], *, quick: bool = False, **about: object
 ) -> list[GradientReport]:
     """Verify a gradient.
 
@@ -59,6 +58,6 @@ def _float64() -> Iterator[None]:
         yield
 
 
-def _promote(leaf: object) -> Any:
+def _promote(leaf: Values) -> Values:
     leaf = leaf if isinstance(leaf, jax.Array) and len(leaf.devices()) > 1 else np.asarray(leaf)
     return leaf.astype(np.complex128 if jnp.iscomplexobj(leaf) else np.float64)

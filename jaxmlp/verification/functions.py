@@ -82,7 +82,7 @@ def check_gradients(
         raise TypeError(f"fun, gradient and reference must work under jax.jit. {error}") from error
 
 
-def _split(args: tuple[Any, ...], argnums: int | Sequence[int]) -> tuple[Leaves, Leaves, list[str], Function]:
+def _split(args: tuple[object, ...], argnums: int | Sequence[int]) -> tuple[Leaves, Leaves, list[str], Function]:
     """Return the arrays to differentiate; other arrays of numbers; the names of the former; and the way back."""
     try:
         numbers = [range(len(args))[n] for n in (argnums if isinstance(argnums, Sequence) else [argnums])]
@@ -111,7 +111,7 @@ def _split(args: tuple[Any, ...], argnums: int | Sequence[int]) -> tuple[Leaves,
         raise ValueError(f"no leaf of a floating dtype to differentiate: argnums={argnums!r}")
     places = [*theta, *rest]
 
-    def rebuild(new_theta: Leaves, new_rest: Leaves) -> tuple[Any, ...]:
+    def rebuild(new_theta: Leaves, new_rest: Leaves) -> tuple[object, ...]:
         new = fixed | dict(zip(places, [*new_theta, *new_rest], strict=True))
         return jax.tree.unflatten(structure, [new[k] for k in range(len(new))])
 

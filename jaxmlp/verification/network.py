@@ -1,7 +1,6 @@
 """Verification of the gradients of networks."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +13,10 @@ from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.network import Layer, Params, forward_pass, loss
 from jaxmlp.verification.checking import check
 from jaxmlp.verification.differences import STEPS, offsets
-from jaxmlp.verification.oracles import Derivative, Functions, Leaves
+from jaxmlp.verification.oracles import Arguments, Derivative, Functions, Leaves, Result
 from jaxmlp.verification.report import GradientReport
 
+Choice = tuple[*tuple[Activation, ...], Criterion]  # Of the hidden layers, and of the outputs.
 # Derivatives are checked at about this number of pre-activations of a layer, those of the first rows.
 _PLACES = 2**17
 
@@ -54,23 +54,23 @@ def check_network(
     return check_validated(network_functions(lambda: (*f, criterion)), [arrays])[0]
 
 
-def check_validated(functions: Functions, variants: Sequence[tuple[Any, Any]], **options: Any) -> list[GradientReport]:
+def check_validated(functions: Functions, variants: list[Arguments], *, quick: bool = False) -> list[GradientReport]:
     """Verify a network in several dtypes; arguments and result are those of `check`."""
     theta, (x, *_) = variants[0]
     sizes = (x.shape[1], *(b.shape[1] for b in theta[1::2]))
     names = [f"params[{k // 2}].{'wb'[k % 2]}" for k in range(len(theta))]
     subject = f"a {'-'.join(map(str, sizes))} network, {len(x)} rows"
-    return check(functions, variants, names, subject=subject, sizes=sizes, rows=len(x), **options)
+    return check(functions, variants, names, subject=subject, sizes=sizes, rows=len(x), quick=quick)
 
 
-def network_functions(choose: Callable[..., tuple[Any, ...]]) -> Functions:
+def network_functions(choose: Callable[..., Choice]) -> Functions:
     """Return the loss and its gradient, as functions of the leaves of `params` and of `[x, y, sample_weight]`.
 
     Arguments:
         choose: returns the activations and the criterion; a function of what follows the sample weights in the list.
     """
 
-    def with_network(function: Callable[..., Any]) -> Callable[[Leaves, Leaves], Any]:
+    def with_network(function: Callable[..., Result]) -> Callable[[Leaves, Leaves], Result]:
         def call(theta, rest):
             x, y, c, *choice = (*rest, None)[: max(3, len(rest))]
             *f, criterion = choose(*choice)

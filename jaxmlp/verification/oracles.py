@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,8 @@ from jaxmlp.verification.report import BOUNDS
 
 Values = Any  # Arrays of JAX inside the programs, of NumPy in their results.
 Leaves = list[Values]
+Arguments = tuple[Leaves, Leaves]  # Those to differentiate with respect to, and the others.
+Result = TypeVar("Result")
 Scalar = Callable[[Leaves, Leaves], Array]
 EPS = [float(jnp.finfo(name).eps) for name in BOUNDS]  # The precisions of BOUNDS.
 _OVERHEAD = 1000.0  # Of an operation, in additions.
@@ -37,12 +39,12 @@ class Functions(NamedTuple):
     derivatives: Callable[[Leaves, Leaves], list[Derivative]] | None = None
 
 
-def take_gradient(f: Functions, theta: Leaves, rest: Leaves) -> tuple[Array, Leaves]:
+def take_gradient(f: Functions, theta: Leaves, rest: Leaves) -> tuple[Values, Leaves]:
     """Return the value of a function, and the leaves of its gradient by hand as vectors."""
     return f.value(theta, rest), [jnp.ravel(leaf) for leaf in f.by_hand(theta, rest)]
 
 
-def evaluate(function: Callable[..., Any], theta: Leaves, rest: Leaves) -> Any:
+def evaluate(function: Callable[[Leaves, Leaves], Result], theta: Leaves, rest: Leaves) -> Result:
     """Return the result of a function."""
     return function(theta, rest)
 
@@ -52,7 +54,7 @@ def differentiate(function: Scalar, theta: Leaves, rest: Leaves) -> Leaves:
     return [jnp.ravel(leaf) for leaf in jax.grad(function)(theta, rest)]
 
 
-def step_along(function: Scalar, theta: Leaves, rest: Leaves, base: Leaves, parts: Array, offsets: Array) -> Array:
+def step_along(function: Scalar, theta: Leaves, rest: Leaves, base: Leaves, parts: Array, offsets: Array) -> Values:
     """Return (parts, offsets) values of a function: after steps along parts of `base`."""
 
     def step(direction, offset):
@@ -61,12 +63,12 @@ def step_along(function: Scalar, theta: Leaves, rest: Leaves, base: Leaves, part
     return _map_parts(lambda direction: lax.map(lambda offset: step(direction, offset), offsets), base, parts)
 
 
-def slope_along(function: Scalar, theta: Leaves, rest: Leaves, base: Leaves, parts: Array) -> Array:
+def slope_along(function: Scalar, theta: Leaves, rest: Leaves, base: Leaves, parts: Array) -> Values:
     """Return the slopes of a function along parts of `base`, by forward mode."""
     return _map_parts(lambda d: jax.jvp(lambda theta: function(theta, rest), (theta,), (d,))[1], base, parts)
 
 
-def _map_parts(function: Callable[[Leaves], Array], base: Leaves, parts: Array) -> Array:
+def _map_parts(function: Callable[[Leaves], Array], base: Leaves, parts: Array) -> Values:
     """Map a function over parts of `base`: each keeps a range of entries, which are counted through all leaves."""
 
     def keep(bounds):
@@ -80,7 +82,7 @@ def _map_parts(function: Callable[[Leaves], Array], base: Leaves, parts: Array) 
     return lax.map(lambda bounds: function(keep(bounds)), parts)
 
 
-def measure(function: Callable[..., Any], theta: Leaves, rest: Leaves) -> tuple[float, int]:
+def measure(function: Callable[..., object], theta: Leaves, rest: Leaves) -> tuple[float, int]:
     """Return the number of operations of a function, roughly, and the place in EPS of its coarsest dtype."""
     work, dtypes = 0.0, set()
     for operation, times in _list_operations(jax.jit(function).trace(theta, rest).jaxpr, 1.0):

@@ -2,8 +2,8 @@
 
 import functools
 import itertools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from jaxmlp._programs import Programs
 from jaxmlp.verification import oracles
 from jaxmlp.verification.differences import FEW, FEW_COARSE, STEPS, measure_slopes, offsets
-from jaxmlp.verification.oracles import EPS, Functions, Leaves, Values
+from jaxmlp.verification.oracles import EPS, Arguments, Functions, Leaves, Result, Values
 
 # Without optimizations: compiling and running a program once then takes less time.
 UNOPTIMIZED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -25,7 +25,7 @@ Scale = tuple[float, float]  # Size of a leaf, and what its errors are relative 
 
 
 @functools.cache
-def _programs(oracle: Callable[..., Any], quick: bool) -> Programs:
+def _programs(oracle: Callable[..., object], quick: bool) -> Programs:
     return Programs(oracle, static_argnums=0, compiler_options=UNOPTIMIZED if quick else None)
 
 
@@ -52,15 +52,15 @@ class Point:
         self.work, self.level = oracles.measure(f.value, theta, rest)
         self.gradient_level = max(self.level, oracles.measure(f.by_hand, theta, rest)[1])
 
-    def run(self, oracle: Callable[..., Any], function: Any, *more: Any, at: Any = None) -> Any:
+    def run(self, oracle: Callable[..., Result], f: Hashable, *more: object, at: Arguments | None = None) -> Result:
         """Return what an oracle computes of a function, here or at other arguments."""
-        program = _programs(oracle, self._quick)[function]
-        return jax.device_get(program(function, *(at or (self.theta, self.rest)), *more))
+        program = _programs(oracle, self._quick)[f]
+        return jax.device_get(program(f, *(at or (self.theta, self.rest)), *more))
 
-    def attempt(self, *args: Any) -> Any:
+    def attempt(self, oracle: Callable[..., Result], f: Hashable, *more: object) -> Result | None:
         """Return the same, or None if the function does not allow it."""
         try:
-            return self.run(*args)
+            return self.run(oracle, f, *more)
         except Exception:
             return None
 
