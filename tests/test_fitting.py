@@ -44,6 +44,17 @@ def bits(tree):
     return [np.asarray(plain(leaf)).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
+def test_parameters_of_numpy_are_copied_without_a_program(caplog):
+    given = tuple((np.ones((64, 64), np.float32), np.ones((1, 64), np.float32)) for _ in range(2))
+    params = tuple(jaxmlp.Layer(*layer) for layer in given)
+    with jax.log_compiles():
+        state = start(params=params)
+    assert not [record for record in caplog.records if "Compiling" in record.getMessage()]
+    for w, _ in given:
+        w[:] = 5
+    assert all((np.asarray(leaf) == 1).all() for leaf in jax.tree.leaves(state.params))
+
+
 @jax.jit
 def gradients(params, x, y, c):
     return jax.grad(lambda params: jaxmlp.loss(params, x, y, c / c.sum()))(params)

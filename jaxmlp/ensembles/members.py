@@ -5,8 +5,8 @@ because a member's data then fit the fastest cache. On accelerators all members 
 
     by_member, shared, mesh = split_members(by_member, shared, members)     # outside `jax.jit`
     results = map_members(function, by_member, shared, mesh)                # inside
-    results = join_members(results, members)                                # anywhere
     results = gather(results, mesh)                                         # outside, if `all_processes`
+    results = join_members(results, members)                                # inside, or last
 """
 
 from collections.abc import Callable
