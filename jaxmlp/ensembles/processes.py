@@ -49,7 +49,7 @@ def place(tree: Tree, mesh: Mesh, spec: PartitionSpec) -> Tree:
 
 
 def _to_host(leaf: object) -> object:
-    """Return an array of one CPU device as one of NumPy, which is split without a program; others as they are."""
+    """Return an array on one CPU device as an array of NumPy, so that splitting it compiles nothing."""
     if not isinstance(leaf, Array) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return leaf
     devices = leaf.devices()
