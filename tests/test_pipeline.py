@@ -117,7 +117,7 @@ def test_the_best_candidate_is_told(full):
     report = full.report
     best = min(report["candidates"], key=lambda candidate: candidate["score"])
     assert {name: report[name] for name in Candidate._fields} == {name: best[name] for name in Candidate._fields}
-    assert [entry["bins"] for entry in report["candidates"]] == [16, 0, 48]
+    assert [entry["bins"] for entry in report["candidates"]] == [16, 0, 128]
 
 
 def linear_houses():
@@ -414,7 +414,7 @@ def test_notes_are_told_as_soon_as_they_are_known_and_kept():
 
 def test_the_plan_is_told_with_the_inputs_of_all_its_networks(fast, full):
     """Two inputs of the city, and three numbers, alone or with bins of each; a missing age is an input too."""
-    for result, sizes in ((fast, "54-8-1"), (full, "54-8-1 or 6-8-1 or 150-8-1")):
+    for result, sizes in ((fast, "54-8-1"), (full, "54-8-1 or 6-8-1 or 195-8-1")):
         how = "one hold-out, 1 setting" if result is fast else "5 folds, 3 settings"
         expected = f"Plan: networks {sizes}, gelu, adam; {how}, 1 network each; at most 8 epochs, batches of 8"
         assert [line for line in result.notes if line.startswith("Plan: ")] == [expected]

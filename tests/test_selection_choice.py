@@ -101,6 +101,8 @@ def test_each_cycle_is_twice_as_long_and_half_as_many_candidates_run_it():
 def test_settings_of_a_table_differ_in_bins_decay_layers_and_the_logarithm():
     candidates = default_candidates(has_log=True)
     assert {candidate.bins for candidate in candidates} == {0, 16, 48}
+    assert {candidate.bins for candidate in default_candidates(n=500)} == {0, 16, 48}
+    assert {candidate.bins for candidate in default_candidates(n=499)} == {0, 16, 128}
     assert {candidate.is_log for candidate in candidates} == {False, True}
     assert {candidate.hidden for candidate in candidates} == {(128, 128), (256,)}
     assert len(set(candidates)) == len(candidates)

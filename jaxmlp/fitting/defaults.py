@@ -23,12 +23,15 @@ HIDDEN = (100,)
 # Candidates of a table's search, the most useful first. `python bench/tables.py` measures what they are good for; wide
 # networks with much decay suit tables of few rows.
 DEEP, WIDE = (128, 128), (256,)
+FINE = 48  # Bins of a number.
+# In tables of few rows an edge at each value costs little, and tells as much as the splits of a tree.
+FEW_ROWS, FINEST = 500, 128
 TABLE_CANDIDATES = (
     Candidate(0.003, 0.1, DEEP, bins=16),
     Candidate(0.003, 0.1, DEEP, bins=0),
     Candidate(0.003, 1.0, DEEP, bins=16),
     Candidate(0.03, 3.0, WIDE, bins=16),
-    Candidate(0.003, 0.1, DEEP, bins=48),
+    Candidate(0.003, 0.1, DEEP, bins=FINE),
     Candidate(0.003, 0.1, DEEP, bins=16, is_log=True),
     Candidate(0.03, 3.0, WIDE, bins=0),
 )
@@ -39,6 +42,7 @@ CYCLES = 4
 def default_candidates(
     optimizer: str = "adam",
     *,
+    n: int = FEW_ROWS,
     single: bool = False,
     learning_rate: float | None = None,
     weight_decay: float | None = None,
@@ -49,6 +53,7 @@ def default_candidates(
 
     Arguments:
         optimizer: "adam" or "sgd".
+        n: number of rows; below 500, the finest bins are finer.
         single: whether to return the first one only.
         learning_rate: None for those that suit the optimizer.
         weight_decay: None to try several.
@@ -60,6 +65,8 @@ def default_candidates(
     fixed = {name: value for name, value in given.items() if value is not None}
     fixed |= {name: float(fixed[name]) for name in ("learning_rate", "weight_decay") if name in fixed}
     candidates = [candidate._replace(**fixed) for candidate in TABLE_CANDIDATES if has_log or not candidate.is_log]
+    if n < FEW_ROWS:
+        candidates = [each._replace(bins=FINEST) if each.bins == FINE else each for each in candidates]
     candidates = list(dict.fromkeys(candidates))
     return tuple(candidates[:1] if single else candidates)
 

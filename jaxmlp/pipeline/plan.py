@@ -90,7 +90,7 @@ def full_plan(n: int, options: Options, *, has_log: bool = False) -> Plan:
     batch_size = fields.get("batch_size") or default_batch_size(n_train)
     default = {
         "folds": folds, "members": None,
-        "candidates": default_candidates(optimizer, single=fast, has_log=has_log, **given),
+        "candidates": default_candidates(optimizer, n=n, single=fast, has_log=has_log, **given),
         "epochs": default_epochs(n_train, batch_size), "batch_size": batch_size, "patience": None,
         "cycles": 1 if fields.get("patience") else CYCLES, "activation": "gelu",
     }  # fmt: skip
