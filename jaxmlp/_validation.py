@@ -164,7 +164,7 @@ def validate_params(params: Net) -> Net:
     if not all(isinstance(leaf, jax.Array) for leaf in leaves):
         refuse_masked("params", *leaves)
         validate_dtype("params", np.result_type(*(leaf.dtype for leaf in leaves)))
-        params = jax.tree.map(_as_jax, params)
+        params = jax.tree.map(as_jax, params)
     fan_in = params[0].w.shape[0] if params[0].w.ndim == 2 else None
     for k, (w, b) in enumerate(params):
         if w.ndim != 2 or w.shape[0] != fan_in:
@@ -445,7 +445,7 @@ def _is_pair(layer: object) -> TypeGuard[tuple[object, object]]:
     return getattr(layer, "_fields", None) == ("w", "b")
 
 
-def _as_jax(leaf: np.ndarray | jax.Array) -> jax.Array:
+def as_jax(leaf: np.ndarray | jax.Array) -> jax.Array:
     """Return a copy of an array of NumPy; unlike `jnp.asarray`, this compiles nothing, and never shares memory."""
     return leaf if isinstance(leaf, jax.Array) else jax.device_put(np.array(leaf))
 

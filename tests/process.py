@@ -8,6 +8,7 @@ import sys
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxmlp
 
@@ -23,8 +24,11 @@ def results(directory, which):
     x, y = rows()
     key, optimizer = jax.random.key(1), jaxmlp.adam(1e-2)
     many, single = jaxmlp.init_ensemble(key, (3, 5, 1), 3), jaxmlp.init_params(key, (3, 5, 1))
+    everywhere = NamedSharding(Mesh(np.array(jax.devices()), ("all",)), PartitionSpec())
+    copied = jax.jit(lambda params: params, out_shardings=everywhere)(jax.tree.map(np.asarray, many))
     options = {"key": key, "optimizer": optimizer, "epochs": 5, "batch_size": 8}
     found = {"train_ensemble": jaxmlp.train_ensemble(many, x, y, 1e-3, epochs=5)}
+    found["train_ensemble, copied"] = jaxmlp.train_ensemble(copied, x, y, 1e-3, epochs=5)
     found["fit"] = jaxmlp.fit(single, x, y, validation=0.2, **options)[:3]
     if which == "few":
         return found

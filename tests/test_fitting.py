@@ -55,6 +55,13 @@ def test_parameters_of_numpy_are_copied_without_a_program(caplog):
     assert all((np.asarray(leaf) == 1).all() for leaf in jax.tree.leaves(state.params))
 
 
+def test_an_ensemble_of_numpy_is_copied():
+    given = jax.tree.map(np.array, ENSEMBLE)
+    state = start(params=given)
+    given[0].w[:] = 5
+    np.testing.assert_array_equal(state.params[0].w, ENSEMBLE[0].w)
+
+
 @jax.jit
 def gradients(params, x, y, c):
     return jax.grad(lambda params: jaxmlp.loss(params, x, y, c / c.sum()))(params)

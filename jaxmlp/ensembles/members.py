@@ -97,7 +97,7 @@ def _take(leaf: Array | np.ndarray, members: slice | list[int]) -> Array | np.nd
     """Return some members of an array or of keys, with NumPy where it can, because it compiles nothing."""
     if isinstance(leaf, Tracer | np.ndarray):
         return leaf[members]
-    with jax.default_device(min(leaf.devices(), key=lambda device: device.id)):
+    with jax.default_device(min(leaf.sharding.addressable_devices, key=lambda device: device.id)):
         if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.device_put(np.asarray(leaf)[members])
         data = jax.device_put(np.asarray(jax.random.key_data(leaf))[members])

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import validate_key, validate_members, validate_params
+from jaxmlp._validation import as_jax, validate_key, validate_members, validate_params
 from jaxmlp.ensembles.members import is_ensemble
 from jaxmlp.fitting.batches import choose
 from jaxmlp.fitting.metrics import AnyArray, Metric
@@ -66,6 +66,7 @@ def init_fit(params: Params, *, key: Array, optimizer: Optimizer) -> FitState:
     """
     if is_ensemble(params):
         params, members = validate_members(params)
+        params = jax.tree.map(as_jax, params)
         keys = jax.random.split(validate_key(key), members)
         return jax.vmap(lambda params, key: init_fit(params, key=key, optimizer=optimizer))(params, keys)
     params = validate_params(params)
