@@ -120,11 +120,11 @@ def prepare_blocks(
     def call(function: Callable[..., Tree], own: object, shared: object) -> Tree:
         if members is not None:
             own, shared, mesh = split_members(own, shared, members, all_processes=True)
-            return join_members(gather(_call(function, own, shared, mesh, statics), mesh), members)
+            return gather(_call(function, own, shared, mesh, statics, members), mesh)
         mesh = rows_mesh()
         if mesh is not None:
             own, shared = place((own, shared), mesh, PartitionSpec())
-        return gather(_call(function, own, shared, mesh, statics), mesh)
+        return gather(_call(function, own, shared, mesh, statics, None), mesh)
 
     def run_epoch(state: FitState, last: int) -> tuple[FitState, History]:
         key = state.key if members is None else state.key[0]
@@ -146,11 +146,11 @@ def prepare_blocks(
     return run
 
 
-@bounded_jit(0, 3, 4)
-def _call(function, own, shared, mesh, statics):
-    """Return `function(own, shared, statics)` of a network, or of each member of an ensemble."""
-    if own[0].epoch.ndim:
-        return map_members(partial(function, statics=statics, mesh=None), own, shared, mesh)
+@bounded_jit(0, 3, 4, 5)
+def _call(function, own, shared, mesh, statics, members):
+    """Return `function(own, shared, statics)` of a network, or of each of the members of an ensemble."""
+    if members is not None:
+        return join_members(map_members(partial(function, statics=statics, mesh=None), own, shared, mesh), members)
     call = partial(function, statics=statics, mesh=mesh)
     return (call if mesh is None else on_each_device(call, mesh))(own, shared)
 

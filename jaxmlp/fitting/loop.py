@@ -73,7 +73,7 @@ def prepare_run(
         (state, split_fold), split_rows, mesh = split_members((state, fold), rows, members, all_processes=True)
         data, encode = split_rows
         results = run_epochs(state, data, epochs, fold=split_fold, encode=encode, mesh=mesh, **options)
-        _wait(results[1].loss)
+        _wait(results[1].loss)  # Joining would, with Python asleep.
         return join_members(gather(results, mesh), members)
 
     return run

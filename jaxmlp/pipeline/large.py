@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,6 @@ import numpy as np
 
 from jaxmlp.ensembles.processes import agree
 from jaxmlp.fitting.targets import TargetScaling
-from jaxmlp.pipeline.plan import Options
 from jaxmlp.selection.assembly import MoreRows
 from jaxmlp.selection.search import Search
 from jaxmlp.tables import Recipe, polars
@@ -27,7 +27,7 @@ class Large(NamedTuple):
     """A table of which a sample is in memory."""
 
     path: Path
-    options: Options  # Of `read_blocks`.
+    options: Mapping[str, Any]  # Of `read_blocks`.
     rows: int  # Number of all rows.
 
 

@@ -1,6 +1,6 @@
 """The rows of a table as arrays, and predictions of rows as a table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,6 @@ import numpy as np
 from jaxmlp._validation import count
 from jaxmlp.fitting.grouping import join_groups
 from jaxmlp.models.tables import arrange_predictions
-from jaxmlp.pipeline.plan import Options
 from jaxmlp.selection import CrossValidation
 from jaxmlp.tables import Recipe, TableError, as_frame, learn_recipe, load_table, polars
 from jaxmlp.tables.columns import Number
@@ -187,7 +186,7 @@ def _hash_rows(values: np.ndarray) -> np.ndarray:
 
 
 def _learn_times(
-    frame: "polars.DataFrame", target: str, time: str, rows: np.ndarray, note: Note, options: Options
+    frame: "polars.DataFrame", target: str, time: str, rows: np.ndarray, note: Note, options: Mapping[str, Any]
 ) -> np.ndarray:
     """Return the times of the rows as numbers."""
     column = learn_recipe(frame[[time, target]], target, keep=(time,), **options).columns[0]
