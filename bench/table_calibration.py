@@ -1,7 +1,8 @@
 """Whether what `jaxmlp train` promises holds on test rows; part of `bench/tables.py`.
 
-reported      the error that the model's report names, measured on held-out rows; `error` is that of the test rows
+reported      the error that the report expects of the saved model; `error` is that of the test rows
 z             the difference of these two, in combined standard errors
+single        the error on held-out rows, which the networks of a single fold predict; single_z belongs to it
 inside        share of the test targets that lie within their 90 % interval
 low_quarter   the same for the worst quarter of the predictions, if a quarter has at least 100 rows
 temperature   by how much the best temperature would lower the log loss of the test rows
@@ -45,7 +46,10 @@ def measure_calibration(
     if task == "regression":
         standard_error /= 2 * error  # of the root
     combined = float(np.hypot(standard_error, report["standard_error"]))
-    row = {"reported": report["score"], "z": (error - report["score"]) / combined}
+    single, adjusted = report["score"], report.get("adjusted_score")
+    expected = single if adjusted is None else adjusted
+    row = {"reported": expected, "z": (error - expected) / combined}
+    row |= {} if adjusted is None else {"single": single, "single_z": (error - single) / combined}
     if task == "classification":
         best = min(measure_error(task, y, apply_temperature(values, t)) for t in TEMPERATURES)
         return row | {"temperature": 1 - best / error}
@@ -59,11 +63,12 @@ def measure_calibration(
 
 def describe_calibration(rows: list[dict[str, Any]]) -> list[str]:
     """Return what all rows of results of jaxmlp say, a line each."""
-    ratio = statistics.geometric_mean([row["error"] / row["reported"] for row in rows])
-    near = sum(abs(row["z"]) <= 2 for row in rows)
-    lines = [
-        f"test error / reported error: geometric mean {ratio:.3f}; {near} of {len(rows)} within two standard errors"
-    ]
+    lines = []
+    for name, label, z in (("reported", "reported error", "z"), ("single", "error of single folds", "single_z")):
+        if known := [row for row in rows if name in row]:
+            ratio = statistics.geometric_mean([row["error"] / row[name] for row in known])
+            near = f"{sum(abs(row[z]) <= 2 for row in known)} of {len(known)} within two standard errors"
+            lines.append(f"test error / {label}: geometric mean {ratio:.3f}; {near}")
     if inside := [row for row in rows if row.get("inside") is not None]:
         tables: dict[str, list[float]] = {}
         for row in inside:

@@ -53,6 +53,9 @@ def test_promises_are_compared_with_the_test_rows(bench):
     ends = y - 1 + 3 * wrong, y + 1 + 3 * wrong
     numbers = measure("regression", y, predictions(y + off, ends), {"score": 2.0, "standard_error": 0.5})
     assert numbers == {"reported": 2.0, "z": -2.0, "negative": 1, "inside": 0.875, "low_quarter": 0.5}
+    adjusted = {"score": 2.0, "standard_error": 0.5, "adjusted_score": 1.5}
+    both = measure("regression", y, predictions(y + off, ends), adjusted)
+    assert both == numbers | {"reported": 1.5, "z": -1.0, "single": 2.0, "single_z": -2.0}
     # Of the rows that have a probability of 0.9, 8 in 10 are right.
     p, classes = np.tile([0.9, 0.1], (10, 1)), np.array([0] * 8 + [1] * 2)
     certain = measure("classification", classes, predictions(p), {"score": 0.5, "standard_error": 0.1})
@@ -65,6 +68,10 @@ def test_promises_are_compared_with_the_test_rows(bench):
         "90 % intervals: 87.5% on average, lowest table 87.5% (concrete), lowest quarter 50.0% (concrete, seed 0)",
         f"with the best temperature of each split, the mean log loss would be lower by {1 - best / error:.1%}",
         "negative predictions of targets that are never negative: 1",
+    ]
+    assert describe([{"table": "concrete", "seed": 0, "error": 1.0, **both}])[:2] == [
+        "test error / reported error: geometric mean 0.667; 1 of 1 within two standard errors",
+        "test error / error of single folds: geometric mean 0.500; 1 of 1 within two standard errors",
     ]
 
 

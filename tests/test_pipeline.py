@@ -142,6 +142,13 @@ def test_scores_are_those_of_the_predictions_of_held_out_rows(full):
     np.testing.assert_allclose(full.report["score"], np.sqrt((error**2).mean()))
 
 
+def test_only_a_model_that_averages_folds_has_an_adjusted_score(fast, full):
+    assert 0.8 * full.report["score"] < full.report["adjusted_score"] <= full.report["score"]
+    assert "Expected of the saved model, the mean of all" in repr(full)
+    assert fast.report["adjusted_score"] is None
+    assert "Expected" not in repr(fast)
+
+
 def test_the_intervals_of_the_rows_of_a_fold_are_measured_on_those_of_the_others(full):
     """And the coverage that is told is that of these intervals."""
     fold, target, low, high, prediction = full.predictions.drop("row").to_numpy().T

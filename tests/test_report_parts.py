@@ -86,6 +86,12 @@ def test_the_report_says_why_a_model_was_saved(report, text):
     assert describe_sections(report)["models"].text == (f"Saved: {text}",)
 
 
+def test_the_report_says_what_to_expect_of_the_mean_of_all_folds():
+    report = report_of(linear=3.0, network=2.0, mean=2.5, constant=4.0) | {"adjusted_score": 1.9, "folds": 5}
+    _, expected = describe_sections(report)["models"].text
+    assert expected == "Expected of the saved model, the mean of all 5 folds: RMSE 1.90 ± 0.10"
+
+
 CAUTIONS = {"interrupted": False, "verdict": "better than the constant and the linear baseline", "held_out": 500}
 CAUTIONS |= {"target": "price", "error": "RMSE", "score": 2.0, "constant": {"score": 4.0, "accuracy": 0.5}, "folds": 5}
 CAUTIONS |= {"columns": [{"name": "rooms"}, {"name": "city"}], "trees_are_better": False}

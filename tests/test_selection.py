@@ -13,7 +13,7 @@ from jaxmlp.ensembles.members import is_ensemble
 from jaxmlp.fitting.defaults import Candidate
 from jaxmlp.fitting.targets import learn_target_scaling
 from jaxmlp.fitting.tasks import task_of
-from jaxmlp.selection import cross_validate, partial_dependence, permutation_importance
+from jaxmlp.selection import adjusted_score, cross_validate, partial_dependence, permutation_importance
 from jaxmlp.selection.crossvalidation import prepare_search
 from jaxmlp.selection.importance import error_of_growth
 from jaxmlp.selection.linear import fit_linear
@@ -166,6 +166,17 @@ def test_scores_are_what_their_names_say(result_of_curve):
     assert repr(result).startswith("CrossValidation(RMSE: network ")
 
 
+def test_the_adjusted_score_is_lower_by_what_averaging_the_folds_gains_on_all_rows(result_of_curve):
+    x, y, result = result_of_curve
+    folds = [jaxmlp.Model(tuple(result.networks_of(k)), criterion=result.criterion) for k in range(result.folds)]
+    predictions = np.stack([np.asarray(jaxmlp.predict(model, x)) for model in folds])
+    gain = np.var(predictions, axis=0).mean()  # of squared errors, whatever the targets
+    expected = np.sqrt(result.model.score**2 - gain)
+    assert 0 < expected < result.model.score
+    adjusted = adjusted_score(result, x, y, key=jax.random.key(0))
+    assert adjusted == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_single_fold_is_a_hold_out_of_a_fifth():
     x, y = table(0, curved)
     result = cross_validate(x, y, key=jax.random.key(0), **SMALL | {"folds": 1, "candidates": ((0.03, 0.0),)})
@@ -177,6 +188,7 @@ def test_a_single_fold_is_a_hold_out_of_a_fifth():
     assert len(result.network.row_errors) == 18
     assert result.network.score < result.constant.score
     assert "a single hold-out" in result.method
+    assert adjusted_score(result, x, y, key=jax.random.key(0)) == result.model.score
     importance = permutation_importance(result, x, y, key=jax.random.key(0))
     assert set(importance.order[:2].tolist()) == {0, 1}
 

@@ -59,6 +59,8 @@ class Report(Figures, Setting):
     trees: NotRequired[Figures]  # Boosted trees, if they were measured.
     saved: str  # "network", "linear" or "mean".
     trees_are_better: bool  # By more than two standard errors.
+    # The score of the saved model, if it averages the networks of all folds; see `adjusted_score`.
+    adjusted_score: NotRequired[float | None]
     interval: Ends | None  # None for classes.
     candidates: list[SettingFigures]
     folds: int  # 1 is a single hold-out.

@@ -17,6 +17,7 @@ def make_report(
     importance: Importance,
     ends: tuple[np.ndarray, np.ndarray] | None,
     trees: Score | None,
+    adjusted: float | None,
 ) -> Report:
     """Return everything that is told about a model, by name; errors of a regression are in the target's unit.
 
@@ -26,6 +27,7 @@ def make_report(
         importance: of the columns of the table.
         ends: of the 90 % prediction intervals of held-out rows (n,); None for classes.
         trees: the score of boosted trees; None if they were left out.
+        adjusted: the adjusted score of the model; None if it does not average the networks of all folds.
 
     Returns:
         What JSON can hold; numbers that are not finite are None. `fit_table` adds `members` and `seed`.
@@ -41,7 +43,8 @@ def make_report(
             right = score.predictions[held_out].argmax(axis=1) == y[held_out].argmax(axis=1)
             figures |= {"accuracy": right.mean(), "accuracy_error": right.std() / np.sqrt(len(right))}
         content |= figures if name == "model" else {name: figures}
-    content |= {"saved": result.saved, "trees_are_better": _are_better(trees, result.model)}
+    content |= {"adjusted_score": adjusted, "saved": result.saved}
+    content["trees_are_better"] = _are_better(trees, result.model)
     content["interval"] = (
         None if ends is None else _describe_ends(ends, result.model.predictions[held_out], y[held_out])
     )

@@ -29,7 +29,7 @@ from jaxmlp.pipeline.report import make_report
 from jaxmlp.pipeline.rows import Rows, arrange_held_out, read_frame, read_rows
 from jaxmlp.pipeline.sections import describe_report
 from jaxmlp.pipeline.worst import WorstRows, find_worst
-from jaxmlp.selection import permutation_importance
+from jaxmlp.selection import adjusted_score, permutation_importance
 from jaxmlp.selection.assembly import MoreRows, refit_best
 from jaxmlp.selection.crossvalidation import compare, prepare_search
 from jaxmlp.selection.rounds import Progress, Trained, train_candidates
@@ -305,7 +305,9 @@ def _conclude(
     if members is not None:
         refitted = [refit_best(search, trained, result.weights, members, more)]
     groups = tuple(refitted) or result.groups
-    report = make_report(rows, result, importance, ends, trees)
+    averages = result.folds > 1 and not refitted
+    adjusted = adjusted_score(result, x, y, key=key) if averages else None
+    report = make_report(rows, result, importance, ends, trees, adjusted)
     report["members"], report["seed"] = sum(group.members for group in groups), seed
     model = Model(
         groups, criterion=result.criterion, recipe=recipe,

@@ -41,7 +41,7 @@ def describe_sections(report: Report) -> dict[str, Section]:
         report: of `make_report`.
     """
     sections = [
-        Section("models", "Models", (_explain_choice(report),), _compare_models(report)),
+        Section("models", "Models", (_explain_choice(report), *_describe_average(report)), _compare_models(report)),
         Section("measurement", "How it was measured", (f"Measured: {report['method']}",)),
         Section("intervals", "Prediction intervals", _describe_interval(report)),
         Section("cautions", "What to be careful about", items=tuple(report["cautions"])),
@@ -101,6 +101,14 @@ def _explain_choice(report: Report) -> str:
         return f"Saved: {_CHOICES[saved]}, the simplest of linear model, network and their mean {within}"
     fitted = "the errors above are cross-fitted, so another may be slightly better there"
     return f"Saved: {_CHOICES[saved]}, chosen by all held-out rows; {fitted}"
+
+
+def _describe_average(report: Report) -> tuple[str, ...]:
+    """Return the error that is expected of the saved model, if it averages the networks of all folds."""
+    if (adjusted := report.get("adjusted_score")) is None:
+        return ()
+    average = f"Expected of the saved model, the mean of all {report['folds']} folds"
+    return (f"{average}: {report['error']} {format_pairs([(adjusted, report['standard_error'])])[0]}",)
 
 
 def _describe_interval(report: Report) -> tuple[str, ...]:

@@ -3,9 +3,11 @@
 `crossvalidation.py` compares candidates with baselines. `rounds.py` trains them, each by `search.py`, on the rows of
 `preparation.py`; `linear.py` fits the linear baseline. `ensemble.py` chooses what predicts, `assembly.py` makes groups
 of it, and `scores.py` measures it. `importance.py` measures which columns matter, `dependence.py` how predictions
-move with them, and `trees.py` boosted trees.
+move with them; `inspection.py` draws the rows for both. `adjustment.py` estimates the error of the mean of all folds,
+and `trees.py` measures boosted trees.
 """
 
+from jaxmlp.selection.adjustment import adjusted_score as adjusted_score
 from jaxmlp.selection.crossvalidation import CrossValidation as CrossValidation
 from jaxmlp.selection.crossvalidation import cross_validate as cross_validate
 from jaxmlp.selection.dependence import Dependence as Dependence

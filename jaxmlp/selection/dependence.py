@@ -7,11 +7,9 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp.fitting.groups import predict_groups
 from jaxmlp.fitting.splitting import rng_of
-from jaxmlp.fitting.temperature import apply_temperature
 from jaxmlp.selection.crossvalidation import CrossValidation
-from jaxmlp.selection.importance import draw_sample, scale_inputs
+from jaxmlp.selection.inspection import Sample, draw_sample, predict_by_fold, scale_inputs
 
 _TAIL = 0.1  # The share of the rows below the band, and above it.
 
@@ -47,33 +45,23 @@ def partial_dependence(
         The dependence on each group.
     """
     scaled = scale_inputs(result, x)
-    rows, repeats = draw_sample(result, len(groups), rng_of(key))
+    sample = draw_sample(result, len(groups), rng_of(key))
     taken = [scaled[own][:, list(group)] for group, own in zip(groups, sources, strict=True)]
-    return [
-        _measure(result, scaled, list(group), values, rows, repeats)
-        for group, values in zip(groups, taken, strict=True)
-    ]
+    return [_measure(result, scaled, list(group), values, sample) for group, values in zip(groups, taken, strict=True)]
 
 
 def _measure(
-    result: CrossValidation, x: np.ndarray, group: list[int], values: np.ndarray, rows: np.ndarray, repeats: int
+    result: CrossValidation, x: np.ndarray, group: list[int], values: np.ndarray, sample: Sample
 ) -> Dependence:
     """Return the dependence on one group; x and values (values, columns of the group) are scaled."""
-    size = rows.shape[1] * repeats
-    rows = rows[:, : max(1, size // len(values))]
+    rows = sample.rows[:, : max(1, sample.size // len(values))]
     curves = []
     for k, own in enumerate(rows):
         mixed = np.repeat(x[own][:, None], len(values), axis=1)
         mixed[:, :, group] = values
-        mixed = mixed.reshape(-1, x.shape[1])
-        # As many rows as in `permutation_importance`, by repeating some, so that its compiled program is used again.
-        padded = np.resize(mixed, (max(size, len(mixed)), x.shape[1]))
-        networks = result.networks_of(k)
-        mean, *_ = predict_groups(networks, [padded] * len(networks), result.criterion)
-        curves.append(np.asarray(mean, np.float64)[: len(mixed)].reshape(len(own), len(values), -1))
+        predictions = predict_by_fold(result, k, mixed.reshape(-1, x.shape[1]), sample)
+        curves.append(predictions.reshape(len(own), len(values), -1))
     predictions = np.stack(curves)  # (folds, rows, values, outputs)
-    if result.temperature is not None:
-        predictions = apply_temperature(predictions, result.temperature)
     mean = predictions.mean(axis=(0, 1))
     level = predictions.mean(axis=2, keepdims=True)
     moved = (predictions - level + mean.mean(axis=0)).reshape(-1, *mean.shape)

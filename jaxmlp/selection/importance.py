@@ -12,10 +12,7 @@ from jaxmlp.fitting.groups import predict_groups
 from jaxmlp.fitting.splitting import rng_of
 from jaxmlp.fitting.tasks import Task
 from jaxmlp.selection.crossvalidation import CrossValidation
-
-# Rows of a fold that are shuffled at most and at least; and the largest number of multiplications.
-MAX_ROWS, MIN_ROWS = 2000, 100
-MAX_WORK = 5e10
+from jaxmlp.selection.inspection import draw_sample, scale_inputs
 
 
 class Importance(NamedTuple):
@@ -25,13 +22,6 @@ class Importance(NamedTuple):
     std: np.ndarray  # (groups,) standard deviation over the shuffles
     order: np.ndarray  # (groups,) groups, the most important first
     standard_error: np.ndarray  # (groups,) standard error of the mean, if rows are independent
-
-
-class Sample(NamedTuple):
-    """Held-out rows whose predictions are inspected."""
-
-    rows: np.ndarray  # (folds, length) indices of rows of each fold
-    repeats: int  # How many variants of each row are affordable.
 
 
 def permutation_importance(
@@ -89,19 +79,3 @@ def error_of_growth(task: Task, errors: np.ndarray, base: np.ndarray) -> np.ndar
     # What each row adds to the difference, to first order.
     by_row = errors * task.slope(errors)[:, None] - base * task.slope(base)
     return by_row.std(axis=1, ddof=1) / np.sqrt(len(base))
-
-
-def scale_inputs(result: CrossValidation, x: ArrayLike) -> np.ndarray:
-    """Return inputs (n, fan_in) as all networks of a search take them."""
-    return np.asarray(result.groups[0].scale(to_numpy("x", x).astype(np.float64)))
-
-
-def draw_sample(result: CrossValidation, groups: int, rng: np.random.Generator, repeats: int = 10) -> Sample:
-    """Return as many held-out rows of each fold as are affordable, with several variants for each group of columns."""
-    held_out = np.bincount(result.fold[result.fold >= 0])
-    weights = sum(layer.w.size for group in result.groups for layer in group.params)
-    affordable = int(MAX_WORK / (max(groups, 1) * weights))  # rows of a fold times shuffles
-    length = min(MAX_ROWS, max(MIN_ROWS, affordable // repeats), held_out.min())
-    repeats = min(repeats, max(2, affordable // length))
-    rows = [rng.choice(np.flatnonzero(result.fold == k), length, replace=False) for k in range(len(held_out))]
-    return Sample(np.stack(rows), repeats)

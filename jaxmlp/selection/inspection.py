@@ -1,0 +1,56 @@
+"""Held-out rows whose predictions are inspected."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxmlp._validation import to_numpy
+from jaxmlp.fitting.groups import predict_groups
+from jaxmlp.fitting.temperature import apply_temperature
+from jaxmlp.selection.crossvalidation import CrossValidation
+
+# Rows of a fold at most and at least; and the largest number of multiplications.
+MAX_ROWS, MIN_ROWS = 2000, 100
+MAX_WORK = 5e10
+
+
+class Sample(NamedTuple):
+    """Held-out rows whose predictions are inspected."""
+
+    rows: np.ndarray  # (folds, length) indices of rows of each fold
+    repeats: int  # How many variants of each row are affordable.
+
+    @property
+    def size(self) -> int:
+        """Number of variants of the rows of a fold."""
+        return self.rows.shape[1] * self.repeats
+
+
+def scale_inputs(result: CrossValidation, x: ArrayLike) -> np.ndarray:
+    """Return inputs (n, fan_in) as all networks of a search take them."""
+    return np.asarray(result.groups[0].scale(to_numpy("x", x).astype(np.float64)))
+
+
+def draw_sample(result: CrossValidation, groups: int, rng: np.random.Generator, repeats: int = 10) -> Sample:
+    """Return as many held-out rows of each fold as are affordable, with several variants for each group of columns."""
+    held_out = np.bincount(result.fold[result.fold >= 0])
+    weights = sum(layer.w.size for group in result.groups for layer in group.params)
+    affordable = int(MAX_WORK / (max(groups, 1) * weights))  # rows of a fold times shuffles
+    length = min(MAX_ROWS, max(MIN_ROWS, affordable // repeats), held_out.min())
+    repeats = min(repeats, max(2, affordable // length))
+    rows = [rng.choice(np.flatnonzero(result.fold == k), length, replace=False) for k in range(len(held_out))]
+    return Sample(np.stack(rows), repeats)
+
+
+def predict_by_fold(result: CrossValidation, fold: int, x: np.ndarray, sample: Sample) -> np.ndarray:
+    """Return the predictions (n, outputs) of scaled rows by the networks of a fold.
+
+    Some rows are repeated, up to as many as `permutation_importance` predicts, so that its compiled program is used
+    again.
+    """
+    padded = np.resize(x, (max(sample.size, len(x)), x.shape[1]))
+    networks = result.networks_of(fold)
+    mean, *_ = predict_groups(networks, [padded] * len(networks), result.criterion)
+    predictions = np.asarray(mean, np.float64)[: len(x)]
+    return predictions if result.temperature is None else apply_temperature(predictions, result.temperature)
