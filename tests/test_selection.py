@@ -1,5 +1,6 @@
 """Cross-validation: nothing leaks, scores are what their names say, and the verdict follows from them."""
 
+import pickle
 from collections import Counter
 from dataclasses import replace
 
@@ -105,6 +106,13 @@ def test_held_out_rows_change_no_network_of_their_fold(result_of_curve):
 def test_the_same_key_gives_the_same_bits(result_of_curve):
     x, y, result = result_of_curve
     assert_equal(search(x, y).params, result.params)
+
+
+def test_a_result_can_be_pickled(result_of_curve):
+    *_, result = result_of_curve
+    copy = pickle.loads(pickle.dumps(result))
+    assert_equal(copy.params, result.params)
+    assert copy.verdict == result.verdict
 
 
 def test_a_far_row_costs_no_digits_of_the_fold_that_holds_it_out(result_of_curve):

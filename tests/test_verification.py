@@ -284,3 +284,5 @@ def test_mistakes_in_the_call_raise_as_elsewhere():
         jaxmlp.check_network(params, x, y, criterion=jnp.square)
     with pytest.raises(ValueError, match="y must have shape"):
         jaxmlp.check_network(params, x, y[:, 0], weights)
+    with pytest.raises(ValueError, match="x must have a row"):
+        jaxmlp.check_network(params, x[:0], y[:0])

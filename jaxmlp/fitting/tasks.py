@@ -88,8 +88,16 @@ def difference_of(errors: np.ndarray, others: np.ndarray) -> tuple[float, float]
     return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
 
 
+def _identity(mean: np.ndarray) -> np.ndarray:
+    return mean
+
+
 # Constant baselines. A class or count without training rows counts as half a row: its probability is never exactly 0,
 # for which the log loss would be infinite.
+
+
+def _mean(mean: np.ndarray, _: int) -> np.ndarray:
+    return mean
 
 
 def _mean_count(mean: np.ndarray, n: int) -> np.ndarray:
@@ -111,8 +119,7 @@ def _logit(mean: np.ndarray) -> np.ndarray:
 
 _REGRESSION = Task(
     metric=metrics.root_mean_squared_error, error="RMSE", row_error=metrics.row_squared_error, is_root=True,
-    link=lambda mean: mean, constant=lambda mean, n: mean, standardizes_target=True,
-    has_bounds=True,
+    link=_identity, constant=_mean, standardizes_target=True, has_bounds=True,
 )  # fmt: skip
 
 # The task of each built-in criterion.

@@ -46,10 +46,12 @@ def check_network(
         A report, which prints as a table. In a test, call its `raise_if_wrong()`.
 
     Raises:
-        ValueError: a shape that does not fit; a loss that is not finite.
+        ValueError: a shape that does not fit; no rows; a loss that is not finite.
         TypeError: an activation or criterion that is a bare function; params of mixed dtypes.
     """
     params, x, y, c, f = validate(params, x, y, sample_weight, activation, criterion)
+    if not len(x):
+        raise ValueError("x must have a row: the gradient of no rows is 0, whatever is wrong")
     arrays = jax.tree.leaves(params), [x, y] if c is None else [x, y, c]
     return check_validated(network_functions(lambda: (*f, criterion)), [arrays])[0]
 
