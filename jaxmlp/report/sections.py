@@ -39,7 +39,7 @@ def list_numbers(result: TableResult) -> list[tuple[str, str]]:
     baseline = name_models(report)["constant"]
     errors = [(entry["score"], entry["standard_error"]) for entry in (report, report["constant"])]
     model, constant = format_pairs(errors)
-    numbers = [(f"{report['error']} of the saved model", model), (f"{report['error']}, {baseline}", constant)]
+    numbers = [(f"{report['error']} on held-out rows", model), (f"{report['error']}, {baseline}", constant)]
     if "accuracy" in report:
         numbers.append(("accuracy", f"{report['accuracy']:.1%} ± {report['accuracy_error']:.1%}"))
         numbers.append(("accuracy of the most frequent class", f"{report['constant']['accuracy']:.1%}"))
