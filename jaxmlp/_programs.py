@@ -14,10 +14,16 @@ import jax
 import numpy as np
 from jax.typing import DTypeLike
 
+CompilerOptions = dict[str, Any]
 # Number of programs of a function that are kept: one for each combination of shapes, dtypes and static arguments.
 KEPT = 32
 # For what runs once: a draw of weights compiles 1.4 to 4 times as fast, and the program is no slower.
-QUICK: dict[str, Any] = {"xla_backend_optimization_level": 1}
+QUICK: CompilerOptions = {"xla_backend_optimization_level": 1}
+# For short runs: programs compile twice as fast, and need up to 1.4 times as long (`bench/estimators.py --part first`
+# and `--part later`). JAX 0.11 and newer has no such option.
+SHORT: CompilerOptions = dict(QUICK)
+if jax.__version_info__ < (0, 11):
+    SHORT |= {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 
 
 class Programs:
@@ -25,15 +31,19 @@ class Programs:
 
     Arguments:
         function: a pure function.
-        compiler_options: of XLA.
+        compiler_options: of XLA, or what returns them for a key.
         options: the others of `jax.jit`.
     """
 
     def __init__(
-        self, function: Callable[..., Any], *, compiler_options: dict[str, Any] | None = None, **options: Any
+        self,
+        function: Callable[..., Any],
+        *,
+        compiler_options: CompilerOptions | Callable[[Any], CompilerOptions | None] | None = None,
+        **options: Any,
     ) -> None:
-        self._function = function
-        self._options: dict[str, Any] = {**options, "compiler_options": compiler_options}
+        self._function, self._options = function, options
+        self._choose = compiler_options if callable(compiler_options) else lambda _: compiler_options
         self._plain = None if compiler_options is None else Programs(function, **options)
         self._programs: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = Lock()
@@ -51,15 +61,16 @@ class Programs:
         def copy(*args: object, **keywords: object) -> Any:
             return self._function(*args, **keywords)
 
+        program = jax.jit(copy, compiler_options=self._choose(key) or None, **self._options)
         with self._lock:
-            program = self._programs.setdefault(key, jax.jit(copy, **self._options))
+            program = self._programs.setdefault(key, program)
             while len(self._programs) > KEPT:
                 self._programs.popitem(last=False)[1].clear_cache()
         return program
 
     def call(self, key: Hashable, *args: object, **keywords: object) -> Any:
         """Call the program of a key. It has no compiler options inside another program, or on a GPU or TPU."""
-        if self._plain is None:
+        if self._plain is None or not self._choose(key):
             return self[key](*args, **keywords)
         if _runs_on_cpu():
             try:
@@ -85,17 +96,18 @@ class BoundedJit:
     Arguments:
         function: a pure function.
         static_argnums: positions of the static arguments, which must be hashable.
-        compiler_options: as in `Programs`.
+        compiler_options: of XLA on a CPU, or a function of the arguments that returns them; shapes alone may decide.
     """
 
     def __init__(
         self,
         function: Callable[..., Any],
         static_argnums: tuple[int, ...] = (),
-        compiler_options: dict[str, Any] | None = None,
+        compiler_options: CompilerOptions | Callable[..., CompilerOptions | None] | None = None,
     ) -> None:
         update_wrapper(self, function)
-        self.programs = Programs(function, static_argnums=static_argnums, compiler_options=compiler_options)
+        self._choose = compiler_options if callable(compiler_options) else lambda *_: compiler_options
+        self.programs = Programs(function, static_argnums=static_argnums, compiler_options=lambda key: dict(key[-1]))
         self._static = static_argnums
 
     def __call__(self, *args: object) -> Any:
@@ -108,11 +120,12 @@ class BoundedJit:
     def _key(self, *args: object) -> Hashable:
         static = tuple([args[k] for k in self._static])
         leaves, tree = jax.tree.flatten([arg for k, arg in enumerate(args) if k not in self._static])
-        return static, tree, tuple([_describe(leaf) for leaf in leaves])
+        options = self._choose(*args) if _runs_on_cpu() else None
+        return static, tree, tuple([_describe(leaf) for leaf in leaves]), tuple((options or {}).items())
 
 
 def bounded_jit(
-    *static_argnums: int, compiler_options: dict[str, Any] | None = None
+    *static_argnums: int, compiler_options: CompilerOptions | Callable[..., CompilerOptions | None] | None = None
 ) -> Callable[[Callable[..., Any]], BoundedJit]:
     """Return the decorator that makes a `BoundedJit`."""
     return lambda function: BoundedJit(function, static_argnums, compiler_options)

@@ -1,6 +1,7 @@
 """Compiled programs: those used last are kept, and no others."""
 
 import gc
+from itertools import pairwise
 from pathlib import Path
 
 import jax
@@ -10,8 +11,9 @@ import pytest
 
 import jaxmlp
 from jaxmlp import _programs
-from jaxmlp._programs import KEPT, bounded_jit
+from jaxmlp._programs import KEPT, SHORT, bounded_jit
 from jaxmlp.fitting import epochs
+from jaxmlp.fitting.state import FitData, init_fit
 
 pytestmark = pytest.mark.portable
 
@@ -96,3 +98,22 @@ def test_two_thousand_fits_of_a_thousand_shapes_stay_within_bounds():
             memory = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in line)
             assert int(memory.split()[1]) < 1.5 * 2**20, k
             assert count_maps() < 20_000, k
+
+
+@pytest.mark.parametrize(
+    ("rows", "sizes", "activation", "is_short"),
+    [
+        (150, (4, 100, 3), jaxmlp.relu, True),
+        (150, (4, 100, 50, 3), (jaxmlp.relu, jaxmlp.identity), True),
+        (150, (4, 100, 3), jaxmlp.tanh, False),
+        (50_000, (4, 100, 3), jaxmlp.relu, False),
+        (150, (4, 1000, 1000, 3), jaxmlp.relu, False),
+    ],
+)
+def test_short_runs_are_compiled_with_fewer_optimizations(rows, sizes, activation, is_short):
+    params = tuple(jaxmlp.Layer(np.zeros((m, n), np.float32), np.zeros((1, n), np.float32)) for m, n in pairwise(sizes))
+    state = init_fit(params, key=jax.random.key(0), optimizer=jaxmlp.adam())
+    data = FitData(np.zeros((rows, sizes[0]), np.float32), np.zeros((rows, sizes[-1]), np.float32))
+    statics = epochs.Statics(epochs.CAPACITY, jaxmlp.adam(), 32, activation, jaxmlp.squared_error, None)
+    options = epochs._choose_options(state, None, data, 10, None, None, None, None, statics, None)
+    assert options == (SHORT if is_short else None)

@@ -15,9 +15,9 @@ from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
 from jaxmlp._dispatch import as_array, params_dtype
-from jaxmlp._programs import bounded_jit
+from jaxmlp._programs import SHORT, bounded_jit
 from jaxmlp._validation import cast, describe, validate, validate_count, validate_data, validate_functions
-from jaxmlp.activations import Activation, relu
+from jaxmlp.activations import Activation, identity, relu
 from jaxmlp.criteria import Criterion, squared_error
 from jaxmlp.ensembles.members import map_members
 from jaxmlp.fitting.batches import Encode, choose, evaluate, on_each_device, train_epoch
@@ -37,6 +37,8 @@ from jaxmlp.network import Params
 
 # One compiled program runs any number of epochs up to this; its history has as many entries.
 CAPACITY = 128
+# A run of a network is short up to this number of rows times weights.
+SHORT_WORK = 2e7
 
 
 class Statics(NamedTuple):
@@ -186,12 +188,25 @@ def default_metric(criterion: Criterion) -> Metric | None:
     return CRITERION_TASKS[criterion].metric if criterion in CRITERION_TASKS else None
 
 
+def _choose_options(state, _fold, data, _epochs, _patience, _l2, _advance, _encode, statics, mesh):
+    """Return the options to compile with: `SHORT` if compiling takes longer than some hundred epochs.
+
+    Not by the number of epochs: a run that is stopped and resumed keeps its program, and so its rounding.
+    """
+    activation = statics.activation
+    functions = set(activation) if isinstance(activation, tuple) else {activation}
+    is_cheap = functions <= {identity, relu}  # Others, with exponentials, take twice as long with `SHORT`.
+    if state.epoch.ndim or mesh is not None or not is_cheap:
+        return None
+    return SHORT if data.x.shape[0] * sum(w.size for w, _ in state.params) <= SHORT_WORK else None
+
+
 @bounded_jit(3)
 def _mark_history(history, before, after, epochs):
     return mark_history(history, before, after, epochs, jnp)
 
 
-@bounded_jit(8, 9)
+@bounded_jit(8, 9, compiler_options=_choose_options)
 def _run(state, fold, data, epochs, patience, l2, advance, encode, statics, mesh):
     is_single = state.epoch.ndim == 0
 
