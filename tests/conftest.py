@@ -11,6 +11,7 @@ _compiled = tempfile.TemporaryDirectory()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _compiled.name)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ.setdefault("PYTHONWARNINGS", "ignore:Error reading persistent compilation cache:UserWarning")
 # Compiling is what tests cost: what LLVM does to a program is left to those that ask for `optimised`.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # One module of LLVM for each program, not up to 32, because most programs of tests are small.
@@ -25,9 +26,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from jaxmlp import _programs  # noqa: E402
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 8)
+for options in (_programs.QUICK, _programs.SHORT):  # They would optimize more than the tests do.
+    options.pop("xla_backend_optimization_level")
 # And tracing: it makes many objects that stay, which the collector would look through again and again.
 gc.set_threshold(200_000, 20, 100)
 
