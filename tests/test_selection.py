@@ -183,6 +183,22 @@ def test_the_adjusted_score_is_lower_by_what_averaging_the_folds_gains_on_all_ro
     assert 0 < expected < result.model.score
     adjusted = adjusted_score(result, x, y, key=jax.random.key(0))
     assert adjusted == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match=r"y must have shape \(90, 1\)"):
+        adjusted_score(result, x, y[:, 0], key=jax.random.key(0))
+
+
+def test_the_adjusted_score_weights_folds_by_their_rows_and_allows_negative_errors(result_of_curve):
+    x, y, result = result_of_curve
+    fold = np.where(np.arange(N) < 80, 0, np.arange(N) % 2 + 1)
+    errors = np.full(N, -1.0)
+    task = replace(result.task, is_root=False, row_error=lambda p, y: ((p - y) ** 2).sum(axis=-1) - 1000)
+    model = result.model._replace(row_errors=errors)
+    other = replace(result, fold=fold, task=task, measured=result.measured | {"model": model})
+    folds = [jaxmlp.Model(tuple(result.networks_of(k)), criterion=result.criterion) for k in range(FOLDS)]
+    predictions = np.stack([np.asarray(jaxmlp.predict(network, x)) for network in folds])
+    of_fold = ((predictions - y) ** 2).mean(axis=(1, 2))
+    gain = of_fold @ np.bincount(fold) / N - ((predictions.mean(axis=0) - y) ** 2).mean()
+    assert adjusted_score(other, x, y, key=jax.random.key(0)) == pytest.approx(-1 - gain, rel=1e-4)
 
 
 def test_a_single_fold_is_a_hold_out_of_a_fifth():

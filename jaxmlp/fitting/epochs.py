@@ -196,7 +196,7 @@ def _choose_options(state, _fold, data, _epochs, _patience, _l2, _advance, _enco
     activation = statics.activation
     functions = set(activation) if isinstance(activation, tuple) else {activation}
     is_cheap = functions <= {identity, relu}  # Others, with exponentials, take twice as long with `SHORT`.
-    if state.epoch.ndim or mesh is not None or not is_cheap:
+    if state.epoch.ndim or mesh is not None or not is_cheap or data.x.ndim != 2:
         return None
     return SHORT if data.x.shape[0] * sum(w.size for w, _ in state.params) <= SHORT_WORK else None
 

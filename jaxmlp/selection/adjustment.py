@@ -4,10 +4,11 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import to_numpy
+from jaxmlp._validation import refuse_tracing, to_numpy
 from jaxmlp.fitting.splitting import rng_of
+from jaxmlp.fitting.temperature import apply_temperature
 from jaxmlp.selection.crossvalidation import CrossValidation
-from jaxmlp.selection.inspection import draw_sample, predict_by_fold, scale_inputs
+from jaxmlp.selection.inspection import MAX_ROWS, draw_sample, predict_by_fold, scale_inputs
 
 
 def adjusted_score(result: CrossValidation, x: ArrayLike, y: ArrayLike, *, key: Array) -> float:
@@ -25,13 +26,34 @@ def adjusted_score(result: CrossValidation, x: ArrayLike, y: ArrayLike, *, key: 
 
     Returns:
         The adjusted score of what was chosen; of a single hold-out the score as it is.
+
+    Raises:
+        ValueError: x or y without a row for each of the search, or y of another shape.
+        TypeError: a call that JAX traces.
     """
+    refuse_tracing("adjusted_score", x, y, key)
+    x, y, held_out = to_numpy("x", x), to_numpy("y", y).astype(np.float64), np.flatnonzero(result.fold >= 0)
+    for name, values, shape in (
+        ("x", x, (len(result.fold), result.groups[0].columns)),
+        ("y", y, result.model.predictions.shape),
+    ):
+        if values.shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, as in the search; got {values.shape}")
     if result.folds == 1:
         return result.model.score
-    x, y = scale_inputs(result, x), to_numpy("y", y).astype(np.float64)
-    sample = draw_sample(result, x.shape[1], rng_of(key))
-    rows = sample.rows[:, : max(1, sample.size // result.folds)].ravel()
-    predictions = np.stack([predict_by_fold(result, k, x[rows], sample) for k in range(result.folds)])
-    task, y = result.task, y[rows]
-    gain = task.row_error(predictions, y).mean() - task.row_error(predictions.mean(axis=0), y).mean()
-    return float(task.score(np.maximum(result.model.row_errors.mean(keepdims=True) - gain, 0)))
+    rng, task = rng_of(key), result.task
+    sample = draw_sample(result, x.shape[1], rng)
+    chosen = rng.choice(len(held_out), min(len(held_out), max(sample.size, MAX_ROWS)), replace=False)
+    rows = held_out[chosen]
+    inputs, y, shares = scale_inputs(result, x[rows]), y[rows], np.bincount(result.fold[held_out]) / len(held_out)
+    folds = np.stack([predict_by_fold(result, k, inputs, sample) for k in range(result.folds)])
+
+    def measure(predictions: np.ndarray) -> np.ndarray:
+        if result.temperature is not None:
+            predictions = apply_temperature(predictions, result.temperature)
+        return task.row_error(predictions, y).mean(axis=-1)
+
+    gain = shares @ measure(folds) - measure(folds.mean(axis=0))
+    # In units of the same rows' error: a far row that is among them, or is not, must not decide.
+    error, own = result.model.row_errors.mean(keepdims=True), result.model.row_errors[chosen].mean()
+    return float(task.score(error * max(1 - gain / own, 0) if own > 0 else error - gain))

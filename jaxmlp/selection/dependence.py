@@ -8,6 +8,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxmlp.fitting.splitting import rng_of
+from jaxmlp.fitting.temperature import apply_temperature
 from jaxmlp.selection.crossvalidation import CrossValidation
 from jaxmlp.selection.inspection import Sample, draw_sample, predict_by_fold, scale_inputs
 
@@ -62,6 +63,8 @@ def _measure(
         predictions = predict_by_fold(result, k, mixed.reshape(-1, x.shape[1]), sample)
         curves.append(predictions.reshape(len(own), len(values), -1))
     predictions = np.stack(curves)  # (folds, rows, values, outputs)
+    if result.temperature is not None:
+        predictions = apply_temperature(predictions, result.temperature)
     mean = predictions.mean(axis=(0, 1))
     level = predictions.mean(axis=2, keepdims=True)
     moved = (predictions - level + mean.mean(axis=0)).reshape(-1, *mean.shape)

@@ -7,7 +7,6 @@ from jax.typing import ArrayLike
 
 from jaxmlp._validation import to_numpy
 from jaxmlp.fitting.groups import predict_groups
-from jaxmlp.fitting.temperature import apply_temperature
 from jaxmlp.selection.crossvalidation import CrossValidation
 
 # Rows of a fold at most and at least; and the largest number of multiplications.
@@ -44,7 +43,7 @@ def draw_sample(result: CrossValidation, groups: int, rng: np.random.Generator, 
 
 
 def predict_by_fold(result: CrossValidation, fold: int, x: np.ndarray, sample: Sample) -> np.ndarray:
-    """Return the predictions (n, outputs) of scaled rows by the networks of a fold.
+    """Return the predictions (n, outputs) of scaled rows by the networks of a fold, probabilities without temperature.
 
     Some rows are repeated, up to as many as `permutation_importance` predicts, so that its compiled program is used
     again.
@@ -52,5 +51,4 @@ def predict_by_fold(result: CrossValidation, fold: int, x: np.ndarray, sample: S
     padded = np.resize(x, (max(sample.size, len(x)), x.shape[1]))
     networks = result.networks_of(fold)
     mean, *_ = predict_groups(networks, [padded] * len(networks), result.criterion)
-    predictions = np.asarray(mean, np.float64)[: len(x)]
-    return predictions if result.temperature is None else apply_temperature(predictions, result.temperature)
+    return np.asarray(mean, np.float64)[: len(x)]
