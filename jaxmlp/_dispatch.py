@@ -30,7 +30,7 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
     of `_WIDE`, so that the last bits may differ.
     """
     defaults: dict[str, object] = function.__kwdefaults__  # type: ignore[attr-defined]
-    programs = Programs(function, static_argnames=tuple(defaults), compiler_options=_WIDE)
+    programs = Programs(function, static_argnames=tuple(defaults))
 
     @wraps(function)
     def call(params, x, y, learning_rate, sample_weight=None, **keywords):
@@ -47,7 +47,7 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
         # Not `BoundedJit`, because a call of `train_step` takes few microseconds.
         widths = tuple([w.shape for w, _ in params])
         key = widths, x.shape, y.shape, dtype, tuple(statics.items())
-        return programs.call(key, params, x, y, rate, c, **statics)
+        return programs.call(key, _WIDE, params, x, y, rate, c, **statics)
 
     return call  # type: ignore[return-value]
 

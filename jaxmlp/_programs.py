@@ -31,54 +31,45 @@ class Programs:
 
     Arguments:
         function: a pure function.
-        compiler_options: of XLA, or what returns them for a key.
-        options: the others of `jax.jit`.
+        options: of `jax.jit`.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        *,
-        compiler_options: CompilerOptions | Callable[[Any], CompilerOptions | None] | None = None,
-        **options: Any,
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         self._function, self._options = function, options
-        self._choose = compiler_options if callable(compiler_options) else lambda _: compiler_options
-        self._plain = None if compiler_options is None else Programs(function, **options)
         self._programs: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = Lock()
 
-    def __getitem__(self, key: Hashable) -> Any:
+    def get(self, key: Hashable, compiler_options: CompilerOptions | None = None) -> Any:
+        """Return the program of a key, with compiler options, of which a key has one set, or without."""
+        place = key, bool(compiler_options)
         try:
-            self._programs.move_to_end(key)
-            return self._programs[key]
+            self._programs.move_to_end(place)
+            return self._programs[place]
         except KeyError:  # new, or dropped by another thread
-            return self._add(key)
+            return self._add(place, compiler_options)
 
-    def _add(self, key: Hashable) -> Any:
+    def _add(self, place: Hashable, compiler_options: CompilerOptions | None) -> Any:
         # JAX frees a program with its function, so that each program needs a function of its own.
         @wraps(self._function)
         def copy(*args: object, **keywords: object) -> Any:
             return self._function(*args, **keywords)
 
-        program = jax.jit(copy, compiler_options=self._choose(key) or None, **self._options)
         with self._lock:
-            program = self._programs.setdefault(key, program)
+            program = jax.jit(copy, compiler_options=compiler_options, **self._options)
+            program = self._programs.setdefault(place, program)
             while len(self._programs) > KEPT:
                 self._programs.popitem(last=False)[1].clear_cache()
         return program
 
-    def call(self, key: Hashable, *args: object, **keywords: object) -> Any:
-        """Call the program of a key. It has no compiler options inside another program, or on a GPU or TPU."""
-        if self._plain is None or not self._choose(key):
-            return self[key](*args, **keywords)
-        if _runs_on_cpu():
+    def call(self, key: Hashable, compiler_options: CompilerOptions | None, *args: object, **keywords: object) -> Any:
+        """Call the program of a key; without the compiler options inside another program, or on a GPU or TPU."""
+        if compiler_options and _runs_on_cpu():
             try:
-                return self[key](*args, **keywords)
+                return self.get(key, compiler_options)(*args, **keywords)
             except ValueError as error:
                 if "compiler_options" not in str(error):  # JAX refuses these options inside another program.
                     raise
-        return self._plain[key](*args, **keywords)
+        return self.get(key)(*args, **keywords)
 
     def count(self) -> int:
         """Return the number of compiled programs that are kept."""
@@ -96,36 +87,34 @@ class BoundedJit:
     Arguments:
         function: a pure function.
         static_argnums: positions of the static arguments, which must be hashable.
-        compiler_options: of XLA on a CPU, or a function of the arguments that returns them; shapes alone may decide.
+        compiler_options: of XLA on a CPU, where a call gives no others.
     """
 
     def __init__(
         self,
         function: Callable[..., Any],
         static_argnums: tuple[int, ...] = (),
-        compiler_options: CompilerOptions | Callable[..., CompilerOptions | None] | None = None,
+        compiler_options: CompilerOptions | None = None,
     ) -> None:
         update_wrapper(self, function)
-        self._choose = compiler_options if callable(compiler_options) else lambda *_: compiler_options
-        self.programs = Programs(function, static_argnums=static_argnums, compiler_options=lambda key: dict(key[-1]))
-        self._static = static_argnums
+        self.programs = Programs(function, static_argnums=static_argnums)
+        self._static, self._compiler_options = static_argnums, compiler_options
 
-    def __call__(self, *args: object) -> Any:
-        return self.programs.call(self._key(*args), *args)
+    def __call__(self, *args: object, compiler_options: CompilerOptions | None = None) -> Any:
+        return self.programs.call(self._key(*args), compiler_options or self._compiler_options, *args)
 
     def program(self, *args: object) -> Any:
-        """Return the jitted function for arguments of these shapes."""
-        return self.programs[self._key(*args)]
+        """Return the jitted function for arguments of these shapes, without compiler options."""
+        return self.programs.get(self._key(*args))
 
     def _key(self, *args: object) -> Hashable:
         static = tuple([args[k] for k in self._static])
         leaves, tree = jax.tree.flatten([arg for k, arg in enumerate(args) if k not in self._static])
-        options = self._choose(*args) if _runs_on_cpu() else None
-        return static, tree, tuple([_describe(leaf) for leaf in leaves]), tuple((options or {}).items())
+        return static, tree, tuple([_describe(leaf) for leaf in leaves])
 
 
 def bounded_jit(
-    *static_argnums: int, compiler_options: CompilerOptions | Callable[..., CompilerOptions | None] | None = None
+    *static_argnums: int, compiler_options: CompilerOptions | None = None
 ) -> Callable[[Callable[..., Any]], BoundedJit]:
     """Return the decorator that makes a `BoundedJit`."""
     return lambda function: BoundedJit(function, static_argnums, compiler_options)

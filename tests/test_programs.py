@@ -11,7 +11,7 @@ import pytest
 
 import jaxmlp
 from jaxmlp import _programs
-from jaxmlp._programs import KEPT, SHORT, bounded_jit
+from jaxmlp._programs import KEPT, bounded_jit
 from jaxmlp.fitting import epochs
 from jaxmlp.fitting.state import FitData, init_fit
 
@@ -114,6 +114,4 @@ def test_short_runs_are_compiled_with_fewer_optimizations(rows, sizes, activatio
     params = tuple(jaxmlp.Layer(np.zeros((m, n), np.float32), np.zeros((1, n), np.float32)) for m, n in pairwise(sizes))
     state = init_fit(params, key=jax.random.key(0), optimizer=jaxmlp.adam())
     data = FitData(np.zeros((rows, sizes[0]), np.float32), np.zeros((rows, sizes[-1]), np.float32))
-    statics = epochs.Statics(epochs.CAPACITY, jaxmlp.adam(), 32, activation, jaxmlp.squared_error, None)
-    options = epochs._choose_options(state, None, data, 10, None, None, None, None, statics, None)
-    assert options == (SHORT if is_short else None)
+    assert epochs._is_short(state, data, activation) == is_short

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -180,7 +181,8 @@ def run_epochs(
         encode = Partial(encode)
     if not isinstance(advance, Partial):
         advance = Partial(advance or advance_best_loss)
-    return _run(state, fold, data, epochs, patience, l2, advance, encode, statics, mesh)
+    run = partial(_run, compiler_options=SHORT) if mesh is None and _is_short(state, data, activation) else _run
+    return run(state, fold, data, epochs, patience, l2, advance, encode, statics, mesh)
 
 
 def default_metric(criterion: Criterion) -> Metric | None:
@@ -188,17 +190,16 @@ def default_metric(criterion: Criterion) -> Metric | None:
     return CRITERION_TASKS[criterion].metric if criterion in CRITERION_TASKS else None
 
 
-def _choose_options(state, _fold, data, _epochs, _patience, _l2, _advance, _encode, statics, mesh):
-    """Return the options to compile with: `SHORT` if compiling takes longer than some hundred epochs.
+def _is_short(state: FitState, data: FitData, activation: Activation | tuple[Activation, ...]) -> bool:
+    """Return whether compiling a run, of one network, takes longer than some hundred epochs.
 
     Not by the number of epochs: a run that is stopped and resumed keeps its program, and so its rounding.
     """
-    activation = statics.activation
     functions = set(activation) if isinstance(activation, tuple) else {activation}
     is_cheap = functions <= {identity, relu}  # Others, with exponentials, take twice as long with `SHORT`.
-    if state.epoch.ndim or mesh is not None or not is_cheap or data.x.ndim != 2:
-        return None
-    return SHORT if data.x.shape[0] * sum(w.size for w, _ in state.params) <= SHORT_WORK else None
+    if state.epoch.ndim or data.x.ndim != 2 or not is_cheap:
+        return False
+    return data.x.shape[0] * sum(w.size for w, _ in state.params) <= SHORT_WORK
 
 
 @bounded_jit(3)
@@ -206,7 +207,7 @@ def _mark_history(history, before, after, epochs):
     return mark_history(history, before, after, epochs, jnp)
 
 
-@bounded_jit(8, 9, compiler_options=_choose_options)
+@bounded_jit(8, 9)
 def _run(state, fold, data, epochs, patience, l2, advance, encode, statics, mesh):
     is_single = state.epoch.ndim == 0
 

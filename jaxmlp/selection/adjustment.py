@@ -1,5 +1,7 @@
 """The score of the model that averages the networks of all folds, estimated from the scores of the folds."""
 
+import math
+
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
@@ -8,15 +10,15 @@ from jaxmlp._validation import refuse_tracing, to_numpy
 from jaxmlp.fitting.splitting import rng_of
 from jaxmlp.fitting.temperature import apply_temperature
 from jaxmlp.selection.crossvalidation import CrossValidation
-from jaxmlp.selection.inspection import MAX_ROWS, draw_sample, predict_by_fold, scale_inputs
+from jaxmlp.selection.inspection import MAX_ROWS, plan_sample, predict_by_fold, scale_inputs
 
 
 def adjusted_score(result: CrossValidation, x: ArrayLike, y: ArrayLike, *, key: Array) -> float:
     """Return the score of the model that averages the networks of all folds.
 
-    The networks of one fold predict a held-out row, but the model averages those of all folds, which is better. Its
-    error is lower than the mean of theirs; by how much is measured on all rows, and subtracted (Burman 1989, "A
-    Comparative Study of Ordinary Cross-Validation, v-Fold Cross-Validation and the Repeated Learning-Testing Methods").
+    A held-out row is predicted by the networks of a single fold. The model averages the networks of all folds, and its
+    error is lower. The difference is measured on all rows and subtracted (Burman 1989, "A Comparative Study of Ordinary
+    Cross-Validation, v-Fold Cross-Validation and the Repeated Learning-Testing Methods").
 
     Arguments:
         result: of `cross_validate`.
@@ -33,20 +35,19 @@ def adjusted_score(result: CrossValidation, x: ArrayLike, y: ArrayLike, *, key: 
     """
     refuse_tracing("adjusted_score", x, y, key)
     x, y, held_out = to_numpy("x", x), to_numpy("y", y).astype(np.float64), np.flatnonzero(result.fold >= 0)
-    for name, values, shape in (
-        ("x", x, (len(result.fold), result.groups[0].columns)),
-        ("y", y, result.model.predictions.shape),
-    ):
+    shapes = (len(result.fold), result.groups[0].columns), result.model.predictions.shape
+    for name, values, shape in zip("xy", (x, y), shapes, strict=True):
         if values.shape != shape:
             raise ValueError(f"{name} must have shape {shape}, as in the search; got {values.shape}")
     if result.folds == 1:
         return result.model.score
     rng, task = rng_of(key), result.task
-    sample = draw_sample(result, x.shape[1], rng)
-    chosen = rng.choice(len(held_out), min(len(held_out), max(sample.size, MAX_ROWS)), replace=False)
+    size = math.prod(plan_sample(result, x.shape[1]))
+    # A small fold makes the size small, whatever the number of rows: hence `MAX_ROWS`.
+    chosen = rng.choice(len(held_out), min(len(held_out), max(size, MAX_ROWS)), replace=False)
     rows = held_out[chosen]
     inputs, y, shares = scale_inputs(result, x[rows]), y[rows], np.bincount(result.fold[held_out]) / len(held_out)
-    folds = np.stack([predict_by_fold(result, k, inputs, sample) for k in range(result.folds)])
+    folds = np.stack([predict_by_fold(result, k, inputs, size) for k in range(result.folds)])
 
     def measure(predictions: np.ndarray) -> np.ndarray:
         if result.temperature is not None:

@@ -60,7 +60,7 @@ def _measure(
     for k, own in enumerate(rows):
         mixed = np.repeat(x[own][:, None], len(values), axis=1)
         mixed[:, :, group] = values
-        predictions = predict_by_fold(result, k, mixed.reshape(-1, x.shape[1]), sample)
+        predictions = predict_by_fold(result, k, mixed.reshape(-1, x.shape[1]), sample.size)
         curves.append(predictions.reshape(len(own), len(values), -1))
     predictions = np.stack(curves)  # (folds, rows, values, outputs)
     if result.temperature is not None:

@@ -31,24 +31,29 @@ def scale_inputs(result: CrossValidation, x: ArrayLike) -> np.ndarray:
     return np.asarray(result.groups[0].scale(to_numpy("x", x).astype(np.float64)))
 
 
-def draw_sample(result: CrossValidation, groups: int, rng: np.random.Generator, repeats: int = 10) -> Sample:
-    """Return as many held-out rows of each fold as are affordable, with several variants for each group of columns."""
+def plan_sample(result: CrossValidation, groups: int, repeats: int = 10) -> tuple[int, int]:
+    """Return how many held-out rows of each fold, and variants of each for every group of columns, are affordable."""
     held_out = np.bincount(result.fold[result.fold >= 0])
     weights = sum(layer.w.size for group in result.groups for layer in group.params)
     affordable = int(MAX_WORK / (max(groups, 1) * weights))  # rows of a fold times shuffles
     length = min(MAX_ROWS, max(MIN_ROWS, affordable // repeats), held_out.min())
-    repeats = min(repeats, max(2, affordable // length))
-    rows = [rng.choice(np.flatnonzero(result.fold == k), length, replace=False) for k in range(len(held_out))]
+    return length, min(repeats, max(2, affordable // length))
+
+
+def draw_sample(result: CrossValidation, groups: int, rng: np.random.Generator, repeats: int = 10) -> Sample:
+    """Return held-out rows of each fold, as many as `plan_sample` says."""
+    length, repeats = plan_sample(result, groups, repeats)
+    rows = [rng.choice(np.flatnonzero(result.fold == k), length, replace=False) for k in range(result.folds)]
     return Sample(np.stack(rows), repeats)
 
 
-def predict_by_fold(result: CrossValidation, fold: int, x: np.ndarray, sample: Sample) -> np.ndarray:
+def predict_by_fold(result: CrossValidation, fold: int, x: np.ndarray, size: int) -> np.ndarray:
     """Return the predictions (n, outputs) of scaled rows by the networks of a fold, probabilities without temperature.
 
-    Some rows are repeated, up to as many as `permutation_importance` predicts, so that its compiled program is used
-    again.
+    Rows are repeated up to `size`, the number that `permutation_importance` predicts, so that its compiled program is
+    used again.
     """
-    padded = np.resize(x, (max(sample.size, len(x)), x.shape[1]))
+    padded = np.resize(x, (max(size, len(x)), x.shape[1]))
     networks = result.networks_of(fold)
     mean, *_ = predict_groups(networks, [padded] * len(networks), result.criterion)
     return np.asarray(mean, np.float64)[: len(x)]

@@ -25,8 +25,8 @@ Scale = tuple[float, float]  # Size of a leaf, and what its errors are relative 
 
 
 @functools.cache
-def _programs(oracle: Callable[..., object], quick: bool) -> Programs:
-    return Programs(oracle, static_argnums=0, compiler_options=UNOPTIMIZED if quick else None)
+def _programs(oracle: Callable[..., object]) -> Programs:
+    return Programs(oracle, static_argnums=0)
 
 
 class Point:
@@ -54,7 +54,7 @@ class Point:
 
     def run(self, oracle: Callable[..., Result], f: Hashable, *more: object, at: Arguments | None = None) -> Result:
         """Return what an oracle computes of a function, here or at other arguments."""
-        program = _programs(oracle, self._quick)[f]
+        program = _programs(oracle).get(f, UNOPTIMIZED if self._quick else None)
         return jax.device_get(program(f, *(at or (self.theta, self.rest)), *more))
 
     def attempt(self, oracle: Callable[..., Result], f: Hashable, *more: object) -> Result | None:
