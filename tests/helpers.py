@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import resource
 
 import jax
@@ -64,11 +65,15 @@ def program(function, *args):
 def files_no_longer_than(size):
     """A disk that is full after `size` bytes of a file: of any file, pytest's own output too, so leave it soon."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    seconds = jax.config.jax_persistent_cache_min_compile_time_secs
+    # What is compiled meanwhile is not kept: half of a program would be found by other tests.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", seconds)
 
 
 def targets(criterion_name: str, shape, seed: int = 0) -> np.ndarray:
