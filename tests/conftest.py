@@ -1,5 +1,6 @@
 """Strict mode for every test: no silent promotion of dtypes or ranks, and eight devices where a machine has one."""
 
+import collections
 import gc
 import os
 import shutil
@@ -34,6 +35,17 @@ for options in (_programs.QUICK, _programs.SHORT):  # They would optimize more t
     options.pop("xla_backend_optimization_level")
 # And tracing: it makes many objects that stay, which the collector would look through again and again.
 gc.set_threshold(200_000, 20, 100)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark the variants of a sampled test, after its first ones, as extended."""
+    seen = collections.Counter()
+    for item in items:
+        for marker in item.iter_markers("sampled"):
+            seen[item.module, item.originalname] += 1
+            if seen[item.module, item.originalname] > marker.args[0]:
+                item.add_marker("extended")
 
 
 @pytest.fixture

@@ -99,6 +99,7 @@ def test_at_the_kink_manual_gradients_equal_jax_grad_exactly():
     assert np.any(of_that_row[0].b), "the gradient passes at h == 0"
 
 
+@pytest.mark.extended
 def test_at_the_kink_manual_gradients_equal_torchs_clamp():
     torch = pytest.importorskip("torch", reason="torch is not installed")
     params, x, y = kinky_problem()

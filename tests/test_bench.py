@@ -84,6 +84,7 @@ def test_a_small_table_has_a_row_for_each_system():
     assert [line[2] for line in lines if line[:1] == ["Hitters"] and len(line) > 2] == ["linear", "hist"]
 
 
+@pytest.mark.extended
 def test_systems_train_the_same_network_on_mini_batches_of_the_same_rows():
     words = ["--case", "numbers", "--rows", "100", "--batch", "32", "--only", "jaxmlp", "scikit", "--rounds", "1"]
     run = [sys.executable, str(BENCH / "minibatch.py"), *words, "--epochs", "2"]
@@ -99,6 +100,7 @@ def accelerator(monkeypatch):
     return runpy.run_path(str(BENCH / "accelerator.py"))
 
 
+@pytest.mark.extended
 def test_a_part_that_fails_or_takes_too_long_is_reported_with_the_figures_so_far(accelerator):
     part, run, later = accelerator["Part"], accelerator["run"], time.monotonic() + 60
     row = 'print(\'{"bench": "b", "gain": 2}\', flush=True); '
@@ -142,6 +144,7 @@ def test_the_docs_show_the_results_as_they_are(path):
     assert shown in (BENCH.parent / "docs" / "benchmarks.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("path", sorted((BENCH / "results").glob("tables-*.jsonl")), ids=lambda path: path.stem)
 def test_the_docs_show_the_comparison_on_real_tables_as_it_is(path):
     done = subprocess.run([sys.executable, str(BENCH / "report.py"), str(path)], capture_output=True, text=True)

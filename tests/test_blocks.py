@@ -50,6 +50,7 @@ def test_one_block_is_trained_as_rows_in_memory_to_the_bit(rows, mapped, block_r
     assert_equal((found.params, found.history.loss), (expected.params, expected.history.loss))
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("options", [{}, {"validation": 0.2}])
 def test_every_row_counts_once_with_its_weight(rows, mapped, options):
     still = jaxmlp.sgd(0.0)
@@ -67,11 +68,13 @@ def test_blocks_hold_each_row_once_in_an_order_of_pieces_from_everywhere():
     assert all(min(map(min, block)) < 250 and max(map(max, block)) >= 750 for block in blocks)
 
 
+@pytest.mark.extended
 def test_blocks_train_about_as_well_as_rows_in_memory(rows, mapped):
     found, expected = fit(*mapped, block_rows=BLOCK, epochs=40), fit(*rows, epochs=40)
     assert found.history.loss[-1] == pytest.approx(expected.history.loss[-1], rel=0.1)
 
 
+@pytest.mark.extended
 def test_each_member_of_an_ensemble_stops_by_itself(mapped):
     params = jaxmlp.init_ensemble(jax.random.key(0), (3, 4, 1), 3)
     options = {"params": params, "optimizer": jaxmlp.adam(0.3), "epochs": 30, "patience": 2, "validation": 0.2}

@@ -85,6 +85,7 @@ def test_the_program_shows_the_numbers_of_explain_to_six_digits(page, capsys):
         np.testing.assert_allclose(float(value), float(shown), rtol=2e-5, err_msg=code)
 
 
+@pytest.mark.extended
 def test_the_gradients_of_all_epochs_are_those_of_numpy(page):
     data = data_of(COMMITTED.read_text(encoding="utf-8"))
     texts = page.evaluate(
@@ -144,6 +145,7 @@ def test_terms_are_shown_largest_first_and_add_up(page, expected):
     assert page.locator("#explained tr").count() == 100
 
 
+@pytest.mark.extended
 def test_a_click_on_a_number_of_a_formula_walks_the_chain_rule(page, expected):
     page.evaluate("select('grad_w1', [2, 7])")
     settle(page)
@@ -160,6 +162,7 @@ def test_a_click_on_a_number_of_a_formula_walks_the_chain_rule(page, expected):
         assert page.evaluate("state.at.row") == row
 
 
+@pytest.mark.extended
 def test_a_unit_an_edge_the_loss_and_a_row_are_explained_by_a_click(page, expected):
     page.locator("#network").get_by_label("hidden unit 7:").click()
     assert explained(page) == ("h_relu", [17, 7], pytest.approx(expected["h_relu"][17, 7], rel=1e-5))
@@ -186,6 +189,7 @@ def ringed(page):
     return [unit.get_attribute("aria-label").partition(":")[0] for unit in units]
 
 
+@pytest.mark.extended
 def test_only_the_units_of_the_explained_number_are_ringed(page):
     for name, units in (
         ("x", ["input 0"]),
@@ -211,6 +215,7 @@ def test_the_drawing_names_what_it_shows_in_each_view(page, expected):
     assert "No unit is dead" in page.inner_text("#legend")
 
 
+@pytest.mark.extended
 def test_the_backward_view_shows_gradients_and_says_why_some_are_zero(page, expected):
     before = page.locator("#network .edge").nth(5).get_attribute("stroke-width")
     page.locator("#network").get_by_label("hidden unit 20:").click()
@@ -229,6 +234,7 @@ def test_the_backward_view_shows_gradients_and_says_why_some_are_zero(page, expe
     assert (stages[-1], stages[1]) == ("0", "5")  # The loss comes first, and the inputs come last.
 
 
+@pytest.mark.extended
 def test_an_entry_is_found_by_its_name_and_indices(page, expected):
     page.get_by_label("Name of the number").select_option("grad_w1")
     page.get_by_label("Input", exact=True).fill("2")
@@ -236,6 +242,7 @@ def test_an_entry_is_found_by_its_name_and_indices(page, expected):
     assert explained(page) == ("grad_w1", [2, 7], pytest.approx(expected["grad_w1"][2, 7], rel=1e-5))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("label", "typed", "shown", "problem"),
     [
@@ -263,6 +270,7 @@ def test_a_number_out_of_range_is_refused_in_words_and_changes_nothing(page, lab
     assert page.inner_text("#problem") == ""
 
 
+@pytest.mark.extended
 def test_an_entry_is_found_with_the_keyboard_alone(page, expected):
     page.get_by_label("Name of the number").focus()
     for key in ("grad_w1", "Tab", "2", "Tab", "7"):
@@ -276,6 +284,7 @@ def test_an_entry_is_found_with_the_keyboard_alone(page, expected):
     assert re.fullmatch(rf"grad_w1\[2, 7\] = {NUMBER}, epoch 57", page.text_content("#announcement"))
 
 
+@pytest.mark.extended
 def test_slider_number_loss_chart_and_arrow_keys_choose_the_epoch(page):
     epoch = page.get_by_label("Epoch", exact=True)
     page.get_by_label("Epoch, slider").fill("0")
@@ -299,6 +308,7 @@ def test_slider_number_loss_chart_and_arrow_keys_choose_the_epoch(page):
     assert epoch.input_value() == "0"
 
 
+@pytest.mark.extended
 def test_the_keyboard_goes_through_the_units(page):
     page.locator("#network").get_by_label("hidden unit 20:").focus()
     page.keyboard.press("ArrowDown")
@@ -310,6 +320,7 @@ def test_the_keyboard_goes_through_the_units(page):
     assert page.text_content("#announcement").endswith(", epoch 58")
 
 
+@pytest.mark.extended
 def test_play_goes_through_the_epochs_with_little_work_for_each_frame(page):
     chromium = page.context.new_cdp_session(page)
     chromium.send("Performance.enable", {"timeDomain": "threadTicks"})  # Time of this thread: others do not count.
@@ -340,6 +351,7 @@ def test_play_goes_through_the_epochs_with_little_work_for_each_frame(page):
     assert page.evaluate("state.playing") is False
 
 
+@pytest.mark.extended
 def test_a_nudged_weight_moves_the_loss_along_its_curve_and_the_tangent_has_the_slope_of_the_gradient(page, expected):
     page.evaluate("select('grad_w1', [2, 7])")
     settle(page)
@@ -410,6 +422,7 @@ def test_an_entry_near_the_kink_is_undecided(page):
     pytest.skip("no entry of this page is so near to 0")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations_in_the_page_are_those_of_the_package(page, name):
     points = [*np.linspace(-9, 9, 37), -40.0, 40.0]
@@ -422,6 +435,7 @@ def test_activations_in_the_page_are_those_of_the_package(page, name):
     np.testing.assert_allclose(slopes[smooth], differences[smooth], atol=1e-8)
 
 
+@pytest.mark.extended
 def test_the_small_example_is_that_of_explain_and_can_hide_its_results(page):
     page.get_by_text("A small example for paper").click()
     example, text = small_example(), page.inner_text("#small-lines")
@@ -448,6 +462,7 @@ def test_the_foot_says_how_far_the_numbers_agree(page):
     assert "within 1e-6 of the kink" in text
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800)])
 def test_it_is_readable_on_a_phone_and_a_laptop_light_and_dark(page, scheme, width, height):
@@ -483,6 +498,7 @@ def test_it_is_readable_on_a_phone_and_a_laptop_light_and_dark(page, scheme, wid
     page.emulate_media(color_scheme="light")
 
 
+@pytest.mark.extended
 def test_on_a_phone_a_tap_says_what_it_selects_and_only_the_epoch_stays_in_sight(browser):
     page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True, reduced_motion="reduce")
     page.goto(COMMITTED.as_uri())
@@ -498,6 +514,7 @@ def test_on_a_phone_a_tap_says_what_it_selects_and_only_the_epoch_stays_in_sight
     page.close()
 
 
+@pytest.mark.extended
 def test_another_activation_shows_the_formula_and_value_of_its_derivative(browser, tmp_path):
     path = tmp_path / "tanh.html"
     words = ["--seed", "0", "--hidden", "4", "--activation", "tanh", "--epochs", "3", "--no-open", "--html", str(path)]

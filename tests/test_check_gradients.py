@@ -119,6 +119,7 @@ FUNCTIONS = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_loops_branches_sorting_and_random_numbers(name):
     function, by_hand = FUNCTIONS[name]
@@ -126,6 +127,7 @@ def test_loops_branches_sorting_and_random_numbers(name):
         check_gradients(function, W, gradient=by_hand).raise_if_wrong()
 
 
+@pytest.mark.extended
 def test_random_numbers_that_differ_in_float64_are_checked_in_float32():
     noise = jax.random.normal(KEY, (3,))
 
@@ -173,6 +175,7 @@ def test_at_a_kink_a_value_between_the_one_sided_slopes_is_right_and_no_other():
         assert wrong_leaves(1.5) == wrong_leaves(-0.02) == set(KINKS)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("scale", [1e-20, 1e12])
 def test_very_small_and_very_large_numbers(scale):
     x = X * np.float32(scale)
@@ -183,6 +186,7 @@ def test_very_small_and_very_large_numbers(scale):
     assert not wrong.ok
 
 
+@pytest.mark.extended
 def test_bfloat16_empty_leaves_and_gradients_of_zero_are_no_false_alarms():
     def cast(tree):
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), tree)
@@ -199,6 +203,7 @@ def test_bfloat16_empty_leaves_and_gradients_of_zero_are_no_false_alarms():
     assert "no method decides" in str(shift)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("small", [points._SMALL, 0], ids=["small", "large"])
 def test_a_number_that_is_not_finite_in_the_gradient_is_wrong(monkeypatch, small):
     monkeypatch.setattr(points, "_SMALL", small)
@@ -220,6 +225,7 @@ def test_order_2_finds_a_gradient_that_is_right_but_differentiates_to_something_
     assert {finding.name for finding in report.wrong} == {"Hessian-vector product argument"}
 
 
+@pytest.mark.extended
 def test_arrays_on_several_devices():
     mesh = jax.make_mesh((4,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
     rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("rows"))
@@ -305,6 +311,7 @@ def test_right_gradients_are_no_false_alarms_and_second_order_faults_are_caught(
             assert right().ok, name
 
 
+@pytest.mark.extended
 def test_wrong_labels_are_among_the_rows_that_pull_hardest(bench):
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         assert bench["enrichment"](2000) > 10

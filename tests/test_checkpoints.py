@@ -121,6 +121,7 @@ def test_a_full_disk_warns_once_and_training_goes_on(tmp_path, chunks):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.extended
 def test_a_search_warns_once_for_all_its_candidates(tmp_path, chunks):
     x, directory = np.arange(30.0)[:, None], tmp_path / "folder"
     directory.mkdir()
@@ -199,6 +200,7 @@ def test_a_refused_resume_names_each_setting_that_differs_with_both_values(tmp_p
         assert "\n" not in str(refused.value)
 
 
+@pytest.mark.extended
 def test_a_refused_resume_of_a_search_names_each_setting_that_differs_with_both_values(tmp_path):
     options = {"key": jax.random.key(0), "hidden": (), "seeds": 1, "folds": 2, "epochs": 2, "candidates": ((0.1, 0.0),)}
     search = partial(jaxmlp.cross_validate, X, Y, checkpoint=tmp_path)

@@ -54,6 +54,7 @@ for seed in (0, 1, 2**32 - 1):
 """
 
 
+@pytest.mark.extended
 def test_three_lines_of_python_the_tutorial_and_explain_give_the_same_losses():
     # A new process, because the tests compile with fewer optimizations than users.
     environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
@@ -77,6 +78,7 @@ def test_json_holds_one_object_and_all_losses(command):
     assert {"seed", "hidden", "activation", "mean_slopes", "platform", "compile_seconds"} <= set(result)
 
 
+@pytest.mark.extended
 def test_options_reach_the_network(command, tmp_path):
     plot = tmp_path / "run.png"
     words = ["--hidden", "8,4", "--activation", "tanh", "--epochs", 7, "--every", 3, "--learning-rate", 1e-3]
@@ -88,6 +90,7 @@ def test_options_reach_the_network(command, tmp_path):
     assert any("he_normal" in line for line in err)
 
 
+@pytest.mark.extended
 def test_members_are_trained_together_and_their_spread_is_printed_and_plotted(command, tmp_path):
     plot = tmp_path / "run.svg"
     words = ["tutorial", "--seed", 0, "--members", 100, "--every", 100]
@@ -203,6 +206,7 @@ def test_python_m_jaxmlp_trains_on_new_data():
     assert done.stderr.splitlines()[-1] == "To train on a table: jaxmlp train FILE --target COLUMN"
 
 
+@pytest.mark.extended
 def test_the_tutorial_imports_no_optional_package_and_no_other_subcommand():
     script = "import sys; from jaxmlp.cli import main; main(['--epochs', '0']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
@@ -224,6 +228,7 @@ def test_a_mistake_in_the_call_is_returned_as_a_code(command, capsys):
     assert (main(["learn"]), main(["--version"])) == (2, 0)
 
 
+@pytest.mark.extended
 def test_a_plot_that_cannot_be_written_comes_after_the_losses(command, tmp_path):
     with files_no_longer_than(500):
         code, out, err = command("tutorial", "--seed", 0, "--plot", tmp_path / "run.svg")
@@ -243,6 +248,7 @@ def test_a_stderr_that_cannot_be_written_costs_its_lines_only(command, monkeypat
     assert (code, len(out)) == (0, 25)
 
 
+@pytest.mark.extended
 def test_a_closed_pipe_ends_the_command_without_a_message():
     script = (
         "import sys; from jaxmlp.cli import main; sys.exit(main(['tutorial', '--every', '1', '--epochs', '20000']))"

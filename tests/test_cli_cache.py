@@ -42,6 +42,7 @@ def run_program(root, **variables):
     )  # fmt: skip
 
 
+@pytest.mark.extended
 def test_a_repeated_command_finds_its_programs_and_damaged_ones_are_ignored(tmp_path):
     done = run_program(tmp_path)
     *lines, entries = done.stdout.splitlines()

@@ -70,6 +70,7 @@ def load(path):
     return jax.export.deserialize(bytearray(pathlib.Path(path).read_bytes()))
 
 
+@pytest.mark.extended
 def test_a_model_is_exported_with_the_units_of_its_table(saved, command):
     code, out, err = command("export", "model", "-o", "program")
     assert (code, out) == (0, INPUTS)
@@ -92,6 +93,7 @@ def test_json_names_platforms_and_inputs(saved, command):
     assert json.loads(line) == {"file": "program", "platforms": ["cpu"], "inputs": INPUTS, "classes": []}
 
 
+@pytest.mark.extended
 def test_the_outputs_of_a_classification_are_probabilities(command):
     model = make_model("sold")
     jaxmlp.save_model(model, "model")
@@ -102,6 +104,7 @@ def test_the_outputs_of_a_classification_are_probabilities(command):
     np.testing.assert_allclose(np.sum(probabilities, axis=1), 1, rtol=1e-6)
 
 
+@pytest.mark.extended
 def test_a_model_of_float64_is_exported_in_float64(command):
     with jax.enable_x64(True):
         model = make_model(dtype=np.float64)

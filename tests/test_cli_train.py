@@ -47,6 +47,7 @@ def scores(out):
     return {label: numbers(" ".join(cells)) for label, *cells in lines}, saved
 
 
+@pytest.mark.extended
 def test_the_search_compares_models_ranks_columns_and_ends_with_the_command_to_predict(command):
     options = SMALL | {"epochs": 100, "learning_rate": 0.02, "weight_decay": 0.1, "plot": "run.svg"}
     code, out, err = command(*TRAIN, *words(options))
@@ -110,6 +111,7 @@ def test_the_same_seed_gives_the_same_file(command):
     assert one == two != three
 
 
+@pytest.mark.extended
 def test_options_are_those_of_fit_table(command):
     """Each option reaches the plan."""
     options = FAST | {"optimizer": "sgd", "learning_rate": 0.01, "weight_decay": 0.001, "patience": 7, "members": 2}
@@ -127,6 +129,7 @@ def test_options_are_those_of_fit_table(command):
     assert all(float(line.split(",")[0]) > 0 for line in predicted[1:])
 
 
+@pytest.mark.extended
 def test_text_is_classified_from_csv_as_from_parquet(command):
     rng = np.random.default_rng(0)
     frame = houses().drop("price")
@@ -154,6 +157,7 @@ def test_text_is_classified_from_csv_as_from_parquet(command):
     assert command("predict", "other", "sold.parquet")[1] == predicted
 
 
+@pytest.mark.extended
 def test_the_intervals_of_counts_are_wider_for_larger_predictions_and_never_negative(command):
     rng = np.random.default_rng(0)
     frame = polars.concat([houses().drop("price")] * 12).with_columns(rooms=rng.uniform(1, 9, size=12 * N))
@@ -176,6 +180,7 @@ def test_the_intervals_of_counts_are_wider_for_larger_predictions_and_never_nega
     assert np.mean((low <= calls) & (calls <= high)) > 0.85
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["held-out.csv", "held-out.parquet"])
 def test_predictions_of_held_out_rows_are_written(command, name):
     frame = houses().with_columns(price=polars.when(polars.int_range(N) % 4 > 0).then("price"))
@@ -193,6 +198,7 @@ def test_predictions_of_held_out_rows_are_written(command, name):
     assert table["target"].to_list() == prices.gather(table["row"] - 1).to_list()
 
 
+@pytest.mark.extended
 def test_a_search_writes_a_prediction_of_each_row(command):
     options = words(SEARCH)
     assert command(*TRAIN, *options, "--predictions", "all.csv")[0] == 0
@@ -222,6 +228,7 @@ def test_a_table_from_standard_input(command, monkeypatch):
     assert pathlib.Path("model.safetensors").read_bytes() == pathlib.Path("houses.safetensors").read_bytes()
 
 
+@pytest.mark.extended
 def test_noise_is_no_better_than_the_constant_baseline(command):
     price = np.random.default_rng(0).normal(size=N)
     houses().with_columns(price=price).write_csv("houses.csv")
@@ -244,6 +251,7 @@ def test_odd_names_of_columns_stay_on_one_line(command):
     assert any(line.startswith(r"  'rooms\nand baths': number, mean") for line in shown)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("name", ["-a $HOME's.csv", "\x1b[31m\n\u202e\udcff\\.csv"], ids=["dash", "unprintable"])
 def test_odd_names_of_files_are_escaped_and_the_command_to_predict_can_be_pasted(command, name):
     pathlib.Path("houses.csv").rename(name)
@@ -303,6 +311,7 @@ def test_the_budget_starts_with_the_process(command, monkeypatch):
     assert budgets == [53, 1, 51]  # Writing the page takes time, too.
 
 
+@pytest.mark.extended
 def test_the_report_is_one_page_with_the_commands_that_can_be_pasted(command, monkeypatch):
     """Its text and numbers: tests/test_report.py."""
     words_of_call = [*map(str, words(FAST)), "--report", "a report.html", "--checkpoint", "kept"]
@@ -356,6 +365,7 @@ def test_ctrl_c_before_there_is_a_model_is_one_line(command, monkeypatch):
     assert not pathlib.Path("houses.safetensors").exists()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("options", [FAST, SEARCH], ids=["fast", "search"])
 def test_training_that_diverges_is_one_line_and_leaves_no_model(command, options):
     code, out, err = command(*TRAIN, *words(options), "--learning-rate", 1e30)
@@ -364,6 +374,7 @@ def test_training_that_diverges_is_one_line_and_leaves_no_model(command, options
     assert not pathlib.Path("houses.safetensors").exists()
 
 
+@pytest.mark.extended
 def test_a_full_disk_leaves_the_old_model_and_the_report_is_printed(command):
     report = command(*TRAIN, *words(FAST))[1]
     old = pathlib.Path("houses.safetensors").read_bytes()
@@ -381,6 +392,7 @@ def test_a_full_disk_leaves_the_old_model_and_the_report_is_printed(command):
     assert sorted(path.name for path in pathlib.Path().iterdir()) == ["houses.csv", "houses.safetensors"]
 
 
+@pytest.mark.extended
 def test_predictions_and_a_plot_that_cannot_be_written_cost_neither_model_nor_report(command, monkeypatch):
     report = command(*TRAIN, *words(FAST))[1]
     pathlib.Path("houses.safetensors").unlink()
@@ -398,6 +410,7 @@ def test_predictions_and_a_plot_that_cannot_be_written_cost_neither_model_nor_re
     assert jaxmlp.load_model("houses.safetensors").report["target"] == "price"
 
 
+@pytest.mark.extended
 def test_a_checkpoint_that_cannot_be_written_is_one_line_and_the_search_goes_on(command):
     with files_no_longer_than(500):
         code, out, err = command(*TRAIN, *words(SEARCH), "--checkpoint", "kept")
@@ -508,6 +521,7 @@ class EnoughError(Exception):
     """A table that could be trained on, after enough of them."""
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("seeds", "models"),
     [

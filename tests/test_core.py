@@ -52,6 +52,7 @@ def run_core(directory, *words):
     return result.stdout
 
 
+@pytest.mark.extended
 def test_core_tests_can_be_collected_and_a_sample_passes_on_a_copy(tmp_path):
     assert " passed" in run_core(tmp_path, "-m", "core and not slow", "-k", SAMPLE)
 

@@ -65,6 +65,7 @@ def assert_equal_to_one_process(count, directory, which):
     assert_close(found[0], [np.asarray(leaf) for leaf in expected], 1e-5)
 
 
+@pytest.mark.extended
 def test_two_processes_train_the_networks_of_one_and_each_gets_them(tmp_path):
     assert_equal_to_one_process(2, tmp_path / "two", "few")
 
@@ -81,6 +82,7 @@ def test_two_processes_are_clean_in_20_of_20_runs(tmp_path):
         assert_equal_to_one_process(2, tmp_path / str(k), "few")
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_step_of_fit_sends_one_message(weighted):
     optimizer = jaxmlp.adam()

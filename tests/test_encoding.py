@@ -8,10 +8,13 @@ from helpers import assert_equal
 from jax.tree_util import Partial
 
 import jaxmlp
-from jaxmlp.fitting.encoding import REACH, encode, learn_edges, learn_encoding, piecewise_linear, stack_encodings
+from jaxmlp.fitting import encoding as module
+from jaxmlp.fitting.encoding import REACH, learn_edges, learn_encoding, stack_encodings
 
 pytestmark = pytest.mark.portable
 RNG = np.random.default_rng(0)
+# As they run in a network: one program each, not one for each operation.
+encode, piecewise_linear = jax.jit(module.encode), jax.jit(module.piecewise_linear)
 N = 200
 # Skewed numbers, few different ones, zeros and ones, and a constant.
 X = np.column_stack([RNG.lognormal(size=N), RNG.integers(4, size=N), RNG.random(N) < 0.2, np.full(N, 7.0)])
@@ -77,6 +80,7 @@ def test_a_far_value_is_bounded_and_a_new_one_in_a_constant_column_has_no_effect
     assert far[0, 3] == 0
 
 
+@pytest.mark.extended
 def test_stacked_encodings_encode_as_each_alone():
     encodings = [learn_encoding(X[:150], 8), learn_encoding(X[20:30], 8)]
     stacked = stack_encodings(encodings)
@@ -88,6 +92,7 @@ def test_stacked_encodings_encode_as_each_alone():
         np.testing.assert_allclose(got[:, columns], expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("members", [None, 3])
 def test_fit_epochs_encodes_each_batch(members):
     """The same as training on rows that were encoded before, up to rounding."""

@@ -43,6 +43,7 @@ def test_init_ensemble_uses_the_initializer_and_the_dtype():
     assert np.all(np.asarray(params[0].w, np.float32) == 1)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("members", [1, 11])
 def test_each_member_equals_the_same_network_trained_alone(members):
     params, losses = train_ensemble(ensemble(members), X, Y, 1e-2, WEIGHTS, epochs=20)
@@ -62,6 +63,7 @@ def test_members_may_have_different_data_weights_and_learning_rates():
         assert_close(member((params, losses), k), alone, TOLERANCE)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("which", ["x", "y", "learning_rate", "sample_weight"])
 def test_each_argument_may_have_a_member_axis(which):
     arguments = {"x": X, "y": Y, "learning_rate": np.float32(1e-2), "sample_weight": WEIGHTS}
@@ -78,6 +80,7 @@ def test_members_are_split_over_the_devices():
         assert len(leaf.sharding.device_set) == 8
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("members", [11, 2])
 def test_members_are_padded_for_all_devices_and_joined_again(members):
     whole = (ensemble(members), jax.random.split(jax.random.key(1), members), np.arange(members))
@@ -103,6 +106,7 @@ def test_arrays_of_numpy_stay_off_the_cpu_where_a_gpu_is_the_default_device(monk
     assert split_members(ensemble(), X, 3)[2] is not None
 
 
+@pytest.mark.extended
 def test_training_continues_from_a_trained_ensemble():
     half, first = train_ensemble(ensemble(11), X, Y, 1e-2, epochs=5)
     whole, second = train_ensemble(half, X, Y, 1e-2, epochs=5)
@@ -141,6 +145,7 @@ def test_members_that_the_user_split_stay_where_they_are():
     assert_close(trained, train_ensemble(ensemble(8), X, Y, 1e-2, epochs=5)[0], TOLERANCE)
 
 
+@pytest.mark.extended
 def test_on_a_mesh_that_the_user_has_set_members_are_not_split():
     with jax.set_mesh(jaxmlp.sharding.data_mesh()):
         trained, _ = train_ensemble(ensemble(2), X, Y, 1e-2, epochs=5)
@@ -172,6 +177,7 @@ def test_a_second_call_traces_nothing_even_with_another_learning_rate():
     assert len(traces) == once > 0
 
 
+@pytest.mark.extended
 def test_ensembles_compose_with_jit_vmap_and_grad():
     plain = train_ensemble(ensemble(), X, Y, 1e-2, epochs=5)
     assert_close(jax.jit(lambda p: train_ensemble(p, X, Y, 1e-2, epochs=5))(ensemble()), plain, TOLERANCE)

@@ -1,5 +1,6 @@
 """`jaxmlp explain`: each number of its text and its JSON, compared with NumPy."""
 
+import contextlib
 import functools
 import io
 import json
@@ -52,12 +53,14 @@ def numbers(name, array):
     return [float(array[entry]) for entry in ENTRIES[name.removeprefix("grad_")]]
 
 
-@pytest.fixture
-def table(capsys):
+@pytest.fixture(scope="module")
+def table():
     """The lines of stdout."""
-    code, out, err = explained(capsys, *WORDS)
-    assert (code, err) == (0, "")
-    return out.splitlines()
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with contextlib.redirect_stdout(out):
+        assert main(["explain", *map(str, WORDS)]) == 0
+    out.flush()
+    return out.buffer.getvalue().decode().splitlines()
 
 
 def test_the_text_shows_each_line_with_its_shape_and_the_numbers_of_numpy(table, expected):
@@ -152,12 +155,14 @@ def test_it_opens_on_a_large_error_and_a_unit_that_is_on(capsys):
     assert loss["terms"][0][0][0] == result["row"]
 
 
+@pytest.mark.extended
 def test_a_unit_that_is_given_is_shown_at_a_row_where_it_is_on(capsys):
     for unit in (7, 8, 31):
         result = json.loads(explained(capsys, "--unit", unit, "--json")[1])
         assert {line["name"]: line["values"][0] for line in result["lines"]}["h"] > 0
 
 
+@pytest.mark.extended
 def test_a_default_row_or_unit_is_named_to_compare_epochs(capsys):
     hint = "To compare epochs, add --row {} --unit {}: the defaults depend on the epoch."
     first, second, *_ = explained(capsys, "--unit", 7)[1].splitlines()
@@ -185,12 +190,14 @@ def test_an_epoch_is_a_number_or_last(command):
     assert "'foo' is not a whole number from 1 to 10000000, or last" in message
 
 
+@pytest.mark.extended
 def test_the_last_epoch_has_a_name(capsys):
     last, number = (explained(capsys, "--epoch", word, "--row", 1, "--unit", 1)[1] for word in ("last", 200))
     assert last == number
     assert last.startswith("Epoch 200 ")
 
 
+@pytest.mark.extended
 def test_the_small_example_shows_every_product_and_its_numbers_are_exact(capsys):
     code, out, err = explained(capsys, "--small")
     assert (code, err) == (0, "")
@@ -212,6 +219,7 @@ def test_the_small_example_shows_every_product_and_its_numbers_are_exact(capsys)
     assert out.splitlines()[-1].startswith(f"Loss after the step: about {after:.2f} (rounded).")
 
 
+@pytest.mark.extended
 def test_the_small_example_as_json_and_with_an_option_that_it_ignores(command):
     code, (line,), _ = command("explain", "--small", "--json")
     assert code == 0
@@ -221,6 +229,7 @@ def test_the_small_example_as_json_and_with_an_option_that_it_ignores(command):
     assert message == "jaxmlp explain: --small has its own network and rows; leave out --row, --unit"
 
 
+@pytest.mark.extended
 def test_the_loss_has_the_digits_of_the_tutorial_at_the_same_epoch_and_seed(table, capsys):
     assert main(["tutorial", "--seed", str(SEED), "--every", str(EPOCH), "--epochs", str(EPOCH)]) == 0
     logged = re.match(r"Epoch: 57 Loss: (\S+)\n", capsys.readouterr().out)[1]
@@ -249,6 +258,7 @@ def test_json_holds_the_same_numbers_in_full(capsys, expected):
             assert line["jax_grad"] is line["worst"] is None
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_a_wrong_gradient_gets_a_cross_and_exit_1(name, capsys, monkeypatch):
     @functools.wraps(tutorial_epoch)

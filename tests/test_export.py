@@ -52,6 +52,7 @@ def test_scaling_and_link_are_part_of_the_program():
     assert_close(exported.call(x), 5 + np.array([[10, 100]], np.float32) * means_of_counts)
 
 
+@pytest.mark.extended
 def test_a_program_is_loaded_without_jaxmlp_and_gives_the_same_numbers(tmp_path):
     pytest.importorskip("flatbuffers")
     params, x, _, _ = problem((3, 4, 2), MANY)

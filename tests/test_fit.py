@@ -136,6 +136,7 @@ def test_a_checkpoint_that_is_damaged_or_of_another_run_raises(tmp_path):
         fit(epochs=1, checkpoint=tmp_path / "nowhere" / "run.safetensors")
 
 
+@pytest.mark.extended
 def test_each_member_of_an_ensemble_stops_by_itself(tmp_path, monkeypatch):
     ensemble = jaxmlp.init_ensemble(jax.random.key(3), (3, 4, 1), 3, w_init=jax.nn.initializers.he_normal())
     fits = partial(fit.func, ensemble, *fit.args[1:], **fit.keywords, epochs=60, patience=4)
@@ -196,6 +197,7 @@ def test_a_custom_criterion_has_no_metric_unless_it_is_given():
     np.testing.assert_allclose(history.metric**2, history.validation_loss, rtol=1e-6)
 
 
+@pytest.mark.extended
 def test_members_of_an_ensemble_are_split_over_the_devices():
     ensemble = jaxmlp.init_ensemble(jax.random.key(3), (3, 4, 1), 16)
     result = fit.func(ensemble, *fit.args[1:], **fit.keywords, epochs=2)
@@ -203,6 +205,7 @@ def test_members_of_an_ensemble_are_split_over_the_devices():
         assert {shard.data.shape[0] for shard in leaf.addressable_shards} == {2}
 
 
+@pytest.mark.extended
 def test_a_deadline_ends_a_run_between_two_epochs():
     state = jaxmlp.init_fit(PARAMS, key=jax.random.key(7), optimizer=OPTIMIZER)
     data = FitData(X.astype(np.float32), Y.astype(np.float32))
@@ -220,6 +223,7 @@ def test_a_deadline_ends_a_run_between_two_epochs():
     assert not interrupted
 
 
+@pytest.mark.extended
 def test_a_result_prints_in_a_notebook_cell():
     text = repr(fit(epochs=3))
     assert re.fullmatch(

@@ -169,6 +169,7 @@ def test_early_stopping_keeps_the_best_parameters_and_then_changes_nothing():
     np.testing.assert_allclose(history.metric[state.best_epoch - 1], np.sqrt(state.best_loss), rtol=1e-5)
 
 
+@pytest.mark.extended
 def test_an_ensemble_of_fits_is_a_vmap():
     rates = jnp.asarray([0.1, 0.003, 1e30])
     keys = jax.random.split(KEY, 3)
@@ -249,6 +250,7 @@ def test_a_state_belongs_to_its_optimizer_and_its_network():
         run(start(), X, Y, epochs=1, optimizer="adam")
 
 
+@pytest.mark.extended
 def test_reverse_mode_is_refused_and_forward_mode_works():
     def last_loss(rate):
         return run(start(adam(rate)), X, Y, epochs=3)[1].loss[-1]
@@ -278,6 +280,7 @@ def test_wrong_arguments_raise():
         run(start(), X, Y, epochs=1, criterion=optax.squared_error)
 
 
+@pytest.mark.extended
 def test_many_rows_are_evaluated_in_blocks(monkeypatch):
     arguments = PARAMS, jnp.asarray(X), jnp.asarray(Y), jnp.asarray(VALID), (jaxmlp.relu,)
     evaluate = partial(batches.evaluate, criterion=jaxmlp.squared_error, metric=metrics.root_mean_squared_error)
@@ -286,6 +289,7 @@ def test_many_rows_are_evaluated_in_blocks(monkeypatch):
     np.testing.assert_allclose(evaluate(*arguments), whole, rtol=1e-6)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("members", [2, 11])
 def test_each_member_trains_on_its_fold(members):
     fold = np.arange(members, dtype=np.int32) % 2

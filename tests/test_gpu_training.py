@@ -29,6 +29,7 @@ def in_one_kernel(params, x, y, c, f=jaxmlp.relu, criterion=jaxmlp.squared_error
     )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("f", "criterion"),
     [(f, ONE_OUTPUT[0]) for f in ACTIVATIONS] + [(jaxmlp.sigmoid, criterion) for criterion in ONE_OUTPUT[1:]],
@@ -42,6 +43,7 @@ def test_it_equals_the_scan_for_each_activation_and_criterion(f, criterion):
     assert jax.tree.map(jnp.shape, trained) == jax.tree.map(jnp.shape, params)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("n", "sizes"), [(1, (1, 1, 1)), (8, (3, 4, 1)), (9, (8, 33, 1))])
 def test_it_equals_the_scan_for_sizes_that_are_powers_of_two_and_others(n, sizes):
     params, x, y, _ = small(n, sizes)
@@ -51,6 +53,7 @@ def test_it_equals_the_scan_for_sizes_that_are_powers_of_two_and_others(n, sizes
     assert_close(trained, expected, 1e-5)
 
 
+@pytest.mark.extended
 def test_under_vmap_each_network_is_trained_as_alone():
     _, x, y, c = small()
     params = jaxmlp.init_ensemble(jax.random.key(0), (2, 5, 1), 3)
@@ -82,6 +85,7 @@ def on_a_gpu(monkeypatch):
     jax.clear_caches()
 
 
+@pytest.mark.extended
 def test_programs_for_a_cpu_keep_the_scan_where_a_gpu_is_the_default_device(on_a_gpu):
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
         params, x, y, c = small()

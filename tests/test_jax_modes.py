@@ -134,6 +134,7 @@ CASES = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("mode", "function"), CASES)
 def test_a_mode_does_not_change_a_result(mode, function):
     make_key = KEYS.get(mode, jax.random.key)
@@ -156,6 +157,7 @@ def test_a_mode_of_the_whole_process_still_finds_the_errors_of_others():
         threads.submit(use).result()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("function", ["train", "fit_epochs", "predict"])
 def test_index_checks_find_no_error(function):
     error, result = checkify.checkify(FUNCTIONS[function], errors=checkify.index_checks)(jax.random.key(7))

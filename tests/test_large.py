@@ -30,6 +30,7 @@ def test_a_table_that_fits_is_read_whole(path):
     assert large.read_sample(path, 0, on_note=print, separator=None, sheet=None) is None
 
 
+@pytest.mark.extended
 def test_the_command_says_that_a_table_does_not_fit_and_trains_on_all_rows(command, path, little_memory, monkeypatch):
     monkeypatch.chdir(path.parent)
     seen = []

@@ -39,6 +39,7 @@ def steps(optimizer, params):
     return jax.lax.fori_loop(0, 12, step, (params, optimizer.init(params)))[0]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("optimizer", "reference"),
     [

@@ -160,6 +160,7 @@ def diverged():
     return data_of(make((3, 8, 4, 1), "tanh", 100.0, 9))
 
 
+@pytest.mark.extended
 def test_a_deep_network_has_numbered_names(diverged):
     assert [step["name"] for step in diverged["steps"]][:3] == ["h1", "h1_tanh", "h2"]
     assert diverged["command"].endswith(
@@ -168,6 +169,7 @@ def test_a_deep_network_has_numbered_names(diverged):
     assert all(values.max() < 1e-12 for values in diverged["worst"].values())
 
 
+@pytest.mark.extended
 def test_a_run_that_diverges_ends_before_its_loss_is_not_finite(diverged):
     (note,) = diverged["notes"]
     first = int(re.fullmatch(r"The loss is not finite from epoch (\d) on; the page shows the epochs before.", note)[1])
@@ -175,6 +177,7 @@ def test_a_run_that_diverges_ends_before_its_loss_is_not_finite(diverged):
     assert all(np.isfinite(values).all() for values in diverged["weights"].values())
 
 
+@pytest.mark.extended
 def test_a_network_of_more_than_64_units_has_losses_and_predictions_and_says_so():
     data = data_of(make((3, 65, 1), epochs=3))
     assert "65 hidden units. The page draws networks of at most 64" in data["notes"][0]
@@ -194,6 +197,7 @@ def test_long_runs_wide_networks_and_runs_of_no_epoch_have_small_pages():
     assert data_of(make((3, 1), epochs=2))["sizes"] == [3, 1]
 
 
+@pytest.mark.extended
 def test_the_command_opens_the_page_unless_told_not_to(command, tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)

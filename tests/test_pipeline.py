@@ -51,6 +51,7 @@ def full():
     return jaxmlp.fit_table(houses(), "price", **SEARCH)
 
 
+@pytest.mark.extended
 def test_fast_is_the_same_search_with_one_candidate_and_a_hold_out_of_a_fifth(fast, full):
     assert fast.report.keys() == full.report.keys()
     assert [entry.keys() for entry in fast.report["candidates"]] == [full.report["candidates"][0].keys()]
@@ -64,6 +65,7 @@ def test_fast_is_the_same_search_with_one_candidate_and_a_hold_out_of_a_fifth(fa
         assert report["rows"] == N
 
 
+@pytest.mark.extended
 def test_the_report_is_the_representation_and_holds_what_json_can(fast, full):
     for result in (fast, full):
         assert repr(result) == "\n".join(describe_report(result.report))
@@ -191,6 +193,7 @@ def test_trees_that_are_better_are_told_and_change_nothing_else(fast, monkeypatc
     assert better.report["score"] == fast.report["score"]
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("folds", [1, 5])
 def test_members_are_so_many_networks_trained_on_all_rows(fast, full, monkeypatch, folds):
     rows, refit = [], assembly.refit
@@ -217,6 +220,7 @@ def test_a_cross_validation_predicts_each_row_once(full):
     np.testing.assert_array_equal(full.predictions["target"], houses()["price"].to_numpy()[rows])
 
 
+@pytest.mark.extended
 def test_rows_keep_their_numbers_when_rows_without_a_target_are_left_out():
     """The numbers are those of the file, below the header."""
     rows = np.arange(N) % 2 == 1
@@ -257,6 +261,7 @@ def test_the_model_predicts_a_table_and_knows_how_it_was_found(fast, tmp_path):
     assert (model.report, model.plan) == (fast.report, fast.plan.to_json())
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("target", TARGETS)
 def test_classes_booleans_and_counts(target):
     task = "counts" if target == "visits" else None
@@ -310,6 +315,7 @@ def test_a_target_that_cannot_be_learned_is_refused(target, message):
         jaxmlp.fit_table(frame, "y", **FAST)
 
 
+@pytest.mark.extended
 def test_six_rows_are_enough():
     result = jaxmlp.fit_table(houses().head(6), "price", **FAST)
     assert result.predictions.height == 2
@@ -419,6 +425,7 @@ def test_notes_are_told_as_soon_as_they_are_known_and_kept():
     assert 0 < shares[-1] <= 1
 
 
+@pytest.mark.extended
 def test_the_plan_is_told_with_the_inputs_of_all_its_networks(fast, full):
     """Two inputs of the city, and three numbers, alone or with bins of each; a missing age is an input too."""
     for result, sizes in ((fast, "54-8-1"), (full, "54-8-1 or 6-8-1 or 195-8-1")):
@@ -427,6 +434,7 @@ def test_the_plan_is_told_with_the_inputs_of_all_its_networks(fast, full):
         assert [line for line in result.notes if line.startswith("Plan: ")] == [expected]
 
 
+@pytest.mark.extended
 def test_training_that_diverges_is_an_error():
     for target in ("price", "sold"):
         frame = houses() if target == "price" else table("sold")
@@ -466,6 +474,7 @@ def test_float64_elsewhere_changes_nothing(fast):
     np.testing.assert_allclose(result.report["network"]["score"], fast.report["network"]["score"], rtol=1e-4)
 
 
+@pytest.mark.extended
 def test_numbers_of_numpy_are_options_too(tmp_path):
     options = {"learning_rate": np.float32(0.1), "members": np.int64(1), "seed": np.int64(3), "epochs": np.int32(8)}
     result = jaxmlp.fit_table(houses(), "price", **FAST | options)
@@ -478,6 +487,7 @@ def held_out(result):
     return result.predictions.select("row", "fold").rows()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("options", [FAST, SEARCH], ids=["fast", "full"])
 def test_equal_rows_and_groups_stay_in_one_fold(options):
     frame = polars.concat([houses().head(60), houses().head(20)]).with_columns(
@@ -524,6 +534,7 @@ def test_equal_rows_stay_in_one_fold_unless_they_are_the_cells_of_a_small_table(
         assert together["group"].max() == 1
 
 
+@pytest.mark.extended
 def test_the_latest_rows_are_held_out_on_demand():
     days = polars.date_range(polars.date(2024, 1, 1), polars.date(2024, 3, 20), eager=True).shuffle(seed=0)
     frame = houses().with_columns(sold=days.dt.strftime("%d.%m.%Y"))
@@ -539,6 +550,7 @@ def test_the_latest_rows_are_held_out_on_demand():
         jaxmlp.fit_table(frame, "price", time="sold", group="city", **FAST)
 
 
+@pytest.mark.extended
 def test_the_logarithm_of_a_positive_skewed_target_is_tried_and_predictions_are_positive(full):
     assert not any(candidate.is_log for candidate in full.plan.candidates)
     frame = houses().with_columns(price=np.exp(houses()["rooms"] - 3))
@@ -569,6 +581,7 @@ def test_predictions_are_never_negative_if_no_target_is():
 MODELS = ("network", "mean", "linear", "constant")
 
 
+@pytest.mark.extended
 def test_an_absurd_target_is_left_out_and_named_and_used_on_demand(fast):
     frame = polars.concat([houses(), houses().head(1).with_columns(price=1e9)])
     result = jaxmlp.fit_table(frame, "price", **FAST)
@@ -584,6 +597,7 @@ def test_an_absurd_target_is_left_out_and_named_and_used_on_demand(fast):
     assert not any("left out, the first" in note for note in kept.notes)
 
 
+@pytest.mark.extended
 def test_an_absurd_feature_is_named_and_makes_no_score_worse_by_more_than_a_little(fast):
     row = int(fast.predictions["row"][0])  # held out
     rooms = houses()["rooms"].scatter(row - 1, 1e9)

@@ -38,6 +38,7 @@ def labels_of(axis):
     return [label.get_text() for place, label in ticks if low <= place <= high and label.get_text()]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("losses", [(4500, 70), (300, 90), (95, 70), (1e6, 3), (0.02, 0.001)])
 def test_losses_have_plain_tick_labels(losses):
     figure = training_figure(np.geomspace(*losses, 20), TARGETS, TARGETS, title="")
@@ -155,6 +156,7 @@ def test_classes_are_a_confusion_matrix_with_a_line_for_each_target():
     assert (matrix.get_xlabel(), matrix.get_ylabel()) == ("price (prediction)", "price (target)")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
 def test_the_suffix_names_the_format(tmp_path, suffix, magic):
     path = tmp_path / f"run.{suffix}"

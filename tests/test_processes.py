@@ -82,6 +82,7 @@ LONG += ["--out", "interrupted"]
 TUTORIAL = ["tutorial", "--epochs", "3000000"]
 
 
+@pytest.mark.extended
 @pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="Ctrl-C is ignored here")
 @pytest.mark.parametrize(("line", "seconds"), [(["show", "model"], 0.05), (TUTORIAL, 0.6), (["check"], 1.5)])
 def test_ctrl_c_is_one_line_and_exit_130(directory, line, seconds):
@@ -106,6 +107,7 @@ def test_ctrl_c_is_one_line_and_exit_130_in_40_of_40_tries(directory):
     assert not list(directory.glob(".*.part"))
 
 
+@pytest.mark.extended
 @pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="Ctrl-C is ignored here")
 def test_ctrl_c_during_training_keeps_the_model(directory):
     (directory / "interrupted").unlink(missing_ok=True)
@@ -124,6 +126,7 @@ def test_ctrl_c_during_training_keeps_the_model(directory):
     assert jaxmlp.load_model(directory / "interrupted").report["interrupted"]
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(("streams", "code"), [("2>&-", 0), pytest.param("<&- >&-", 1, marks=pytest.mark.slow)])
 def test_closed_streams_and_full_disks_cost_what_they_would_show_and_nothing_else(directory, streams, code):
     for name in ("closed", "closed.csv", "closed.svg"):
@@ -158,6 +161,7 @@ def test_every_subcommand_runs_with_closed_streams_and_full_disks(directory, str
         assert len(err.splitlines()) < 10
 
 
+@pytest.mark.extended
 def test_a_table_from_closed_stdin_is_one_line(directory):
     code, _, err = run(directory, ["train", "-", "--target", "price"], "<&-")
     assert (code, err) == (2, "jaxmlp train: standard input: it is closed\n")
@@ -269,15 +273,18 @@ def forked(tmp_path_factory):
 REFUSED = "JAX cannot compute in a process that was forked after JAX had started, .*spawn.*loky"
 
 
+@pytest.mark.extended
 def test_public_functions_refuse_a_process_that_was_forked_after_jax_had_started(forked):
     answers = {name: answer for name, answer in forked.items() if name not in ("before", "pool")}
     assert len(answers) >= 25
     assert {name: answer for name, answer in answers.items() if not re.fullmatch(REFUSED, answer)} == {}
 
 
+@pytest.mark.extended
 def test_a_process_that_was_forked_before_jax_had_started_computes(forked):
     assert forked["before"] == "0"
 
 
+@pytest.mark.extended
 def test_a_pool_of_forked_processes_raises_in_the_parent(forked):
     assert re.fullmatch(REFUSED, forked["pool"])

@@ -77,6 +77,7 @@ def count_maps():
     return len(Path("/proc/self/maps").read_text().splitlines())
 
 
+@pytest.mark.extended
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="counts the memory maps of Linux")
 def test_the_memory_of_dropped_programs_is_freed(monkeypatch):
     monkeypatch.setattr(_programs, "KEPT", 2)

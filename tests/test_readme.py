@@ -62,6 +62,7 @@ def user(tmp_path, monkeypatch):
 RUN = [pytest.param(page, marks=pytest.mark.slow) if page == "docs/reference.md" else page for page in PAGES]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("page", RUN)
 def test_snippets_and_commands_run_in_order(page, user):
     for line, language, code in snippets_of(page):

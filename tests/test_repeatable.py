@@ -68,6 +68,7 @@ def assert_same(result, expected):
 
 
 # A chunk of each of three candidates, again one of each, two of each of two, and four of one.
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("fast", "chunks"), [(True, 1), (True, 5), (False, 1), (False, 2), (False, 5), (False, 13)])
 def test_an_interrupted_search_is_a_result_and_resumes_to_the_same_bits(whole, fast, chunks):
     options = options_of(fast)
@@ -79,6 +80,7 @@ def test_an_interrupted_search_is_a_result_and_resumes_to_the_same_bits(whole, f
     assert_same(fit(options, checkpoint="kept", resume=True), whole[fast])
 
 
+@pytest.mark.extended
 def test_a_search_may_be_interrupted_again_and_again(whole):
     for k in range(4):
         part = fit(SEARCH, checkpoint="kept", resume=k > 0, progress=interrupt_after(3))
@@ -86,12 +88,14 @@ def test_a_search_may_be_interrupted_again_and_again(whole):
     assert_same(fit(SEARCH, checkpoint="kept", resume=True), whole[False])
 
 
+@pytest.mark.extended
 def test_a_finished_search_resumes_without_training(whole, monkeypatch):
     fit(SEARCH, checkpoint="kept")
     monkeypatch.setattr(loop, "run_epochs", None)
     assert_same(fit(SEARCH, checkpoint="kept", resume=True), whole[False])
 
 
+@pytest.mark.extended
 def test_resume_follows_the_stored_plan_whatever_time_there_is(monkeypatch):
     """Neither the speed of the machine nor the budget changes a plan that has started."""
     monkeypatch.setattr(pipeline, "measure_epoch", lambda search, candidate: 1.0)
@@ -105,6 +109,7 @@ def test_resume_follows_the_stored_plan_whatever_time_there_is(monkeypatch):
     assert "Resuming from kept" in resumed.notes
 
 
+@pytest.mark.extended
 def test_a_checkpoint_is_resumed_with_its_own_options_seed_and_table():
     part = fit(SEARCH, checkpoint="kept", progress=interrupt_after(2))
     for options in ({"epochs": 9}, {"learning_rate": 0.5}, {"fast": True}, {"hidden": (9,)}):
@@ -119,6 +124,7 @@ def test_a_checkpoint_is_resumed_with_its_own_options_seed_and_table():
         jaxmlp.fit_table(houses().with_columns(price=houses()["zone"]), "price", checkpoint="kept", resume=True)
 
 
+@pytest.mark.extended
 def test_an_empty_checkpoint_starts_a_new_search(whole):
     result = fit(SEARCH, checkpoint="kept", resume=True)
     assert "kept: no checkpoint; starting a new search" in result.notes
@@ -171,6 +177,7 @@ def test_ctrl_c_before_the_first_epoch_of_a_candidate_keeps_the_others(monkeypat
     assert len(part.report["candidates"]) == 1
 
 
+@pytest.mark.extended
 def test_ctrl_c_before_there_is_a_model_is_an_interrupt_and_leaves_a_checkpoint(whole, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_wait", lambda array: interrupt_after(1)(0))
@@ -179,6 +186,7 @@ def test_ctrl_c_before_there_is_a_model_is_an_interrupt_and_leaves_a_checkpoint(
     assert_same(fit(SEARCH, checkpoint="kept", resume=True), whole[False])
 
 
+@pytest.mark.extended
 def test_ctrl_c_while_networks_are_trained_on_all_rows_is_an_interrupt(monkeypatch):
     """There would be a model of fewer epochs than those that were chosen."""
     run_chunks = search.run_chunks
@@ -191,6 +199,7 @@ def test_ctrl_c_while_networks_are_trained_on_all_rows_is_an_interrupt(monkeypat
         fit(FAST, members=1)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("fast", [True, False])
 def test_the_command_keeps_the_best_model_exits_130_and_resumes_to_the_same_file(command, monkeypatch, fast):
     line = ("train", "houses.csv", "--target", "price", *words(options_of(fast)))
@@ -233,6 +242,7 @@ def busy_cores():
             process.wait()
 
 
+@pytest.mark.extended
 def test_a_plan_gives_the_same_file_under_load(command):
     line = ("train", "houses.csv", "--target", "price")
     assert command(*line, *words(SEARCH), "--out", "whole")[0] == 0
@@ -264,6 +274,7 @@ def test_a_plan_that_time_has_reduced_gives_the_same_file_20_times_half_of_them_
     assert same == 20
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("trials", [1, pytest.param(50, marks=pytest.mark.slow)])
 def test_a_search_killed_at_a_random_moment_resumes_to_the_same_bits(tmp_path, trials):
     line = [sys.executable, "-m", "tests.killed_search", tmp_path, str(trials)]

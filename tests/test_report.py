@@ -47,7 +47,10 @@ def fit(task):
     return jaxmlp.fit_table(frame.rename({"price": name}), name, **FAST, **options)
 
 
-@pytest.fixture(scope="module", params=["regression", "counts", "two", "four"])
+OTHERS = [pytest.param(task, marks=pytest.mark.extended) for task in ("counts", "two", "four")]
+
+
+@pytest.fixture(scope="module", params=["regression", *OTHERS])
 def result(request):
     return fit(request.param)
 
@@ -185,6 +188,7 @@ def fast():
     return jaxmlp.fit_table(houses(), "price", **FAST)
 
 
+@pytest.mark.extended
 def test_many_rows_make_no_large_page(fast):
     table = polars.concat([fast.predictions] * 2000)
     page = Page(build_report(replace(fast, predictions=table)))
@@ -192,6 +196,7 @@ def test_many_rows_make_no_large_page(fast):
     assert page.text.count(f"{MOST_POINTS} of {table.height} rows are drawn.") == 2
 
 
+@pytest.mark.extended
 def test_many_classes_and_columns_make_no_large_page():
     rng = np.random.default_rng(0)
     frame = polars.DataFrame({f"x{k}": rng.normal(size=150) for k in range(210)})
@@ -203,6 +208,7 @@ def test_many_classes_and_columns_make_no_large_page():
     assert "10 more columns of less importance." in page.text
 
 
+@pytest.mark.extended
 def test_a_report_is_written_completely_or_not_at_all(fast, tmp_path):
     path = tmp_path / "report.html"
     write_report(fast, str(path))

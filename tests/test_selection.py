@@ -145,6 +145,7 @@ def test_a_penalty_helps_where_there_are_more_columns_than_rows():
     assert errors[0] > 1.2 * errors.min()  # hardly any penalty
 
 
+@pytest.mark.extended
 def test_classes_that_a_fold_does_not_have_cost_the_constant_baseline_little():
     rng = np.random.default_rng(0)
     classes = np.r_[np.repeat([0, 1], 41), np.arange(2, 10)]  # eight of one row each
@@ -201,6 +202,7 @@ def test_the_adjusted_score_weights_folds_by_their_rows_and_allows_negative_erro
     assert adjusted_score(other, x, y, key=jax.random.key(0)) == pytest.approx(-1 - gain, rel=1e-4)
 
 
+@pytest.mark.extended
 def test_a_single_fold_is_a_hold_out_of_a_fifth():
     x, y = table(0, curved)
     result = cross_validate(x, y, key=jax.random.key(0), **SMALL | {"folds": 1, "candidates": ((0.03, 0.0),)})

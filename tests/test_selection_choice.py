@@ -123,6 +123,7 @@ def classes():
     return x, codes, search, train_candidates(search, candidates)
 
 
+@pytest.mark.extended
 def test_logistic_regression_is_scikit_learns(classes):
     linear_model = pytest.importorskip("sklearn.linear_model")
     x, codes, search, _ = classes

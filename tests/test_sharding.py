@@ -46,6 +46,7 @@ def test_the_mesh_has_one_axis_and_leaves_the_sharding_to_jax():
     assert data_mesh(jax.devices()[:2]).size == 2
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("n", "sizes"), [(100, (3, 32, 1)), (37, (3, 32, 1)), (37, (3, 5, 4, 2))])
 def test_training_on_eight_devices_equals_one_with_one_all_reduce_an_epoch(n, sizes):
     params, x, y, _ = problem(sizes, n)
@@ -61,6 +62,7 @@ def test_training_on_eight_devices_equals_one_with_one_all_reduce_an_epoch(n, si
     assert_close(trained, train(params, x, y, 0.05, MEAN_OF[n], epochs=50)[0], TOLERANCE)
 
 
+@pytest.mark.extended
 def test_fitting_on_eight_devices_equals_one_with_one_all_reduce_an_epoch():
     params, x, y, weights = problem((3, 5, 2), 37)
     options = {"optimizer": jaxmlp.adam(1e-2), "epochs": 5}
@@ -75,6 +77,7 @@ def test_fitting_on_eight_devices_equals_one_with_one_all_reduce_an_epoch():
     assert_close((there.params, measured.loss), (fitted.params, np.asarray(history.loss)), TOLERANCE)
 
 
+@pytest.mark.extended
 def test_mini_batches_are_the_same_rows_on_eight_devices():
     params, x, y, _ = problem((3, 5, 2), 37)
     options = {"optimizer": jaxmlp.sgd(1e-2), "epochs": 3, "batch_size": 8}
@@ -136,12 +139,14 @@ def test_rows_that_do_not_fit_raise(arguments, message):
         shard_batch(data_mesh(), np.array([["a"]]), np.ones((1, 1)))
 
 
+@pytest.mark.extended
 def test_sharded_gradients_are_checked():
     params, x, y, weights = problem((3, 4, 2), n=5)
     mesh = data_mesh()
     jaxmlp.check_network(replicate(mesh, params), *shard_batch(mesh, x, y, weights)).raise_if_wrong()
 
 
+@pytest.mark.extended
 def test_a_users_own_shard_map_sums_over_devices_or_trains_on_each():
     params, x, y, _ = problem((3, 4, 2), n=16)
     mesh, rows, whole = data_mesh(), PartitionSpec("data"), PartitionSpec()
@@ -179,6 +184,7 @@ def two_processes(path, state):
         return list(written.values())
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_two_processes_equal_one(times, tmp_path):
     x, y = (np.concatenate(parts) for parts in zip(worker.rows_of(0), worker.rows_of(1), strict=True))

@@ -52,6 +52,7 @@ def reference_of(ours):
 # scikit-learn's checks.
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks([MLPRegressor(), MLPClassifier()])
 def test_it_passes_the_checks_of_scikit_learn(estimator, check):
@@ -61,6 +62,7 @@ def test_it_passes_the_checks_of_scikit_learn(estimator, check):
 # Agreement with scikit-learn. With all rows in one batch, only the initial weights are random.
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("table", TABLES)
 def test_training_agrees_with_scikit_learn_in_every_number(table):
     kind, y = TABLES[table]
@@ -80,6 +82,7 @@ def test_training_agrees_with_scikit_learn_in_every_number(table):
         np.testing.assert_array_equal(ours.predict(X), reference.predict(X))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("nesterov", [True, False])
 def test_sgd_stops_in_the_same_epoch_as_scikit_learn(nesterov):
     ours = MLPRegressor(
@@ -109,6 +112,7 @@ def test_a_step_of_sgd_worked_by_hand():
 # Sample weights.
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("table", ["regression", "strings"])
 def test_a_row_of_weight_2_has_the_effect_of_the_row_twice_and_one_of_weight_0_none(table):
     kind, y = TABLES[table]
@@ -180,6 +184,7 @@ def test_warm_start_continues_from_the_last_weights():
     assert cold.loss_curve_ == whole.loss_curve_[:3]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("table", "validation"), [("regression", "loss"), ("strings", "loss"), ("strings", "score")])
 def test_early_stopping_keeps_the_best_weights(table, validation):
     kind, y = TABLES[table]
@@ -330,6 +335,7 @@ def test_partial_fit_uses_new_hyperparameters():
     np.testing.assert_allclose(model.coefs_[0], before, atol=1e-8)
 
 
+@pytest.mark.extended
 def test_weights_keep_their_dtype():
     model = MLPRegressor(random_state=0, max_iter=2, hidden_layer_sizes=(), warm_start=True).fit(X, Y)
     assert model.partial_fit(X.astype(np.float32), Y).fit(X.astype(np.float32), Y).coefs_[0].dtype == np.float64
@@ -367,6 +373,7 @@ def test_partial_fit_with_another_solver_starts_with_a_new_state():
     assert len(model.loss_curve_) == 6
 
 
+@pytest.mark.extended
 def test_any_loss_activation_and_optimizer(x64):
     model = MLPRegressor(
         random_state=0, loss=jaxmlp.huber_loss, activation=(SINE, "gelu"), hidden_layer_sizes=(9, 4), solver=ADABELIEF,
@@ -385,6 +392,7 @@ def test_any_loss_activation_and_optimizer(x64):
         MLPRegressor(solver=optax.adam).fit(X, Y)
 
 
+@pytest.mark.extended
 def test_members_are_trained_together_and_their_mean_is_predicted(x64):
     model = MLPRegressor(random_state=0, n_members=3, max_iter=10, hidden_layer_sizes=(7,)).fit(X, Y)
     assert model.coefs_[0].shape == (3, 5, 7)
@@ -400,6 +408,7 @@ def test_members_are_trained_together_and_their_mean_is_predicted(x64):
     assert np.all(alone.predict(X, return_std=True)[1] == 0)
 
 
+@pytest.mark.extended
 def test_members_stop_one_by_one():
     model = MLPClassifier(
         random_state=0, n_members=3, early_stopping=True, validation="loss", learning_rate_init=0.05,
@@ -417,6 +426,7 @@ def test_members_stop_one_by_one():
     assert (std > 0).all()
 
 
+@pytest.mark.extended
 def test_the_dtype_is_that_of_the_rows():
     for dtype in (np.float32, np.float64):
         model = MLPRegressor(random_state=0, max_iter=2, hidden_layer_sizes=()).fit(X.astype(dtype), Y)
@@ -428,6 +438,7 @@ def test_a_device_is_named():
     assert model.predict(X).shape == (60,)
 
 
+@pytest.mark.extended
 def test_members_use_all_cpu_devices_unless_one_is_named():
     model = MLPClassifier(random_state=0, n_members=5, max_iter=3, hidden_layer_sizes=7)
     devices = []
@@ -492,6 +503,7 @@ def test_in_a_pipeline_and_a_grid_search():
     np.testing.assert_array_equal(restored.predict(frame), search.predict(frame))
 
 
+@pytest.mark.extended
 def test_only_another_shape_of_table_recompiles():
     def programs(n, **settings):
         settings = {"random_state": 0, "max_iter": 3, "hidden_layer_sizes": (6,)} | settings

@@ -67,6 +67,7 @@ def test_what_is_refused(n_bins, rows, error, message):
         PiecewiseLinearEncoder().transform(X)
 
 
+@pytest.mark.extended
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_pipeline_with_bins_learns_a_step_that_a_linear_model_cannot():
     y = np.where(X[:, 0] > 1, 1.0, -1.0)

@@ -98,6 +98,7 @@ def assert_same(ours, theirs):
                 np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", CASES)
 def test_every_number_is_that_of_scikit_learn(case):
     kind, y, settings = CASES[case]
@@ -134,6 +135,7 @@ CALLS = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("case", CALLS)
 def test_calls_continue_as_in_scikit_learn(case):
     calls, settings = CALLS[case]
@@ -158,6 +160,7 @@ def test_the_gradient_for_lbfgs_is_that_of_its_loss(x64):
     np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.extended
 def test_lbfgs_learns_several_outputs_and_members():
     y = np.stack([Y, 10 * X[:, 0]], axis=1)
     model = MLPRegressor(**SETTINGS | {"hidden_layer_sizes": 30}, solver="lbfgs", max_iter=150, n_members=2).fit(X, y)
@@ -210,6 +213,7 @@ def test_weights_of_the_user_are_trained_further():
     assert np.ptp(model.predict_proba(X), axis=0).max() < 1e-12
 
 
+@pytest.mark.extended
 def test_training_that_diverges_keeps_the_best_weights_or_is_an_error():
     settings = SETTINGS | {"activation": "identity", "solver": "sgd", "learning_rate_init": 1.0}
     model = MLPRegressor(**settings, **EARLY | {"n_iter_no_change": np.inf})
@@ -221,6 +225,7 @@ def test_training_that_diverges_keeps_the_best_weights_or_is_an_error():
         MLPRegressor(**settings).fit(10 * X, Y)
 
 
+@pytest.mark.extended
 def test_early_stopping_may_watch_the_validation_loss():
     model = MLPClassifier(**SETTINGS, **EARLY, validation="loss", learning_rate_init=0.05).fit(X, CLASSES)
     losses = model.validation_loss_curve_
@@ -228,6 +233,7 @@ def test_early_stopping_may_watch_the_validation_loss():
     assert min(losses[-4:]) > min(losses) - 1e-4
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", [MLPRegressor, MLPClassifier])
 def test_sample_weights_of_one_change_nothing(kind):
     y = Y if kind is MLPRegressor else CLASSES
@@ -235,6 +241,7 @@ def test_sample_weights_of_one_change_nothing(kind):
     np.testing.assert_array_equal(weighted.coefs_[0], plain.coefs_[0])
 
 
+@pytest.mark.extended
 def test_a_saved_estimator_learns_on(tmp_path):
     model = MLPRegressor(**SETTINGS, learning_rate_init=0.01, max_iter=50).fit([[2.0]], [4.0])
     joblib.dump(model, tmp_path / "model")
@@ -244,6 +251,7 @@ def test_a_saved_estimator_learns_on(tmp_path):
     np.testing.assert_allclose(model.predict([[2.0]]), [1.0], rtol=1e-2)
 
 
+@pytest.mark.extended
 def test_verbose_prints_losses_and_scores(capsys):
     model = MLPRegressor(**SETTINGS, **EARLY, verbose=10, max_iter=1).fit(X, Y)
     loss, score = model.loss_curve_[0], model.validation_scores_[0]
@@ -263,6 +271,7 @@ def test_a_sparse_matrix_is_made_dense_if_it_is_small(make, monkeypatch):
         model.predict(make(X))
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_network_has_the_dtype_of_the_rows(dtype):
     for kind, y in ((MLPRegressor, Y), (MLPClassifier, CLASSES)):
@@ -293,6 +302,7 @@ def test_logarithms_of_probabilities_are_finite():
         np.testing.assert_allclose(model.predict_log_proba(X), np.log(model.predict_proba(X)))
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(("n", "features"), [(1, 5), (60, 1)])
 def test_one_row_or_one_feature_is_enough(n, features):
     x = X[:n, :features]
@@ -300,6 +310,7 @@ def test_one_row_or_one_feature_is_enough(n, features):
     assert MLPClassifier(**SETTINGS, max_iter=2).fit(x, BINARY[:n]).predict(x).shape == (n,)
 
 
+@pytest.mark.extended
 def test_names_of_columns_are_kept_with_early_stopping():
     polars = pytest.importorskip("polars")
     frame = polars.DataFrame(X, schema=list("abcde"))
@@ -313,6 +324,7 @@ def test_names_of_columns_are_kept_with_early_stopping():
 # Refusals.
 
 
+@pytest.mark.extended
 def test_classes_that_change_are_refused():
     warm = MLPClassifier(**SETTINGS, warm_start=True, max_iter=2).fit(X, CLASSES)
     for y in (BINARY, np.where(CLASSES == "low", "lower", CLASSES), np.where(CLASSES == "low", "high", CLASSES)):

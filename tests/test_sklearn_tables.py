@@ -46,6 +46,7 @@ def test_they_pass_the_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
 
+@pytest.mark.extended
 def test_the_prediction_of_a_row_does_not_depend_on_the_other_rows(regressor):
     expected = regressor.predict(X)
     np.testing.assert_allclose(regressor.predict(X[::-1])[::-1], expected, rtol=1e-5)
@@ -102,6 +103,7 @@ def test_a_pandas_frame_gives_the_same_model(regressor):
     np.testing.assert_array_equal(model.predict(ARRAY), regressor.predict(X))
 
 
+@pytest.mark.extended
 def test_a_classifier_predicts_labels_as_they_came(classifier):
     assert classifier.classes_.tolist() == ["no", "unknown", "yes"]
     probabilities = classifier.predict_proba(X)
@@ -113,6 +115,7 @@ def test_a_classifier_predicts_labels_as_they_came(classifier):
     assert classifier.model_.recipe.classes == ("no", "unknown", "yes")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("names", [[False, True], [3, 70], [-1.0, 1.0], ["1", "NA"], np.arange(2).astype("M8[D]")])
 def test_labels_of_any_type_are_classes(names):
     names = np.array(names)
@@ -123,6 +126,7 @@ def test_labels_of_any_type_are_classes(names):
     assert model.report_["rows"] == N
 
 
+@pytest.mark.extended
 def test_pipelines_searches_and_pickle(regressor, classifier):
     part = FunctionTransformer(lambda frame: frame.drop("zone"))
     grid = GridSearchCV(

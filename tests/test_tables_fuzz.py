@@ -8,10 +8,11 @@ from fuzz import TARGET, draw_table
 from jaxmlp.tables import Recipe, TableError, learn_recipe, load_table
 from jaxmlp.tables.values import LARGEST, is_missing
 
-SEEDS = [range(100), pytest.param(range(100, 2100), marks=pytest.mark.slow)]
+EXTENDED = pytest.param(range(30, 100), marks=pytest.mark.extended)
+SLOW = pytest.param(range(100, 2100), marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("seeds", SEEDS, ids=len)
+@pytest.mark.parametrize("seeds", [range(30), EXTENDED, SLOW], ids=len)
 def test_a_corrupted_table_gives_arrays_or_one_line(tmp_path, seeds, capfd):
     used, errors = 0, {}
     for seed in seeds:

@@ -219,6 +219,7 @@ CELLS = st.text(st.sampled_from('ab,"\n\r é'), max_size=6)
 ROWS_OF_CELLS = st.integers(1, 3).flatmap(lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=1))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("writer", WRITERS)
 def test_what_a_writer_wrote_is_read_back(tmp_path, writer):
     path = tmp_path / "table.csv"

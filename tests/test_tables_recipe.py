@@ -1,5 +1,6 @@
 """Recipes: what each column of a table is used as, and how tables become arrays and predictions tables."""
 
+import functools
 import json
 import os
 import re
@@ -90,6 +91,7 @@ def test_numbers_keep_their_unit_and_are_learned_from_the_training_rows():
     assert learn_recipe(changed, "y", rows=rows) == recipe
 
 
+@pytest.mark.extended
 def test_inputs_need_little_more_memory_than_their_result():
     frame = polars.DataFrame({f"x{k}": RNG.normal(size=50_000) for k in range(40)} | {"y": RNG.normal(size=50_000)})
     recipe = learn_recipe(frame, "y")
@@ -488,9 +490,14 @@ def test_json_keeps_a_recipe_exactly(task):
 DELETE = object()
 
 
+@functools.cache
+def text_of_a_recipe():
+    return learn_recipe(passengers(), "Survived").to_json()
+
+
 def change(*path, to):
     """The JSON of a recipe with one entry changed, or deleted."""
-    content = json.loads(learn_recipe(passengers(), "Survived").to_json())
+    content = json.loads(text_of_a_recipe())
     place = content
     for key in path[:-1]:
         place = place[key]

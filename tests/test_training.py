@@ -77,6 +77,7 @@ def test_a_learning_rate_is_put_on_the_device_once_and_256_are_kept(monkeypatch)
     assert len(_dispatch._scalars) == 1
 
 
+@pytest.mark.extended
 def test_a_learning_rate_belongs_to_no_trace_mesh_or_mode_that_it_was_first_seen_in(x64):
     params, x, y, _ = problem((3, 4, 1), n=8)
     rates = iter((1e-4 / 7, 1e-4 / 11, 1e-4 / 13))
@@ -250,6 +251,7 @@ INSIDE = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("inside", INSIDE)
 def test_inside_other_programs_the_numbers_are_the_same(inside):
     expected = train(PARAMS, X, Y, 1e-2, epochs=EPOCHS)[1]
@@ -277,6 +279,7 @@ def test_vmap_over_seeds_trains_one_network_each():
     assert_close(jax.tree.map(lambda leaf: leaf[1], many), one, 1e-5)
 
 
+@pytest.mark.extended
 def test_vmap_over_weights_is_cross_validation():
     folds = np.asarray([[1, 1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1, 1]], np.float32)
     of_fold = lambda *data: train(PARAMS, *data, epochs=10)[1]  # noqa: E731

@@ -105,6 +105,7 @@ def test_a_leaf_times_1_001_is_caught_in_every_configuration_of_the_grid(monkeyp
         check_mutants(*configuration)
 
 
+@pytest.mark.extended
 def test_a_leaf_times_1_001_is_caught_along_random_directions_of_a_larger_network(monkeypatch):
     mutate(monkeypatch)
     monkeypatch.setattr(points, "_SMALL", 0)
