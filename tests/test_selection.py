@@ -184,8 +184,20 @@ def test_the_adjusted_score_is_lower_by_what_averaging_the_folds_gains_on_all_ro
     assert 0 < expected < result.model.score
     adjusted = adjusted_score(result, x, y, key=jax.random.key(0))
     assert adjusted == pytest.approx(expected, rel=1e-5)
-    with pytest.raises(ValueError, match=r"y must have shape \(90, 1\)"):
-        adjusted_score(result, x, y[:, 0], key=jax.random.key(0))
+
+
+def test_data_of_another_shape_than_in_the_search_are_refused(result_of_curve):
+    x, y, result = result_of_curve
+    key, sources = jax.random.key(0), [np.arange(3)]
+    for inspect in (adjusted_score, permutation_importance):
+        with pytest.raises(ValueError, match=r"y must have shape \(90, 1\), as in the search; got \(90,\)"):
+            inspect(result, x, y[:, 0], key=key)
+        with pytest.raises(ValueError, match=r"x must have shape \(90, 4\), as in the search; got \(90, 3\)"):
+            inspect(result, x[:, 1:], y, key=key)
+    with pytest.raises(ValueError, match=r"x must have shape \(90, 4\), as in the search; got \(80, 4\)"):
+        partial_dependence(result, x[10:], [[1]], sources, key=key)
+    with pytest.raises(TypeError, match="permutation_importance is a Python loop"):
+        jax.jit(lambda x: permutation_importance(result, x, y, key=key).mean)(x)
 
 
 def test_the_adjusted_score_weights_folds_by_their_rows_and_allows_negative_errors(result_of_curve):

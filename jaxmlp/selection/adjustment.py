@@ -6,11 +6,11 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import refuse_tracing, to_numpy
+from jaxmlp._validation import refuse_tracing
 from jaxmlp.fitting.splitting import rng_of
 from jaxmlp.fitting.temperature import apply_temperature
 from jaxmlp.selection.crossvalidation import CrossValidation
-from jaxmlp.selection.inspection import MAX_ROWS, plan_sample, predict_by_fold, scale_inputs
+from jaxmlp.selection.inspection import MAX_ROWS, plan_sample, predict_by_fold, scale_inputs, validate_data
 
 
 def adjusted_score(result: CrossValidation, x: ArrayLike, y: ArrayLike, *, key: Array) -> float:
@@ -34,11 +34,7 @@ def adjusted_score(result: CrossValidation, x: ArrayLike, y: ArrayLike, *, key: 
         TypeError: a call that JAX traces.
     """
     refuse_tracing("adjusted_score", x, y, key)
-    x, y, held_out = to_numpy("x", x), to_numpy("y", y).astype(np.float64), np.flatnonzero(result.fold >= 0)
-    shapes = (len(result.fold), result.groups[0].columns), result.model.predictions.shape
-    for name, values, shape in zip("xy", (x, y), shapes, strict=True):
-        if values.shape != shape:
-            raise ValueError(f"{name} must have shape {shape}, as in the search; got {values.shape}")
+    (x, y), held_out = validate_data(result, x=x, y=y), np.flatnonzero(result.fold >= 0)
     if result.folds == 1:
         return result.model.score
     rng, task = rng_of(key), result.task

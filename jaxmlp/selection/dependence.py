@@ -7,10 +7,11 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxmlp._validation import refuse_tracing
 from jaxmlp.fitting.splitting import rng_of
 from jaxmlp.fitting.temperature import apply_temperature
 from jaxmlp.selection.crossvalidation import CrossValidation
-from jaxmlp.selection.inspection import Sample, draw_sample, predict_by_fold, scale_inputs
+from jaxmlp.selection.inspection import Sample, draw_sample, predict_by_fold, scale_inputs, validate_data
 
 _TAIL = 0.1  # The share of the rows below the band, and above it.
 
@@ -44,7 +45,13 @@ def partial_dependence(
 
     Returns:
         The dependence on each group.
+
+    Raises:
+        ValueError: x without a row for each of the search, or of another shape.
+        TypeError: a call that JAX traces.
     """
+    refuse_tracing("partial_dependence", x, key)
+    (x,) = validate_data(result, x=x)
     scaled = scale_inputs(result, x)
     sample = draw_sample(result, len(groups), rng_of(key))
     taken = [scaled[own][:, list(group)] for group, own in zip(groups, sources, strict=True)]

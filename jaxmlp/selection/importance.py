@@ -7,12 +7,12 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmlp._validation import to_numpy
+from jaxmlp._validation import refuse_tracing
 from jaxmlp.fitting.groups import predict_groups
 from jaxmlp.fitting.splitting import rng_of
 from jaxmlp.fitting.tasks import Task
 from jaxmlp.selection.crossvalidation import CrossValidation
-from jaxmlp.selection.inspection import draw_sample, scale_inputs
+from jaxmlp.selection.inspection import draw_sample, scale_inputs, validate_data
 
 
 class Importance(NamedTuple):
@@ -47,8 +47,14 @@ def permutation_importance(
 
     Returns:
         The importance of each group over all folds.
+
+    Raises:
+        ValueError: x or y without a row for each of the search, or of another shape.
+        TypeError: a call that JAX traces.
     """
-    x, y = scale_inputs(result, x), to_numpy("y", y).astype(np.float64)
+    refuse_tracing("permutation_importance", x, y, key)
+    x, y = validate_data(result, x=x, y=y)
+    x = scale_inputs(result, x)
     groups = [[column] for column in range(x.shape[1])] if groups is None else groups
     rng = rng_of(key)
     rows, repeats = draw_sample(result, len(groups), rng, repeats)

@@ -26,9 +26,19 @@ class Sample(NamedTuple):
         return self.rows.shape[1] * self.repeats
 
 
-def scale_inputs(result: CrossValidation, x: ArrayLike) -> np.ndarray:
-    """Return inputs (n, fan_in) as all networks of a search take them."""
-    return np.asarray(result.groups[0].scale(to_numpy("x", x).astype(np.float64)))
+def validate_data(result: CrossValidation, **data: ArrayLike) -> list[np.ndarray]:
+    """Return `x` (n, fan_in) and `y` (n, outputs) of a search in float64; ValueError if a shape is another."""
+    shapes = {"x": (len(result.fold), result.groups[0].columns), "y": result.model.predictions.shape}
+    arrays = {name: to_numpy(name, values).astype(np.float64) for name, values in data.items()}
+    for name, values in arrays.items():
+        if values.shape != shapes[name]:
+            raise ValueError(f"{name} must have shape {shapes[name]}, as in the search; got {values.shape}")
+    return list(arrays.values())
+
+
+def scale_inputs(result: CrossValidation, x: np.ndarray) -> np.ndarray:
+    """Return inputs (n, fan_in), float64, as all networks of a search take them."""
+    return np.asarray(result.groups[0].scale(x))
 
 
 def plan_sample(result: CrossValidation, groups: int, repeats: int = 10) -> tuple[int, int]:
