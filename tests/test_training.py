@@ -77,7 +77,6 @@ def test_a_learning_rate_is_put_on_the_device_once_and_256_are_kept(monkeypatch)
     assert len(_dispatch._scalars) == 1
 
 
-@pytest.mark.extended
 def test_a_learning_rate_belongs_to_no_trace_mesh_or_mode_that_it_was_first_seen_in(x64):
     params, x, y, _ = problem((3, 4, 1), n=8)
     rates = iter((1e-4 / 7, 1e-4 / 11, 1e-4 / 13))
