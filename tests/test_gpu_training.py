@@ -32,7 +32,7 @@ def in_one_kernel(params, x, y, c, f=jaxmlp.relu, criterion=jaxmlp.squared_error
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("f", "criterion"),
-    [(f, ONE_OUTPUT[0]) for f in ACTIVATIONS] + [(jaxmlp.sigmoid, criterion) for criterion in ONE_OUTPUT[1:]],
+    [(jaxmlp.sigmoid, criterion) for criterion in ONE_OUTPUT[1:]] + [(f, ONE_OUTPUT[0]) for f in ACTIVATIONS],
 )
 def test_it_equals_the_scan_for_each_activation_and_criterion(f, criterion):
     params, x, y, c = small()
