@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxmlp import check_gradients
-from jaxmlp.verification import points
+from jaxmlp.verification import oracles
 
 pytestmark = pytest.mark.portable
 
@@ -204,9 +204,9 @@ def test_bfloat16_empty_leaves_and_gradients_of_zero_are_no_false_alarms():
 
 
 @pytest.mark.extended
-@pytest.mark.parametrize("small", [points._SMALL, 0], ids=["small", "large"])
+@pytest.mark.parametrize("small", [oracles._SMALL, 0], ids=["small", "large"])
 def test_a_number_that_is_not_finite_in_the_gradient_is_wrong(monkeypatch, small):
-    monkeypatch.setattr(points, "_SMALL", small)
+    monkeypatch.setattr(oracles, "_SMALL", small)
     w = np.where(np.arange(50) == 40, 0, 1).astype(np.float32)
     assert not check_gradients(lambda w: jnp.sum(jnp.where(w > 0, jnp.sqrt(w), 0)), w).ok
 

@@ -15,7 +15,7 @@ from jaxmlp._validation import validate
 from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.backprop import backpropagate
 from jaxmlp.criteria import CRITERIA
-from jaxmlp.verification import network, oracles, points
+from jaxmlp.verification import network, oracles
 from jaxmlp.verification.differences import FEW, STEPS, measure_slopes, offsets
 from jaxmlp.verification.judging import Claim, find
 from jaxmlp.verification.network import check_validated, network_functions
@@ -31,8 +31,7 @@ def check(problems, activation=jaxmlp.relu, criterion=jaxmlp.squared_error):
     """Reports on networks with the same activations and criterion; those of the same shapes share their programs."""
     validated = [validate(*problem, activation, criterion) for problem in problems]
     functions = network_functions(lambda: (*validated[0][-1], criterion))
-    arrays = [(jax.tree.leaves(params), [x, y] if c is None else [x, y, c]) for params, x, y, c, _ in validated]
-    return [check_validated(functions, [variant], quick=True)[0] for variant in arrays]
+    return [check_validated(functions, [(params, (x, y, c))], quick=True)[0] for params, x, y, c, _ in validated]
 
 
 def wrong_names(report):
@@ -108,7 +107,7 @@ def test_a_leaf_times_1_001_is_caught_in_every_configuration_of_the_grid(monkeyp
 @pytest.mark.extended
 def test_a_leaf_times_1_001_is_caught_along_random_directions_of_a_larger_network(monkeypatch):
     mutate(monkeypatch)
-    monkeypatch.setattr(points, "_SMALL", 0)
+    monkeypatch.setattr(oracles, "_SMALL", 0)
     reports = check_mutants("tanh", "squared_error", 2)
     (finding,) = (finding for finding in reports[1].wrong if finding.oracle == "central differences")
     assert (finding.where, finding.checked) == (None, 4)
@@ -121,16 +120,16 @@ LARGE, ROWS = (10, 1024, 1024, 1), 1000
 def shapes(sizes, n):
     """Return the loss of a network and the shapes of its arguments."""
     of = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float64)
-    theta = [of(shape) for i, o in itertools.pairwise(sizes) for shape in ((i, o), (1, o))]
+    params = tuple(jaxmlp.Layer(of((i, o)), of((1, o))) for i, o in itertools.pairwise(sizes))
     functions = network_functions(lambda: (*[jaxmlp.tanh] * (len(sizes) - 2), QUARTIC))
-    return functions.value, theta, [of((n, sizes[0])), of((n, sizes[-1])), of((n,))]
+    return functions.value, params, (of((n, sizes[0])), of((n, sizes[-1])), of((n,)))
 
 
 def test_a_larger_network_is_varied_along_fewer_directions_so_that_the_work_stays_constant():
     def plan(sizes, n):
         value, *arrays = shapes(sizes, n)
         work, _ = oracles.measure(value, *arrays)
-        return points.count_parts([leaf.size for leaf in arrays[0]], work)
+        return oracles.count_parts([leaf.size for leaf in jax.tree.leaves(arrays[0])], work)
 
     with jax.enable_x64(True):
         assert plan((3, 32, 1), 100) == [96, 32, 32, 1], "the entries"
@@ -141,9 +140,11 @@ def test_a_larger_network_is_varied_along_fewer_directions_so_that_the_work_stay
 
 def test_a_large_network_is_checked_in_a_loop_to_save_memory():
     with jax.enable_x64(True):
-        value, theta, rest = shapes(LARGE, ROWS)
-        program = jax.jit(oracles.step_along, static_argnums=0, compiler_options=points.UNOPTIMIZED)
-        lowered = program.lower(value, theta, rest, theta, np.zeros((len(theta), 2), int), offsets(FEW))
+        value, params, rest = shapes(LARGE, ROWS)
+        leaves = jax.tree.leaves(params)
+        base = jax.ShapeDtypeStruct((sum(leaf.size for leaf in leaves),), jnp.float64)
+        program = jax.jit(oracles.step_along, static_argnums=0, compiler_options=oracles.UNOPTIMIZED)
+        lowered = program.lower(value, params, rest, base, np.zeros((len(leaves), 2), int), offsets(FEW))
         memory = lowered.compile().memory_analysis()
     assert memory.temp_size_in_bytes < 30 * 8 * ROWS * 1024, "thirty layers of pre-activations"
 

@@ -15,6 +15,7 @@ from jax import Array, lax
 from jaxmlp.activations import ACTIVATIONS, Activation
 from jaxmlp.cli.common import Commands, note, platform, print_json
 from jaxmlp.criteria import CRITERIA, Criterion
+from jaxmlp.network import Layer
 from jaxmlp.verification import BOUNDS, CENTRAL_BOUND, Finding, GradientReport
 from jaxmlp.verification.network import Choice, check_validated, network_functions
 from jaxmlp.verification.oracles import Arguments
@@ -114,13 +115,13 @@ def _arrays(criterion: str, depth: int, dtype: str, places: tuple[int, int]) -> 
     rng = np.random.default_rng(0)
     sizes = (_INPUTS, *(_WIDTH,) * (depth - 1), _OUTPUTS)
 
-    def cast(values: np.ndarray) -> np.ndarray:
+    def cast(values: np.ndarray) -> Array:
         # Numbers that all dtypes hold: in float64 the networks are then equal, and computed once.
-        return values.astype(jnp.bfloat16).astype(jnp.dtype(dtype))
+        return jnp.asarray(values.astype(jnp.bfloat16).astype(jnp.dtype(dtype)))
 
-    theta = []
+    layers = []
     for i, o in itertools.pairwise(sizes):
-        theta += [cast(rng.normal(size=(i, o)) / np.sqrt(i)), cast(rng.normal(size=(1, o)) / 2)]
+        layers.append(Layer(cast(rng.normal(size=(i, o)) / np.sqrt(i)), cast(rng.normal(size=(1, o)) / 2)))
     x, noise = rng.normal(size=(_ROWS, _INPUTS)), rng.normal(size=(_ROWS, _OUTPUTS))
     targets = {
         "sigmoid_binary_cross_entropy": 1 / (1 + np.exp(-noise)),
@@ -128,7 +129,7 @@ def _arrays(criterion: str, depth: int, dtype: str, places: tuple[int, int]) -> 
         "poisson_nll_loss": np.floor(2 * np.abs(noise)),
     }
     y, c = targets.get(criterion, noise), rng.uniform(0.5, 2, size=_ROWS)
-    return theta, [cast(np.asarray(values, float)) for values in (x, y, c, *places)]
+    return tuple(layers), tuple(cast(np.asarray(values, float)) for values in (x, y, c, *places))
 
 
 def _row(configuration: Configuration, report: GradientReport) -> dict[str, object]:

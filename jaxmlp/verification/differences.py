@@ -36,13 +36,12 @@ def measure_slopes(stepped: np.ndarray, steps: np.ndarray, rounding: float | np.
     middle, up, down = np.split(np.asarray(stepped, np.float64), [1, 1 + len(steps)])
     with np.errstate(all="ignore"):
         right, left = (up - middle) / h, (middle - down) / h
-        central, bend, least = (right + left) / 2, right - left, rounding / h[1:]
+        central, bend = (right + left) / 2, right - left
         smooth = np.maximum(np.abs(central[:-1] - central[1:]), np.abs(bend[:-1] - 4 * bend[1:]))
         kink = np.maximum(np.abs(right[:-1] - right[1:]), np.abs(left[:-1] - left[1:]))
-        low = np.concatenate([central[1:], np.minimum(right, left)[1:]])
-        high = np.concatenate([central[1:], np.maximum(right, left)[1:]])
-        doubt = np.maximum(np.concatenate([smooth, kink]), np.concatenate([least, least]))
-    slopes = np.where(
-        np.isfinite(doubt), [low, high, doubt], np.reshape([-np.inf, np.inf, np.inf], (3, *[1] * stepped.ndim))
-    )
+        low, high = np.minimum(right, left), np.maximum(right, left)
+        slopes = np.array([[central[1:], low[1:]], [central[1:], high[1:]], [smooth, kink]])
+        slopes[2] = np.maximum(slopes[2], rounding / h[1:])
+    slopes = slopes.reshape(3, -1, *stepped.shape[1:])
+    slopes[:, ~np.isfinite(slopes[2])] = [[-np.inf], [np.inf], [np.inf]]
     return np.take_along_axis(slopes, np.argmin(slopes[2], axis=0)[None, None], 1)[:, 0]

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path
 
-from jaxmlp.verification.checking import check
-from jaxmlp.verification.oracles import Functions, Leaves
+from jaxmlp.verification.judging import check
+from jaxmlp.verification.oracles import Functions, Values, largest
 from jaxmlp.verification.report import GradientReport
 
 Function = Callable[..., Any]
@@ -60,12 +60,16 @@ def check_gradients(
     try:
         theta, rest, names, rebuild = _split(args, argnums)
 
-        def at(function: Function) -> Function:
+        def at(function):
             return lambda *arrays: function(*rebuild(*arrays))
 
-        weights, cotangent = _draw_cotangent(at(fun), theta, rest)
-        value, other = _weigh(at(fun), weights), _weigh(at(reference), weights) if reference else None
-        by_hand = _collect(gradient, names, rebuild, cotangent) if gradient else jax.grad(value)
+        def with_cotangent(*arrays):
+            arguments = rebuild(*arrays)
+            return (*arguments, jax.grad(weigh, allow_int=True)(fun(*arguments))) if is_tree else arguments
+
+        weigh, is_tree = _make_scalar(at(fun), theta, rest)
+        value, other = _compose(weigh, at(fun)), _compose(weigh, at(reference)) if reference else None
+        by_hand = _collect(gradient, names, with_cotangent) if gradient else jax.grad(value)
         autodiff = other or (value if gradient else None)
         subject, titles = getattr(fun, "__qualname__", type(fun).__name__), [name or "argument" for name in names]
         f = Functions(value, by_hand, autodiff, bool(reference))
@@ -73,8 +77,9 @@ def check_gradients(
         if order == 1:
             return report
         # The gradient times a vector is a scalar function, too; its gradient is a Hessian-vector product.
-        vector = _draw(theta, 1)
-        first, second = _weigh(by_hand, vector), _weigh(jax.grad(autodiff), vector) if autodiff else None
+        times_vector = _random_sum([*theta.values()], 1)
+        first = _compose(times_vector, by_hand)
+        second = _compose(times_vector, jax.grad(autodiff)) if autodiff else None
         titles = [f"Hessian-vector product {title}" for title in titles]
         (more,) = check(Functions(first, jax.grad(first), second), [(theta, rest)], titles, subject=subject)
         return dataclasses.replace(report, findings=report.findings + more.findings)
@@ -82,7 +87,11 @@ def check_gradients(
         raise TypeError(f"fun, gradient and reference must work under jax.jit. {error}") from error
 
 
-def _split(args: tuple[object, ...], argnums: int | Sequence[int]) -> tuple[Leaves, Leaves, list[str], Function]:
+def _compose(outer: Function, inner: Function) -> Function:
+    return lambda *arrays: outer(inner(*arrays))
+
+
+def _split(args: tuple[object, ...], argnums: int | Sequence[int]) -> tuple[Values, Values, list[str], Function]:
     """Return the arrays to differentiate; other arrays of numbers; the names of the former; and the way back."""
     try:
         numbers = [range(len(args))[n] for n in (argnums if isinstance(argnums, Sequence) else [argnums])]
@@ -109,62 +118,51 @@ def _split(args: tuple[object, ...], argnums: int | Sequence[int]) -> tuple[Leav
             raise TypeError(f"complex numbers cannot be checked: argument {place}{keystr(path[1:])} is {dtype}")
     if not theta:
         raise ValueError(f"no leaf of a floating dtype to differentiate: argnums={argnums!r}")
-    places = [*theta, *rest]
 
-    def rebuild(new_theta: Leaves, new_rest: Leaves) -> tuple[object, ...]:
-        new = fixed | dict(zip(places, [*new_theta, *new_rest], strict=True))
-        return jax.tree.unflatten(structure, [new[k] for k in range(len(new))])
+    def rebuild(theta: Values, rest: Values) -> tuple[object, ...]:
+        leaves = fixed | theta | rest
+        return jax.tree.unflatten(structure, [leaves[k] for k in range(len(leaves))])
 
-    return [*theta.values()], [*rest.values()], names, rebuild
+    return theta, rest, names, rebuild
 
 
-def _draw_cotangent(fun: Function, theta: Leaves, rest: Leaves) -> tuple[Leaves, Function]:
-    """Return random weights for the results of a function, 1 for a scalar, and what returns them as a cotangent."""
+def _make_scalar(fun: Function, theta: Values, rest: Values) -> tuple[Function, bool]:
+    """Return a function that makes a scalar of what `fun` returns, and whether that is a tree."""
     shapes = jax.eval_shape(fun, theta, rest)
-    dtypes = [leaf.dtype for leaf in jax.tree.leaves(shapes)]
-    is_complex = any(jnp.issubdtype(dtype, np.complexfloating) for dtype in dtypes)
-    if is_complex or not any(jnp.issubdtype(dtype, np.floating) for dtype in dtypes):
+    inexact = [leaf.dtype for leaf in jax.tree.leaves(shapes) if jnp.issubdtype(leaf.dtype, np.inexact)]
+    if not inexact or any(jnp.issubdtype(dtype, np.complexfloating) for dtype in inexact):
         raise TypeError(f"fun must return a float scalar or a tree with float arrays, not complex; got {shapes}")
     if isinstance(shapes, jax.ShapeDtypeStruct) and shapes.shape == ():
-        return [1.0], lambda *arrays: ()
-    weights = _draw(jax.tree.leaves(jax.jit(fun)(theta, rest)), -1)
-    weigh = jax.grad(_weigh(lambda results: results, weights), allow_int=True)
-    return weights, lambda *arrays: (weigh(fun(*arrays)),)
+        return lambda result: result.astype(float), False
+    return _random_sum(jax.tree.leaves(jax.jit(fun)(theta, rest)), -1), True
 
 
-def _draw(leaves: Leaves, power: int) -> Leaves:
-    """Return random weights for each array of floats, times a power of its largest entry; None for other arrays."""
+def _random_sum(leaves: list[Values], power: int) -> Function:
+    """Return a random sum of the floats of a tree, with weights that scale as a power of the largest of each leaf."""
     rng, weights = np.random.default_rng(0), []
     for leaf in leaves:
         is_float = jnp.issubdtype(leaf.dtype, np.floating)
-        size = float(jnp.max(jnp.abs(leaf), initial=0)) if is_float else 0.0
-        weights.append(rng.normal(size=leaf.shape) * (size or 1.0) ** power if is_float else None)
-    return weights
+        weights.append(rng.normal(size=leaf.shape) * (largest(leaf) or 1.0) ** power if is_float else None)
 
-
-def _weigh(function: Function, weights: Leaves) -> Function:
-    """Return the sum of the arrays that a function returns, times weights."""
-
-    def value(*arrays):
-        pairs = zip(jax.tree.leaves(function(*arrays)), weights, strict=True)
+    def weigh(tree):
+        pairs = zip(jax.tree.leaves(tree), weights, strict=True)
         return sum(jnp.sum(leaf * jnp.asarray(w, leaf.dtype)).astype(float) for leaf, w in pairs if w is not None)
 
-    return value
+    return weigh
 
 
-def _collect(gradient: Function, names: list[str], rebuild: Function, cotangent: Function) -> Function:
-    """Return `gradient` as a function that returns the leaves."""
+def _collect(gradient: Function, names: list[str], arguments: Function) -> Function:
+    """Return `gradient` as a function of the arrays that returns the leaves."""
 
-    def by_hand(*arrays):
-        paths, _ = tree_flatten_with_path(gradient(*rebuild(*arrays), *cotangent(*arrays)))
-        given, leaves = {keystr(path): leaf for path, leaf in paths}, []
-        for name, leaf in zip(names, arrays[0], strict=True):
+    def by_hand(theta, rest):
+        paths, _ = tree_flatten_with_path(gradient(*arguments(theta, rest)))
+        given = {keystr(path): leaf for path, leaf in paths}
+        for name, leaf in zip(names, theta.values(), strict=True):
             if name not in given:
                 raise ValueError(f"gradient returns no leaf {name or 'like the argument'}, but {', '.join(given)}")
             shape, dtype = jnp.shape(given[name]), jnp.result_type(given[name])
             if shape != leaf.shape or not jnp.issubdtype(dtype, np.floating):
                 raise ValueError(f"gradient{name} must have shape {leaf.shape} and a floating dtype: {shape}, {dtype}")
-            leaves.append(jnp.asarray(given[name]))
-        return leaves
+        return [jnp.asarray(given[name]) for name in names]
 
     return by_hand

@@ -1,15 +1,16 @@
-"""From the results of the oracles to findings: which differences are errors, and which are rounding or a kink."""
+"""From the results of the oracles to a report: which differences are errors, and which are rounding or a kink."""
 
+import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp.verification.differences import STEPS, measure_slopes
-from jaxmlp.verification.oracles import EPS, Derivative, Values, evaluate
-from jaxmlp.verification.points import Along, Evidence, Point, Scale, finite, largest
+from jaxmlp.verification.oracles import EPS, Along, Evidence, Functions, Point, Values, distances, finite, largest
 from jaxmlp.verification.report import BOUNDS, CENTRAL_BOUND, Finding, GradientReport
 
 # An oracle decides if what it allows, relative to the gradient, spans less than this or twice its bound.
@@ -19,99 +20,121 @@ _LOST = 2e-3  # How much of a gradient a right function may lose to rounding in 
 _TRIED = 32  # Of a large leaf, the number of entries that are varied if they disagree with autodiff.
 _NAMES, _BOUNDS = [*BOUNDS], [*BOUNDS.values()]
 
+Scale = tuple[float, float]  # Size of a leaf, and what its errors are relative to.
+
 
 class Claim(NamedTuple):
     """What an oracle says of values by hand."""
 
     oracle: str
-    by_hand: np.ndarray  # (values,)
-    right: np.ndarray  # (values,); or (3, values), as of `measure_slopes`: any between the least and the greatest.
+    by_hand: Values
+    right: Values  # As many; or the slopes of `measure_slopes`: any between the least and the greatest is right.
     scale: Scale
     bound: float  # Of the error, relative to the scale.
 
 
-def find(name: str, shape: tuple[int, ...], claim: Claim, entries: Values, slopes: Values = None) -> Finding:
-    """Compare values by hand with what is right by an oracle.
+def check(
+    f: Functions, variants: Sequence[tuple[Values, Values]], names: list[str], *, quick: bool = False, **about: object
+) -> list[GradientReport]:
+    """Verify a gradient, in the dtype of the arguments and in float64 where that is possible.
 
     Arguments:
-        name: of the leaf or derivative.
-        shape: of the leaf or derivative.
-        claim: on each of its entries, or on slopes along directions.
-        entries: those to compare, by their places; None for directions.
-        slopes: of `measure_slopes`; at a kink each value between them is right.
+        f: the functions. If they are those of an earlier call, with the same shapes, nothing is compiled.
+        variants: one or more pairs of trees of arrays, with the same values in different dtypes.
+        names: of the leaves.
+        quick: compile the programs in the dtype of the arguments without optimizations, too.
+        **about: fields of the reports.
 
     Returns:
-        The largest error.
+        A report for each of the variants.
     """
-    oracle, by_hand, right, (size, unit), bound = claim
-    by_hand, right = np.asarray(by_hand, np.float64), np.asarray(right, np.float64)
-    low, high, doubt = right if right.ndim == 2 else (right, right, 0.0)
-    tolerance = doubt + bound * max(size, unit)
-    if entries is not None:
-        by_hand, low, high = by_hand[entries], low[entries], high[entries]
-    if slopes is not None:
-        is_kink = slopes[1] - slopes[0] > np.maximum(_KINK * size, slopes[2])
-        low = np.where(is_kink, np.minimum(low, slopes[0]), low)
-        high = np.where(is_kink, np.maximum(high, slopes[1]), high)
-        # Along a direction, several terms may have a kink: the one-sided slopes bound nothing, and it is undecided.
-        more = np.inf if entries is None else np.maximum(tolerance, slopes[2] + CENTRAL_BOUND * size)
-        tolerance = np.where(is_kink, more, tolerance)
-    expected = np.clip(by_hand, low, high)
-    with np.errstate(all="ignore"):
-        difference = np.abs(by_hand - expected)
-        error = np.where(difference > tolerance, difference / max(size, unit), bound * difference / tolerance)
-        is_undecided = (high - low + tolerance > max(_DECISIVE, 2 * bound) * size) & (size > 0)
-    error = np.where(difference == 0, 0, np.where(np.isfinite(error), error, np.inf))
-    worst, undecided = int(np.argmax(error)), int(np.sum(is_undecided))
-    where = None if entries is None else tuple(int(i) for i in np.unravel_index(entries[worst], shape))
-    checked = (len(error) if entries is None else math.prod(shape)) - undecided
-    numbers = float(by_hand[worst]), float(expected[worst]), None, checked, undecided
-    return Finding(name, shape, oracle, float(error[worst]), bound, where, *numbers)
+    # What is compiled for its own sake is not what `jax.disable_jit` is for.
+    with jax.default_matmul_precision("highest"), jax.disable_jit(False):
+        own = [Point(f, *arguments, quick=quick) for arguments in variants]
+        if not all(np.isfinite(point.value) for point in own):
+            raise ValueError(f"{about['subject']} is {own[0].value} at these arguments: it must be finite")
+        mode = _float64
+        try:
+            with mode():
+                evidence = Evidence(f, *jax.tree.map(_promote, variants[0]))
+            eps, jitter = EPS[own[0].level], evidence.jitter[own[0].level, 0]
+            change = abs(float(own[0].value) - float(evidence.value))
+            if change > math.sqrt(eps) * (abs(evidence.value) + jitter / eps):
+                raise ValueError("its value is another one there")
+        except Exception as error:
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:100]}"
+            about["remarks"] = (f"Not possible in float64: the differences have a tolerance for rounding. {reason}",)
+            mode, evidence = contextlib.nullcontext, Evidence(f, *variants[0])
+        with mode():
+            return [_judge(point, evidence, names, about) for point in own]
 
 
-def judge(own: Point, evidence: Evidence, names: list[str], about: dict[str, Any]) -> GradientReport:
+@contextlib.contextmanager
+def _float64() -> Iterator[None]:
+    """Let JAX compute in float64. TPUs do so with fewer digits than the bounds require: there, use the CPU."""
+    on_tpu = jax.default_backend() == "tpu"
+    with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]) if on_tpu else contextlib.nullcontext():
+        yield
+
+
+def _promote(leaf: Values) -> Values:
+    leaf = leaf if isinstance(leaf, jax.Array) and len(leaf.devices()) > 1 else np.asarray(leaf)
+    return leaf.astype(np.complex128 if jnp.iscomplexobj(leaf) else np.float64)
+
+
+def _judge(own: Point, evidence: Evidence, names: list[str], about: dict[str, Any]) -> GradientReport:
     """Return the report on the gradient at a point; `about` holds fields of it."""
-    findings = [*_judge_derivatives(evidence.derivatives)]
-    if evidence.f.is_reference:
+    findings = [*_judge_derivatives(evidence)]
+    if evidence.reference is not None:
         size = max(largest(evidence.value), 4 * evidence.jitter[evidence.level, 0] / EPS[evidence.level])
-        reference = evidence.run(evaluate, evidence.f.autodiff)
-        pair = np.ravel(evidence.value), np.ravel(reference)
-        claim = Claim("reference", *pair, (size, size), _BOUNDS[evidence.gradient_level])
+        claim = Claim("reference", evidence.value, evidence.reference, (size, size), _BOUNDS[evidence.gradient_level])
         findings.append(find("value", (), claim, np.arange(1)))
-    own_scales, scales = (evidence.measure_scales(point.gradient_level) for point in (own, evidence))
+    own_scales, scales = (_measure_scales(evidence, point.gradient_level) for point in (own, evidence))
     for k, name in enumerate(names):
-        if own.theta[k].size:
+        if own.leaves[k].size:
             findings += _judge_leaf(k, name, own, evidence, own_scales[k], scales[k])
-
-    def change(before, after):
-        triples = zip(before, after, own_scales, strict=True)
-        return max(largest(finite(a) - finite(b)) / (scale or 1) for b, a, (_, scale) in triples)
-
+    units = np.array([unit or 1 for _, unit in own_scales])
     return GradientReport(
         findings=tuple(findings),
         dtype=_NAMES[own.gradient_level],
         device=jax.devices()[0].device_kind,
-        rounding=change(evidence.by_hand, own.by_hand),
-        default_precision=change(own.by_hand, own.default),
+        rounding=float(np.max(distances(evidence.by_hand, own.by_hand) / units)),
+        default_precision=float(np.max(distances(own.by_hand, own.default) / units)),
         **about,
     )
 
 
-def _judge_derivatives(derivatives: list[Derivative]) -> Iterator[Finding]:
+def _measure_scales(evidence: Evidence, level: int) -> list[Scale]:
+    """Return the size of each leaf, its largest entry, and its scale: where large terms cancel in it, their size.
+
+    If the arguments change by one part in a million, so does each term, and the gradient by a millionth of the
+    terms. A gradient of 0 may be a sum of terms that do not: of a sixteenth of the slope from the origin, say.
+    """
+    lost, scales = max(2**-30, 2 * EPS[evidence.level]), []
+    for k, leaf in enumerate(evidence.leaves):
+        size = max(largest(leaves[k]) for leaves in (evidence.by_hand, evidence.by_grad or evidence.by_hand))
+        terms, secant = evidence.jitter[level, 1 + k] / EPS[level], largest(evidence.value) / (largest(leaf) or 1)
+        scales.append((size, max(size, terms, secant / 16 if size < secant * lost else 0)))
+    # With so few digits a leaf may lose all of them to cancelling: relative to the largest leaf.
+    return [(max(map(max, scales)),) * 2] * len(scales) if level == 2 else scales
+
+
+def _judge_derivatives(evidence: Evidence) -> Iterator[Finding]:
     """Yield the findings on the derivatives of activations and, last, of the criterion."""
-    for k, (at, by_hand, by_grad, stepped) in enumerate(derivatives):
-        name = "criterion" if k == len(derivatives) - 1 else f"activation[{k}]"
+    for k, (at, by_hand, by_grad, stepped) in enumerate(evidence.derivatives):
+        name = "criterion" if k == len(evidence.derivatives) - 1 else f"activation[{k}]"
         # A flat function has no slope to be relative to; use the slope from the origin.
         size = max(largest(by_grad), largest(stepped[0]) / max(1.0, largest(at)))
-        slopes = measure_slopes(stepped, STEPS, 8 * EPS[0] * np.abs(stepped).max(axis=0)).reshape(3, -1)
-        along = Along(by_hand.ravel(), by_grad.ravel(), slopes)
-        for claim in _compare_along(along, "jax.grad", "", (size, size), _BOUNDS[0]):
+        stepped = stepped.reshape(len(stepped), -1)
+        slopes = measure_slopes(stepped, STEPS, 8 * EPS[0] * np.abs(stepped).max(axis=0))
+        for claim in _compare_along(Along(by_hand, by_grad, slopes), "jax.grad", "", (size, size), _BOUNDS[0]):
             finding = find(f"{name}.derivative", at.shape, claim, np.arange(at.size), slopes)
             yield finding._replace(at=float(at[finding.where]))
 
 
 def _judge_leaf(k: int, name: str, own: Point, evidence: Evidence, own_scale: Scale, scale: Scale) -> Iterator[Finding]:
-    shape, along, coarse = evidence.theta[k].shape, evidence.along(k), evidence.level > 0
+    """Yield the findings on leaf k."""
+    shape, along, coarse = evidence.leaves[k].shape, evidence.along(k), evidence.level > 0
     claims, entries = [*_compare_gradients(k, own, evidence, own_scale, scale)], np.arange(math.prod(shape))
     slopes = along.slopes if evidence.is_small else None
     if slopes is None and not all(find(name, shape, claim, entries).ok for claim in claims):
@@ -145,3 +168,43 @@ def _compare_along(along: Along, oracle: str, where: str, scale: Scale, bound: f
     if along.by_autodiff is not None:
         yield Claim(oracle, along.by_hand, along.by_autodiff, scale, bound)
     yield Claim(f"central differences{where}", along.by_hand, along.slopes, (scale[0], scale[0]), CENTRAL_BOUND)
+
+
+def find(name: str, shape: tuple[int, ...], claim: Claim, entries: Values, slopes: Values = None) -> Finding:
+    """Compare values by hand with what is right by an oracle.
+
+    Arguments:
+        name: of the leaf or derivative.
+        shape: of the leaf or derivative.
+        claim: on each of its entries, or on slopes along directions.
+        entries: those to compare, by their places; None for directions.
+        slopes: of `measure_slopes`; at a kink each value between them is right.
+
+    Returns:
+        The largest error.
+    """
+    oracle, by_hand, right, (size, unit), bound = claim
+    by_hand = np.asarray(by_hand, np.float64).ravel()
+    right = np.asarray(right, np.float64).reshape(-1, by_hand.size)
+    low, high, doubt = right if len(right) == 3 else (right[0], right[0], 0.0)
+    tolerance = doubt + bound * max(size, unit)
+    if entries is not None:
+        by_hand, low, high = by_hand[entries], low[entries], high[entries]
+    if slopes is not None:
+        is_kink = slopes[1] - slopes[0] > np.maximum(_KINK * size, slopes[2])
+        low = np.where(is_kink, np.minimum(low, slopes[0]), low)
+        high = np.where(is_kink, np.maximum(high, slopes[1]), high)
+        # Along a direction, several terms may have a kink: the one-sided slopes bound nothing, and it is undecided.
+        more = np.inf if entries is None else np.maximum(tolerance, slopes[2] + CENTRAL_BOUND * size)
+        tolerance = np.where(is_kink, more, tolerance)
+    expected = np.clip(by_hand, low, high)
+    with np.errstate(all="ignore"):
+        difference = np.abs(by_hand - expected)
+        error = np.where(difference > tolerance, difference / max(size, unit), bound * difference / tolerance)
+        is_undecided = (high - low + tolerance > max(_DECISIVE, 2 * bound) * size) & (size > 0)
+    error = np.where(difference == 0, 0, np.where(np.isfinite(error), error, np.inf))
+    worst, undecided = int(np.argmax(error)), int(np.sum(is_undecided))
+    where = None if entries is None else tuple(int(i) for i in np.unravel_index(entries[worst], shape))
+    checked = (len(error) if entries is None else math.prod(shape)) - undecided
+    numbers = float(by_hand[worst]), float(expected[worst]), None, checked, undecided
+    return Finding(name, shape, oracle, float(error[worst]), bound, where, *numbers)

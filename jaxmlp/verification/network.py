@@ -1,19 +1,21 @@
 """Verification of the gradients of networks."""
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import keystr, tree_flatten_with_path
 from jax.typing import ArrayLike
 
 from jaxmlp._validation import validate
 from jaxmlp.activations import Activation, relu
 from jaxmlp.backprop import backpropagate
 from jaxmlp.criteria import Criterion, squared_error
-from jaxmlp.network import Layer, Params, forward_pass, loss
-from jaxmlp.verification.checking import check
+from jaxmlp.network import Params, forward_pass, loss
 from jaxmlp.verification.differences import STEPS, offsets
-from jaxmlp.verification.oracles import Arguments, Derivative, Functions, Leaves, Result
+from jaxmlp.verification.judging import check
+from jaxmlp.verification.oracles import Arguments, Functions
 from jaxmlp.verification.report import GradientReport
 
 Choice = tuple[*tuple[Activation, ...], Criterion]  # Of the hidden layers, and of the outputs.
@@ -52,51 +54,48 @@ def check_network(
     params, x, y, c, f = validate(params, x, y, sample_weight, activation, criterion)
     if not len(x):
         raise ValueError("x must have a row: the gradient of no rows is 0, whatever is wrong")
-    arrays = jax.tree.leaves(params), [x, y] if c is None else [x, y, c]
-    return check_validated(network_functions(lambda: (*f, criterion)), [arrays])[0]
+    return check_validated(network_functions(lambda: (*f, criterion)), [(params, (x, y, c))])[0]
 
 
 def check_validated(functions: Functions, variants: list[Arguments], *, quick: bool = False) -> list[GradientReport]:
     """Verify a network in several dtypes; arguments and result are those of `check`."""
-    theta, (x, *_) = variants[0]
-    sizes = (x.shape[1], *(b.shape[1] for b in theta[1::2]))
-    names = [f"params[{k // 2}].{'wb'[k % 2]}" for k in range(len(theta))]
+    params, (x, *_) = variants[0]
+    sizes = (x.shape[1], *(b.shape[1] for _, b in params))
+    names = [f"params{keystr(path)}" for path, _ in tree_flatten_with_path(params)[0]]
     subject = f"a {'-'.join(map(str, sizes))} network, {len(x)} rows"
     return check(functions, variants, names, subject=subject, sizes=sizes, rows=len(x), quick=quick)
 
 
 def network_functions(choose: Callable[..., Choice]) -> Functions:
-    """Return the loss and its gradient, as functions of the leaves of `params` and of `[x, y, sample_weight]`.
+    """Return the loss and its gradient, as functions of `params` and of `(x, y, sample_weight)`.
 
     Arguments:
-        choose: returns the activations and the criterion; a function of what follows the sample weights in the list.
+        choose: returns the activations and the criterion; a function of what follows the sample weights.
     """
 
-    def with_network(function: Callable[..., Result]) -> Callable[[Leaves, Leaves], Result]:
-        def call(theta, rest):
-            x, y, c, *choice = (*rest, None)[: max(3, len(rest))]
-            *f, criterion = choose(*choice)
-            return function(tuple(map(Layer, theta[::2], theta[1::2])), x, y, c, tuple(f), criterion)
+    def call(function, params, rest):
+        x, y, c, *choice = rest
+        *f, criterion = choose(*choice)
+        return function(params, x, y, c, tuple(f), criterion)
 
-        return call
-
-    value = with_network(lambda *args: loss(*args[:4], activation=args[4], criterion=args[5]))
-    by_hand = with_network(lambda *args: jax.tree.leaves(backpropagate(*args)[1]))
-    return Functions(value, by_hand, value, derivatives=with_network(lambda *args: list(_derivatives(*args))))
+    value = functools.partial(call, lambda *args: loss(*args[:4], activation=args[4], criterion=args[5]))
+    by_hand = functools.partial(call, lambda *args: backpropagate(*args)[1])
+    return Functions(value, by_hand, value, derivatives=functools.partial(call, _derivatives))
 
 
-def _derivatives(params, x, y, _, f, criterion) -> Iterator[Derivative]:
+def _derivatives(params, x, y, _, f, criterion):
     z = forward_pass(params, x, f)[1]
     rows = _PLACES // max(h.shape[1] for h in z) + 1
     *hidden, outputs = (h[:rows] for h in z)
-    y, steps = y[:rows], jnp.asarray(offsets(STEPS))
-    for f_k, h in zip(f, hidden, strict=True):
-        by_grad = jax.grad(lambda h, f_k=f_k: jnp.sum(f_k(h)))(h)
-        yield Derivative(h, f_k.derivative(h), by_grad, jax.vmap(lambda step, f_k=f_k, h=h: f_k(h + step))(steps))
+    y = y[:rows]
 
-    def column(unit):  # The rows are independent, so one step varies an output of all of them.
-        return jax.vmap(lambda step: criterion(outputs + step * unit[None], y))(steps)
+    def vary_each(stepped):  # The rows are independent, so one call varies an output of all of them.
+        units = jnp.eye(outputs.shape[1], dtype=bool)
+        return jax.lax.map(lambda unit: criterion(jnp.where(unit, stepped, outputs), y), units).T
 
-    by_grad = jax.grad(lambda outputs: jnp.sum(criterion(outputs, y)))(outputs)
-    stepped = jnp.transpose(jax.lax.map(column, jnp.eye(outputs.shape[1])), (1, 2, 0))
-    yield Derivative(outputs, criterion.derivative(outputs, y), by_grad, stepped)
+    def derive(h, by_hand, function, entries):
+        by_grad = jax.grad(lambda h: jnp.sum(function(h)))(h)
+        return h, by_hand, by_grad, jax.vmap(lambda step: entries(h + step))(jnp.asarray(offsets(STEPS)))
+
+    found = [derive(h, f_k.derivative(h), f_k, f_k) for f_k, h in zip(f, hidden, strict=True)]
+    return [*found, derive(outputs, criterion.derivative(outputs, y), lambda h: criterion(h, y), vary_each)]

@@ -91,16 +91,15 @@ class GradientReport:
 
     def __repr__(self) -> str:
         """Return a table with a row for each derivative and leaf and a column for each oracle, and remarks."""
-        oracles = list(dict.fromkeys(finding.oracle for finding in self.findings))
-        table = {finding.name: [finding.name, str(finding.shape)] + [""] * len(oracles) for finding in self.findings}
-        for finding in self.findings:
-            error = f"{finding.error:.1e}{'' if finding.ok else ' !'}" if finding.checked else "undecided"
-            table[finding.name][2 + oracles.index(finding.oracle)] = error
-        bounds = {finding.oracle: f"{finding.bound:.1e}" for finding in self.findings}
-        rows = [["relative error by", "", *oracles], *table.values(), ["allowed", "", *bounds.values()]]
+        bounds = {f.oracle: f"{f.bound:.1e}" for f in self.findings}
+        table = {f.name: {"": str(f.shape)} | dict.fromkeys(bounds, "") for f in self.findings}
+        for f in self.findings:
+            table[f.name][f.oracle] = f"{f.error:.1e}{'' if f.ok else ' !'}" if f.checked else "undecided"
+        rows = [["relative error by", "", *bounds], *([name, *cells.values()] for name, cells in table.items())]
+        rows.append(["allowed", "", *bounds.values()])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [f"Gradients of {self.subject}, {self.dtype}, {self.device}"]
-        lines += ["  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         for f in self.findings:
             if f.undecided:
                 count = f"{f.undecided} of {f.checked + f.undecided} are undecided by {f.oracle}"
@@ -108,7 +107,7 @@ class GradientReport:
         lines += [*self.remarks, *(f"{name}: no method decides in any entry or direction" for name in self.unchecked)]
         if self.dtype != "float64":
             lines.append(f"Rounding to {self.dtype} changes the gradient by {self.rounding:.1e}, relative to float64")
-        if "float32" in self.dtype:
+        if self.dtype == "float32":
             change = f"{self.default_precision:.1e} on this device"
             lines.append(f"The default precision of matrix products changes the gradient by {change}")
         lines += [f"WRONG {finding}" for finding in self.wrong]
