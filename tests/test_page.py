@@ -102,6 +102,7 @@ def test_the_gradients_of_a_deep_network_are_those_of_backprop_and_of_autodiff(x
         np.testing.assert_allclose(results[f"grad_{name}_{activation}"], expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.extended
 def test_the_page_of_seed_0_is_the_one_in_docs(seed_0):
     committed = COMMITTED.read_text(encoding="utf-8")
     assert DATA.sub(r"\1\3", committed) == DATA.sub(r"\1\3", seed_0), "run: " + data_of(committed)["command"]

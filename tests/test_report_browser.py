@@ -30,7 +30,7 @@ def opened(request, browser, path):
     page.close()
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.extended
 def test_the_page_has_all_sections_and_asks_no_network(opened, path):
     page, said, asked = opened
     assert {*page.locator("h2").all_inner_texts()} >= {*SECTIONS} - {"Prediction intervals"}

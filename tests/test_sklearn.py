@@ -52,7 +52,7 @@ def reference_of(ours):
 # scikit-learn's checks.
 
 
-@pytest.mark.sampled(20)
+@pytest.mark.sampled(10)
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks([MLPRegressor(), MLPClassifier()])
 def test_it_passes_the_checks_of_scikit_learn(estimator, check):
