@@ -7,7 +7,7 @@ from test_report import SECTIONS, fit
 import jaxmlp
 from jaxmlp.report import write_report
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.extended]
 
 
 @pytest.fixture(scope="module", params=["plain", "counts", "four"])
@@ -30,14 +30,12 @@ def opened(request, browser, path):
     page.close()
 
 
-@pytest.mark.extended
 def test_the_page_has_all_sections_and_asks_no_network(opened, path):
     page, said, asked = opened
     assert {*page.locator("h2").all_inner_texts()} >= {*SECTIONS} - {"Prediction intervals"}
     assert (said, asked) == ([], [path.as_uri()])
 
 
-@pytest.mark.extended
 def test_nothing_is_wider_than_the_screen_and_figures_are_readable(opened):
     page, *_ = opened
     width = page.viewport_size["width"]
@@ -52,7 +50,6 @@ def test_nothing_is_wider_than_the_screen_and_figures_are_readable(opened):
     assert smallest >= (10 if width == 1280 else 8)
 
 
-@pytest.mark.extended
 def test_the_text_of_a_figure_stays_inside_of_it(opened):
     page, *_ = opened
     outside = page.evaluate(
@@ -65,7 +62,6 @@ def test_the_text_of_a_figure_stays_inside_of_it(opened):
     assert outside == []
 
 
-@pytest.mark.extended
 def test_it_prints_on_a_few_pages_of_a4(opened):
     page, *_ = opened
     content = page.pdf(prefer_css_page_size=True)
