@@ -191,7 +191,7 @@ def default_metric(criterion: Criterion) -> Metric | None:
 
 
 def _is_short(state: FitState, data: FitData, activation: Activation | tuple[Activation, ...]) -> bool:
-    """Return whether compiling a run, of one network, takes longer than some hundred epochs.
+    """Return whether a single network is so small that some hundred epochs take less time than compiling them.
 
     Not by the number of epochs: a run that is stopped and resumed keeps its program, and so its rounding.
     """
