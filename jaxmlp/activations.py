@@ -43,10 +43,6 @@ def _relu_derivative(h: Array) -> Array:
     return jnp.where(h < 0, jnp.zeros_like(h), 1.0)
 
 
-def _tanh(h: Array) -> Array:
-    return jnp.tanh(h)
-
-
 def _tanh_derivative(h: Array) -> Array:
     # (1 - t)(1 + t), not 1 - t²: where t is near ±1, the square would round the slope away.
     t = jnp.tanh(h)
@@ -81,7 +77,7 @@ def _silu_derivative(h: Array) -> Array:
 # `FORMULAS` in page/program.py has the formula of each.
 identity = Activation(_identity, jnp.ones_like)
 relu = Activation(_relu, _relu_derivative)
-tanh = Activation(_tanh, _tanh_derivative)
+tanh = Activation(lax.tanh, _tanh_derivative)
 sigmoid = Activation(lax.logistic, _sigmoid_derivative)
 gelu = Activation(_gelu, _gelu_derivative)  # Exact (Hendrycks and Gimpel 2016); optax and flax approximate it by tanh.
 silu = Activation(_silu, _silu_derivative)

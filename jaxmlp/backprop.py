@@ -118,5 +118,10 @@ def row_gradient_norms(
     params, x, y, c, f = validate(params, x, y, sample_weight, activation, criterion)
     a, z = forward_pass(params, x, f)
     dzs = backward_pass(params, z, y, c, f, criterion)
-    squares = [(jnp.sum(a_k**2, axis=1) + 1) * jnp.sum(dz**2, axis=1) for a_k, dz in zip(a, dzs, strict=True)]  # (9)
+    squares = [(_squared_norms(a_k) + 1) * _squared_norms(dz) for a_k, dz in zip(a, dzs, strict=True)]  # (9)
     return jnp.sqrt(jnp.stack(squares) if per_layer else sum(squares))
+
+
+def _squared_norms(rows: Array) -> Array:
+    # A product with ones. A CPU would split the sums of a hundred rows over two threads, which takes longer.
+    return jnp.matmul(rows**2, jnp.ones(rows.shape[1], rows.dtype), precision="highest")
