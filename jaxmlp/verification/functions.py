@@ -63,13 +63,13 @@ def check_gradients(
         def at(function):
             return lambda *arrays: function(*rebuild(*arrays))
 
-        def with_cotangent(*arrays):
-            arguments = rebuild(*arrays)
-            return (*arguments, jax.grad(weigh, allow_int=True)(fun(*arguments))) if is_tree else arguments
+        def collect(*arguments):
+            cotangent = [jax.grad(weigh, allow_int=True)(fun(*arguments))] if is_tree else []
+            return _collect(gradient(*arguments, *cotangent), names, theta)
 
         weigh, is_tree = _make_scalar(at(fun), theta, rest)
         value, other = _compose(weigh, at(fun)), _compose(weigh, at(reference)) if reference else None
-        by_hand = _collect(gradient, names, with_cotangent) if gradient else jax.grad(value)
+        by_hand = at(collect) if gradient else jax.grad(value)
         autodiff = other or (value if gradient else None)
         subject, titles = getattr(fun, "__qualname__", type(fun).__name__), [name or "argument" for name in names]
         f = Functions(value, by_hand, autodiff, bool(reference))
@@ -151,18 +151,13 @@ def _random_sum(leaves: list[Values], power: int) -> Function:
     return weigh
 
 
-def _collect(gradient: Function, names: list[str], arguments: Function) -> Function:
-    """Return `gradient` as a function of the arrays that returns the leaves."""
-
-    def by_hand(theta, rest):
-        paths, _ = tree_flatten_with_path(gradient(*arguments(theta, rest)))
-        given = {keystr(path): leaf for path, leaf in paths}
-        for name, leaf in zip(names, theta.values(), strict=True):
-            if name not in given:
-                raise ValueError(f"gradient returns no leaf {name or 'like the argument'}, but {', '.join(given)}")
-            shape, dtype = jnp.shape(given[name]), jnp.result_type(given[name])
-            if shape != leaf.shape or not jnp.issubdtype(dtype, np.floating):
-                raise ValueError(f"gradient{name} must have shape {leaf.shape} and a floating dtype: {shape}, {dtype}")
-        return [jnp.asarray(given[name]) for name in names]
-
-    return by_hand
+def _collect(result: object, names: list[str], theta: Values) -> list[Values]:
+    """Return the leaves of what a gradient by hand returned, those of the arrays to differentiate."""
+    given = {keystr(path): leaf for path, leaf in tree_flatten_with_path(result)[0]}
+    for name, leaf in zip(names, theta.values(), strict=True):
+        if name not in given:
+            raise ValueError(f"gradient returns no leaf {name or 'like the argument'}, but {', '.join(given)}")
+        shape, dtype = jnp.shape(given[name]), jnp.result_type(given[name])
+        if shape != leaf.shape or not jnp.issubdtype(dtype, np.floating):
+            raise ValueError(f"gradient{name} must have shape {leaf.shape} and a floating dtype: {shape}, {dtype}")
+    return [jnp.asarray(given[name]) for name in names]
