@@ -14,9 +14,9 @@ that occur: if a gradient is wrong, the report shows whether a derivative is the
 
 from jaxmlp.verification.functions import check_gradients as check_gradients
 from jaxmlp.verification.network import check_network as check_network
+from jaxmlp.verification.network import grad_every_value as grad_every_value
 from jaxmlp.verification.report import BOUNDS as BOUNDS
 from jaxmlp.verification.report import CENTRAL_BOUND as CENTRAL_BOUND
 from jaxmlp.verification.report import Finding as Finding
 from jaxmlp.verification.report import GradientError as GradientError
 from jaxmlp.verification.report import GradientReport as GradientReport
-from jaxmlp.verification.values import grad_every_value as grad_every_value

@@ -125,7 +125,6 @@ def _judge_derivatives(evidence: Evidence) -> Iterator[Finding]:
         name = "criterion" if k == len(evidence.derivatives) - 1 else f"activation[{k}]"
         # A flat function has no slope to be relative to; use the slope from the origin.
         size = max(largest(by_grad), largest(stepped[0]) / max(1.0, largest(at)))
-        stepped = stepped.reshape(len(stepped), -1)
         slopes = measure_slopes(stepped, STEPS, 8 * EPS[0] * np.abs(stepped).max(axis=0))
         for claim in _compare_along(Along(by_hand, by_grad, slopes), "jax.grad", "", (size, size), _BOUNDS[0]):
             finding = find(f"{name}.derivative", at.shape, claim, np.arange(at.size), slopes)

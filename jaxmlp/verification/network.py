@@ -1,10 +1,11 @@
-"""Verification of the gradients of networks."""
+"""Verification of the gradients of networks, and autodiff of every value of one."""
 
 import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 from jax.tree_util import keystr, tree_flatten_with_path
 from jax.typing import ArrayLike
 
@@ -93,9 +94,39 @@ def _derivatives(params, x, y, _, f, criterion):
         units = jnp.eye(outputs.shape[1], dtype=bool)
         return jax.lax.map(lambda unit: criterion(jnp.where(unit, stepped, outputs), y), units).T
 
-    def derive(h, by_hand, function, entries):
+    def derive(h, by_hand, function):
         by_grad = jax.grad(lambda h: jnp.sum(function(h)))(h)
-        return h, by_hand, by_grad, jax.vmap(lambda step: entries(h + step))(jnp.asarray(offsets(STEPS)))
+        return h, by_hand, by_grad, jax.vmap(lambda step: function(h + step).ravel())(jnp.asarray(offsets(STEPS)))
 
-    found = [derive(h, f_k.derivative(h), f_k, f_k) for f_k, h in zip(f, hidden, strict=True)]
-    return [*found, derive(outputs, criterion.derivative(outputs, y), lambda h: criterion(h, y), vary_each)]
+    found = [derive(h, f_k.derivative(h), f_k) for f_k, h in zip(f, hidden, strict=True)]
+    return [*found, derive(outputs, criterion.derivative(outputs, y), vary_each)]
+
+
+def grad_every_value(
+    params: Params, x: Array, y: Array, activation: Activation
+) -> tuple[Params, tuple[Array, ...], tuple[Array, ...]]:
+    """Return `jax.grad` of the sum of squared errors, by a program that shares no code with `backpropagate`.
+
+    The page and `jaxmlp explain` compare the gradients that they show with these.
+
+    Arguments:
+        params: the network.
+        x: (n, fan_in) inputs.
+        y: (n, 1) targets.
+        activation: the activation of all hidden layers; its derivative is not used.
+
+    Returns:
+        The gradients with respect to the parameters; to the pre-activation of each layer, the last of which is the
+        prediction; and to the activation of each hidden layer.
+    """
+    # The gradient with respect to an intermediate value is that with respect to a zero added to it.
+    zeros = tuple(jnp.zeros((len(x), w.shape[1]), x.dtype) for w, _ in params)
+
+    def error(params: Params, at_z: tuple[Array, ...], at_a: tuple[Array, ...]) -> Array:
+        a = x
+        for k, (w, b) in enumerate(params):
+            z = jnp.einsum("np,pj->nj", a, w) + b + at_z[k]
+            a = activation.fn(z) + at_a[k] if k < len(at_a) else z
+        return jnp.vdot(y - a, y - a)
+
+    return jax.grad(error, (0, 1, 2))(params, zeros, zeros[:-1])
