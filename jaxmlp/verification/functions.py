@@ -63,21 +63,22 @@ def check_gradients(
         def at(function):
             return lambda *arrays: function(*rebuild(*arrays))
 
-        def collect(*arguments):
-            cotangent = [jax.grad(weigh, allow_int=True)(fun(*arguments))] if is_tree else []
-            return _collect(gradient(*arguments, *cotangent), names, theta)
+        def with_cotangent(*arguments):
+            return (*arguments, jax.grad(weigh, allow_int=True)(fun(*arguments))) if is_tree else arguments
 
         weigh, is_tree = _make_scalar(at(fun), theta, rest)
-        value, other = _compose(weigh, at(fun)), _compose(weigh, at(reference)) if reference else None
-        by_hand = at(collect) if gradient else jax.grad(value)
-        autodiff = other or (value if gradient else None)
+        value = _compose(weigh, at(fun))
+        autodiff = _compose(weigh, at(reference)) if reference else value if gradient else None
+        by_hand = jax.grad(value)
+        if gradient:
+            by_hand = at(lambda *arguments: _collect(gradient(*with_cotangent(*arguments)), names, theta))
         subject, titles = getattr(fun, "__qualname__", type(fun).__name__), [name or "argument" for name in names]
         f = Functions(value, by_hand, autodiff, bool(reference))
         (report,) = check(f, [(theta, rest)], titles, subject=subject)
         if order == 1:
             return report
         # The gradient times a vector is a scalar function, too; its gradient is a Hessian-vector product.
-        times_vector = _random_sum([*theta.values()], 1)
+        times_vector = _random_sum(theta, 1)
         first = _compose(times_vector, by_hand)
         second = _compose(times_vector, jax.grad(autodiff)) if autodiff else None
         titles = [f"Hessian-vector product {title}" for title in titles]
@@ -129,24 +130,25 @@ def _split(args: tuple[object, ...], argnums: int | Sequence[int]) -> tuple[Valu
 def _make_scalar(fun: Function, theta: Values, rest: Values) -> tuple[Function, bool]:
     """Return a function that makes a scalar of what `fun` returns, and whether that is a tree."""
     shapes = jax.eval_shape(fun, theta, rest)
-    inexact = [leaf.dtype for leaf in jax.tree.leaves(shapes) if jnp.issubdtype(leaf.dtype, np.inexact)]
-    if not inexact or any(jnp.issubdtype(dtype, np.complexfloating) for dtype in inexact):
+    if not _leaves(shapes, np.floating) or _leaves(shapes, np.complexfloating):
         raise TypeError(f"fun must return a float scalar or a tree with float arrays, not complex; got {shapes}")
     if isinstance(shapes, jax.ShapeDtypeStruct) and shapes.shape == ():
         return lambda result: result.astype(float), False
-    return _random_sum(jax.tree.leaves(jax.jit(fun)(theta, rest)), -1), True
+    return _random_sum(jax.jit(fun)(theta, rest), -1), True
 
 
-def _random_sum(leaves: list[Values], power: int) -> Function:
+def _leaves(tree: Values, kind: type[np.inexact]) -> list[Values]:
+    return [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(jnp.result_type(leaf), kind)]
+
+
+def _random_sum(tree: Values, power: int) -> Function:
     """Return a random sum of the floats of a tree, with weights that scale as a power of the largest of each leaf."""
-    rng, weights = np.random.default_rng(0), []
-    for leaf in leaves:
-        is_float = jnp.issubdtype(leaf.dtype, np.floating)
-        weights.append(rng.normal(size=leaf.shape) * (largest(leaf) or 1.0) ** power if is_float else None)
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=leaf.shape) * (largest(leaf) or 1.0) ** power for leaf in _leaves(tree, np.floating)]
 
     def weigh(tree):
-        pairs = zip(jax.tree.leaves(tree), weights, strict=True)
-        return sum(jnp.sum(leaf * jnp.asarray(w, leaf.dtype)).astype(float) for leaf, w in pairs if w is not None)
+        pairs = [*zip(_leaves(tree, np.floating), weights, strict=True)]
+        return sum(jnp.sum(leaf * jnp.asarray(w, leaf.dtype)).astype(float) for leaf, w in pairs)
 
     return weigh
 
