@@ -49,32 +49,25 @@ def check(
         A report for each of the variants.
     """
     # What is compiled for its own sake is not what `jax.disable_jit` is for.
-    with jax.default_matmul_precision("highest"), jax.disable_jit(False):
+    with jax.default_matmul_precision("highest"), jax.disable_jit(False), contextlib.ExitStack() as float64:
         own = [Point(f, *arguments, quick=quick) for arguments in variants]
         if not all(np.isfinite(point.value) for point in own):
             raise ValueError(f"{about['subject']} is {own[0].value} at these arguments: it must be finite")
-        mode = _float64
         try:
-            with mode():
-                evidence = Evidence(f, *jax.tree.map(_promote, variants[0]))
+            float64.enter_context(jax.enable_x64(True))
+            if jax.default_backend() == "tpu":  # TPUs compute in float64 with fewer digits than the bounds require.
+                float64.enter_context(jax.default_device(jax.devices("cpu")[0]))
+            evidence = Evidence(f, *jax.tree.map(_promote, variants[0]))
             eps, jitter = EPS[own[0].level], evidence.jitter[own[0].level, 0]
             change = abs(float(own[0].value) - float(evidence.value))
             if change > math.sqrt(eps) * (abs(evidence.value) + jitter / eps):
                 raise ValueError("its value is another one there")
         except Exception as error:
+            float64.close()
             reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:100]}"
             about["remarks"] = (f"Not possible in float64: the differences have a tolerance for rounding. {reason}",)
-            mode, evidence = contextlib.nullcontext, Evidence(f, *variants[0])
-        with mode():
-            return [_judge(point, evidence, names, about) for point in own]
-
-
-@contextlib.contextmanager
-def _float64() -> Iterator[None]:
-    """Let JAX compute in float64. TPUs do so with fewer digits than the bounds require: there, use the CPU."""
-    on_tpu = jax.default_backend() == "tpu"
-    with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]) if on_tpu else contextlib.nullcontext():
-        yield
+            evidence = Evidence(f, *variants[0])
+        return [_judge(point, evidence, names, about) for point in own]
 
 
 def _promote(leaf: Values) -> Values:
@@ -94,13 +87,10 @@ def _judge(own: Point, evidence: Evidence, names: list[str], about: dict[str, An
         if own.leaves[k].size:
             findings += _judge_leaf(k, name, own, evidence, own_scales[k], scales[k])
     units = np.array([unit or 1 for _, unit in own_scales])
+    rounding, change = (float(np.max(distances(own.by_hand, h) / units)) for h in (evidence.by_hand, own.default))
+    dtype, device = _NAMES[own.gradient_level], jax.devices()[0].device_kind
     return GradientReport(
-        findings=tuple(findings),
-        dtype=_NAMES[own.gradient_level],
-        device=jax.devices()[0].device_kind,
-        rounding=float(np.max(distances(evidence.by_hand, own.by_hand) / units)),
-        default_precision=float(np.max(distances(own.by_hand, own.default) / units)),
-        **about,
+        tuple(findings), dtype=dtype, device=device, rounding=rounding, default_precision=change, **about
     )
 
 
@@ -139,6 +129,7 @@ def _judge_leaf(k: int, name: str, own: Point, evidence: Evidence, own_scale: Sc
     if slopes is None and not all(find(name, shape, claim, entries).ok for claim in claims):
         errors = sum(np.abs(c.by_hand.astype(float) - c.right) / (c.bound * max(c.scale) or 1) for c in claims)
         entries = np.argsort(-np.nan_to_num(errors, nan=np.inf), kind="stable")[:_TRIED]
+        claims = [c._replace(by_hand=c.by_hand[entries], right=c.right[entries]) for c in claims]
         slopes = evidence.vary(evidence.starts[k] + np.stack([entries, entries + 1], axis=1)).slopes
     for claim in claims:
         yield find(name, shape, claim, entries, slopes)
@@ -175,8 +166,8 @@ def find(name: str, shape: tuple[int, ...], claim: Claim, entries: Values, slope
     Arguments:
         name: of the leaf or derivative.
         shape: of the leaf or derivative.
-        claim: on each of its entries, or on slopes along directions.
-        entries: those to compare, by their places; None for directions.
+        claim: on some of its entries, or on slopes along directions.
+        entries: places of these entries; None for directions.
         slopes: of `measure_slopes`; at a kink each value between them is right.
 
     Returns:
@@ -187,8 +178,6 @@ def find(name: str, shape: tuple[int, ...], claim: Claim, entries: Values, slope
     right = np.asarray(right, np.float64).reshape(-1, by_hand.size)
     low, high, doubt = right if len(right) == 3 else (right[0], right[0], 0.0)
     tolerance = doubt + bound * max(size, unit)
-    if entries is not None:
-        by_hand, low, high = by_hand[entries], low[entries], high[entries]
     if slopes is not None:
         is_kink = slopes[1] - slopes[0] > np.maximum(_KINK * size, slopes[2])
         low = np.where(is_kink, np.minimum(low, slopes[0]), low)

@@ -41,9 +41,9 @@ class Functions(NamedTuple):
     derivatives: Callable[[Values, Values], list[tuple[Values, Values, Values, Values]]] | None = None
 
 
-def take_gradient(f: Functions, theta: Values, rest: Values) -> tuple[Values, list[Values]]:
-    """Return the value of a function, and the leaves of its gradient by hand as vectors."""
-    return f.value(theta, rest), [jnp.ravel(leaf) for leaf in jax.tree.leaves(f.by_hand(theta, rest))]
+def take_gradient(f: Functions, theta: Values, rest: Values) -> list[Values]:
+    """Return the value of a function and, as vectors, the leaves of its gradient by hand."""
+    return [f.value(theta, rest), *(jnp.ravel(leaf) for leaf in jax.tree.leaves(f.by_hand(theta, rest)))]
 
 
 def evaluate(function: Callable[..., Values], *args: Values) -> Values:
@@ -123,11 +123,11 @@ class Point:
     def __init__(self, f: Functions, theta: Values, rest: Values, *, quick: bool = True) -> None:
         self.f, self._arguments, self._quick = f, (theta, rest), quick
         self.leaves = jax.tree.leaves(theta)
-        self.value, self.by_hand = self.run(take_gradient, f)
+        self.value, *self.by_hand = self.run(take_gradient, f)
         self.default = self.by_hand  # At the device's default precision of matrix products, which rounds float32 only.
         if any(leaf.dtype == np.float32 for leaf in self.leaves):
             with jax.default_matmul_precision("default"):
-                self.default = self.run(take_gradient, f)[1]
+                _, *self.default = self.run(take_gradient, f)
         run = self.run if f.is_reference else self.attempt
         self.by_grad = f.autodiff and run(differentiate, f.autodiff)
         # Number of operations, and the coarsest dtype of the function and of its gradient: places in EPS.
@@ -176,8 +176,7 @@ class Evidence(Point):
     def vary(self, ranges: np.ndarray) -> Along:
         """Return the slopes along directions: ranges of entries, which are counted through all leaves."""
         coarse = self.level > 0
-        few = FEW_COARSE if coarse else FEW
-        steps = STEPS if self.is_small else few
+        steps = STEPS if self.is_small else FEW_COARSE if coarse else FEW
         rng, base = np.random.default_rng(0), []
         for leaf, h in zip(self.leaves, self.by_hand, strict=True):
             # In float64 there are digits enough for steps that fit an entry much smaller than others.
@@ -199,15 +198,13 @@ class Evidence(Point):
 
     def _measure_jitter(self, eps: float) -> np.ndarray:
         """Return how much the value and each leaf change, at most, if the arguments change by a part of `eps`."""
-        rng, changes = np.random.default_rng(0), []
+        rng = np.random.default_rng(0)
 
         def change(leaf):
             return leaf * (1 + eps * rng.choice([-1, 1], leaf.shape)).astype(leaf.dtype)
 
-        for _ in range(_SAMPLES):
-            value, by_hand = self.run(take_gradient, self.f, at=jax.tree.map(change, self._arguments))
-            changes.append(distances([value, *by_hand], [self.value, *self.by_hand]))
-        return np.max(changes, axis=0)
+        changed = [self.run(take_gradient, self.f, at=jax.tree.map(change, self._arguments)) for _ in range(_SAMPLES)]
+        return np.max([distances(results, [self.value, *self.by_hand]) for results in changed], axis=0)
 
 
 def finite(values: Values) -> np.ndarray:
