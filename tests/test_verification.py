@@ -31,7 +31,7 @@ def check(problems, activation=jaxmlp.relu, criterion=jaxmlp.squared_error):
     """Reports on networks with the same activations and criterion; those of the same shapes share their programs."""
     validated = [validate(*problem, activation, criterion) for problem in problems]
     functions = network_functions(lambda: (*validated[0][-1], criterion))
-    return [check_validated(functions, [(params, (x, y, c))], quick=True)[0] for params, x, y, c, _ in validated]
+    return [check_validated(functions, [(params, (x, y, c))])[0] for params, x, y, c, _ in validated]
 
 
 def wrong_names(report):

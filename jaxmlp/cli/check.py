@@ -51,7 +51,7 @@ def check_grid(
     with jax.enable_x64(True):
         for (place, activation), (number, criterion), depth in grid:
             variants = [_arrays(criterion, depth, dtype, (place, number)) for dtype in dtypes]
-            checked = check_validated(functions[depth], variants, quick=True)
+            checked = check_validated(functions[depth], variants)
             keys = [Configuration(activation, criterion, depth, dtype) for dtype in dtypes]
             reports |= zip(keys, checked, strict=True)
     return reports

@@ -1,6 +1,7 @@
-"""Differences of a function along a direction: its slope, with an estimate of the error, and its slopes at a kink."""
+"""Slopes of a function from its differences, with an estimate of the error, and at a kink; differences of arrays."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # From 1/4 to 1.5e-8, relative to the point: rounding is least for long steps, and short ones end before a kink.
 STEPS = 2.0 ** np.arange(-2, -27, -2)
@@ -45,3 +46,18 @@ def measure_slopes(stepped: np.ndarray, steps: np.ndarray, rounding: float | np.
     slopes = slopes.reshape(3, -1, *stepped.shape[1:])
     slopes[:, ~np.isfinite(slopes[2])] = [[-np.inf], [np.inf], [np.inf]]
     return np.take_along_axis(slopes, np.argmin(slopes[2], axis=0)[None, None], 1)[:, 0]
+
+
+def finite(values: ArrayLike) -> np.ndarray:
+    """Return values in float64, and 0 for those that are not finite."""
+    return np.nan_to_num(np.asarray(values, np.float64), nan=0, posinf=0, neginf=0)
+
+
+def largest(values: ArrayLike) -> float:
+    """Return the largest finite absolute value, or 0."""
+    return float(np.max(np.abs(finite(values)), initial=0))
+
+
+def distances(before: list[np.ndarray], after: list[np.ndarray]) -> np.ndarray:
+    """Return the largest difference of each leaf, of the values that are finite."""
+    return np.array([largest(finite(new) - finite(old)) for old, new in zip(before, after, strict=True)])

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path
 
+from jaxmlp.verification.differences import largest
 from jaxmlp.verification.judging import check
-from jaxmlp.verification.oracles import Functions, Values, largest
+from jaxmlp.verification.oracles import Functions, Values
 from jaxmlp.verification.report import GradientReport
 
 Function = Callable[..., Any]

@@ -2,15 +2,15 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp.verification.differences import STEPS, measure_slopes
-from jaxmlp.verification.oracles import EPS, Along, Evidence, Functions, Point, Values, distances, finite, largest
+from jaxmlp.verification.differences import STEPS, distances, finite, largest, measure_slopes
+from jaxmlp.verification.oracles import EPS, Along, Arguments, Evidence, Functions, Point, Values
 from jaxmlp.verification.report import BOUNDS, CENTRAL_BOUND, Finding, GradientReport
 
 # An oracle decides if what it allows, relative to the gradient, spans less than this or twice its bound.
@@ -33,16 +33,14 @@ class Claim(NamedTuple):
     bound: float  # Of the error, relative to the scale.
 
 
-def check(
-    f: Functions, variants: Sequence[tuple[Values, Values]], names: list[str], *, quick: bool = False, **about: object
-) -> list[GradientReport]:
+def check(f: Functions, variants: list[Arguments], names: list[str], **about: object) -> list[GradientReport]:
     """Verify a gradient, in the dtype of the arguments and in float64 where that is possible.
 
     Arguments:
         f: the functions. If they are those of an earlier call, with the same shapes, nothing is compiled.
-        variants: one or more pairs of trees of arrays, with the same values in different dtypes.
+        variants: one or more pairs of trees of arrays, with the same values in different dtypes. The programs of a
+            single one are compiled as its caller compiles them, those of several without optimizations, to save time.
         names: of the leaves.
-        quick: compile the programs in the dtype of the arguments without optimizations, too.
         **about: fields of the reports.
 
     Returns:
@@ -50,7 +48,7 @@ def check(
     """
     # What is compiled for its own sake is not what `jax.disable_jit` is for.
     with jax.default_matmul_precision("highest"), jax.disable_jit(False), contextlib.ExitStack() as float64:
-        own = [Point(f, *arguments, quick=quick) for arguments in variants]
+        own = [Point(f, *arguments, quick=len(variants) > 1) for arguments in variants]
         if not all(np.isfinite(point.value) for point in own):
             raise ValueError(f"{about['subject']} is {own[0].value} at these arguments: it must be finite")
         try:

@@ -58,13 +58,13 @@ def check_network(
     return check_validated(network_functions(lambda: (*f, criterion)), [(params, (x, y, c))])[0]
 
 
-def check_validated(functions: Functions, variants: list[Arguments], *, quick: bool = False) -> list[GradientReport]:
+def check_validated(functions: Functions, variants: list[Arguments]) -> list[GradientReport]:
     """Verify a network in several dtypes; arguments and result are those of `check`."""
     params, (x, *_) = variants[0]
     sizes = (x.shape[1], *(b.shape[1] for _, b in params))
     names = [f"params{keystr(path)}" for path, _ in tree_flatten_with_path(params)[0]]
     subject = f"a {'-'.join(map(str, sizes))} network, {len(x)} rows"
-    return check(functions, variants, names, subject=subject, sizes=sizes, rows=len(x), quick=quick)
+    return check(functions, variants, names, subject=subject, sizes=sizes, rows=len(x))
 
 
 def network_functions(choose: Callable[..., Choice]) -> Functions:
@@ -85,10 +85,9 @@ def network_functions(choose: Callable[..., Choice]) -> Functions:
 
 
 def _derivatives(params, x, y, _, f, criterion):
-    z = forward_pass(params, x, f)[1]
-    rows = _PLACES // max(h.shape[1] for h in z) + 1
-    *hidden, outputs = (h[:rows] for h in z)
-    y = y[:rows]
+    rows = slice(_PLACES // max(b.size for _, b in params) + 1)
+    *hidden, outputs = forward_pass(params, x[rows], f)[1]
+    y = y[rows]
 
     def vary_each(stepped):  # The rows are independent, so one call varies an output of all of them.
         units = jnp.eye(outputs.shape[1], dtype=bool)

@@ -11,7 +11,7 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 
 from jaxmlp._programs import Programs
-from jaxmlp.verification.differences import FEW, FEW_COARSE, STEPS, measure_slopes, offsets
+from jaxmlp.verification.differences import FEW, FEW_COARSE, STEPS, distances, finite, largest, measure_slopes, offsets
 from jaxmlp.verification.report import BOUNDS
 
 Values = Any  # Arrays of JAX inside the programs, of NumPy in their results; or a tree of them.
@@ -190,9 +190,8 @@ class Evidence(Point):
         if coarse:  # Differences of the function in its dtype: how much short steps bend is rounding.
             middle, up, down = np.split(stepped, [1, 1 + len(steps)])
             rounding = max(rounding, 4 * largest((up - 2 * middle + down)[(len(steps) + 2) // 2 :]))
-        parts = [slice(*bounds) for bounds in ranges]
-        length = np.array([np.linalg.norm(d[part]) for part in parts])
-        by_hand = np.array([h[part] @ d[part] for part in parts]) / length
+        length = np.array([np.linalg.norm(d[i:j]) for i, j in ranges])
+        by_hand = np.array([h[i:j] @ d[i:j] for i, j in ranges]) / length
         slopes = measure_slopes(stepped, steps, rounding) / length
         return Along(by_hand, None if by_jvp is None else by_jvp / length, slopes)
 
@@ -205,18 +204,3 @@ class Evidence(Point):
 
         changed = [self.run(take_gradient, self.f, at=jax.tree.map(change, self._arguments)) for _ in range(_SAMPLES)]
         return np.max([distances(results, [self.value, *self.by_hand]) for results in changed], axis=0)
-
-
-def finite(values: Values) -> np.ndarray:
-    """Return values in float64, and 0 for those that are not finite."""
-    return np.nan_to_num(np.asarray(values, np.float64), nan=0, posinf=0, neginf=0)
-
-
-def largest(values: Values) -> float:
-    """Return the largest finite absolute value, or 0."""
-    return float(np.max(np.abs(finite(values)), initial=0))
-
-
-def distances(before: list[Values], after: list[Values]) -> np.ndarray:
-    """Return the largest difference of each leaf, of the values that are finite."""
-    return np.array([largest(finite(new) - finite(old)) for old, new in zip(before, after, strict=True)])
