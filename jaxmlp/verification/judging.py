@@ -86,10 +86,8 @@ def _judge(own: Point, evidence: Evidence, names: list[str], about: dict[str, An
             findings += _judge_leaf(k, name, own, evidence, own_scales[k], scales[k])
     units = np.array([unit or 1 for _, unit in own_scales])
     rounding, change = (float(np.max(distances(own.by_hand, h) / units)) for h in (evidence.by_hand, own.default))
-    dtype, device = _NAMES[own.gradient_level], jax.devices()[0].device_kind
-    return GradientReport(
-        tuple(findings), dtype=dtype, device=device, rounding=rounding, default_precision=change, **about
-    )
+    about = about | {"dtype": _NAMES[own.gradient_level], "device": jax.devices()[0].device_kind}
+    return GradientReport(tuple(findings), rounding=rounding, default_precision=change, **about)
 
 
 def _measure_scales(evidence: Evidence, level: int) -> list[Scale]:
@@ -178,8 +176,7 @@ def find(name: str, shape: tuple[int, ...], claim: Claim, entries: Values, slope
     tolerance = doubt + bound * max(size, unit)
     if slopes is not None:
         is_kink = slopes[1] - slopes[0] > np.maximum(_KINK * size, slopes[2])
-        low = np.where(is_kink, np.minimum(low, slopes[0]), low)
-        high = np.where(is_kink, np.maximum(high, slopes[1]), high)
+        low, high = np.where(is_kink, [np.minimum(low, slopes[0]), np.maximum(high, slopes[1])], [low, high])
         # Along a direction, several terms may have a kink: the one-sided slopes bound nothing, and it is undecided.
         more = np.inf if entries is None else np.maximum(tolerance, slopes[2] + CENTRAL_BOUND * size)
         tolerance = np.where(is_kink, more, tolerance)

@@ -83,7 +83,7 @@ def _stepper(function: Scalar, theta: Values, rest: Values, base: Array) -> Call
 
 def measure(function: Callable[..., object], theta: Values, rest: Values) -> tuple[float, int]:
     """Return the number of operations of a function, roughly, and the place in EPS of its coarsest dtype."""
-    work, eps, programs = 0.0, 0.0, [(jax.jit(function).trace(theta, rest).jaxpr, 1)]
+    work, dtypes, programs = 0.0, set(), [(jax.jit(function).trace(theta, rest).jaxpr, 1)]
     while programs:
         program, times = programs.pop()
         for operation in program.eqns:
@@ -92,11 +92,11 @@ def measure(function: Callable[..., object], theta: Values, rest: Values) -> tup
             # The number of products of a matrix product is the root of the product of the three sizes.
             is_product = operation.primitive.name in ("dot_general", "conv_general_dilated")
             work += times * (_OVERHEAD + (math.sqrt(math.prod(sizes)) if is_product else sum(sizes)))
-            dtypes = {array.dtype for array in arrays if jnp.issubdtype(array.dtype, np.inexact)}
-            eps = max([eps, *(float(jnp.finfo(dtype).eps) for dtype in dtypes)])
+            dtypes |= {array.dtype for array in arrays}
             inside = [leaf for leaf in jax.tree.leaves([*operation.params.values()]) if hasattr(leaf, "eqns")]
             programs += [(inner, times * operation.params.get("length", 1)) for inner in inside]
-    return work, sum(eps > finer for finer in EPS[:-1])
+    eps = [float(jnp.finfo(dtype).eps) for dtype in dtypes if jnp.issubdtype(dtype, np.inexact)]
+    return work, sum(max(eps, default=0) > finer for finer in EPS[:-1])
 
 
 class Along(NamedTuple):
