@@ -20,6 +20,7 @@ from jaxmlp.verification.oracles import Arguments, Functions
 from jaxmlp.verification.report import GradientReport
 
 Choice = tuple[*tuple[Activation, ...], Criterion]  # Of the hidden layers, and of the outputs.
+Arrays = tuple[Array, ...]  # One for each layer.
 # Derivatives are checked at about this number of pre-activations of a layer, those of the first rows.
 _PLACES = 2**17
 
@@ -101,9 +102,7 @@ def _derivatives(params, x, y, _, f, criterion):
     return [*found, derive(outputs, criterion.derivative(outputs, y), vary_each)]
 
 
-def grad_every_value(
-    params: Params, x: Array, y: Array, activation: Activation
-) -> tuple[Params, tuple[Array, ...], tuple[Array, ...]]:
+def grad_every_value(params: Params, x: Array, y: Array, activation: Activation) -> tuple[Params, Arrays, Arrays]:
     """Return `jax.grad` of the sum of squared errors, by a program that shares no code with `backpropagate`.
 
     The page and `jaxmlp explain` compare the gradients that they show with these.
@@ -121,7 +120,7 @@ def grad_every_value(
     # The gradient with respect to an intermediate value is that with respect to a zero added to it.
     zeros = tuple(jnp.zeros((len(x), w.shape[1]), x.dtype) for w, _ in params)
 
-    def error(params: Params, at_z: tuple[Array, ...], at_a: tuple[Array, ...]) -> Array:
+    def error(params: Params, at_z: Arrays, at_a: Arrays) -> Array:
         a = x
         for k, (w, b) in enumerate(params):
             z = jnp.einsum("np,pj->nj", a, w) + b + at_z[k]
