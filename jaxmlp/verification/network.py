@@ -94,12 +94,12 @@ def _derivatives(params, x, y, _, f, criterion):
         units = jnp.eye(outputs.shape[1], dtype=bool)
         return jax.lax.map(lambda unit: criterion(jnp.where(unit, stepped, outputs), y), units).T
 
-    def derive(h, by_hand, function):
+    def derive(h, by_hand, function, entries):
         by_grad = jax.grad(lambda h: jnp.sum(function(h)))(h)
-        return h, by_hand, by_grad, jax.vmap(lambda step: function(h + step).ravel())(jnp.asarray(offsets(STEPS)))
+        return h, by_hand, by_grad, jax.vmap(lambda step: entries(h + step).ravel())(jnp.asarray(offsets(STEPS)))
 
-    found = [derive(h, f_k.derivative(h), f_k) for f_k, h in zip(f, hidden, strict=True)]
-    return [*found, derive(outputs, criterion.derivative(outputs, y), vary_each)]
+    found = [derive(h, f_k.derivative(h), f_k, f_k) for f_k, h in zip(f, hidden, strict=True)]
+    return [*found, derive(outputs, criterion.derivative(outputs, y), lambda h: criterion(h, y), vary_each)]
 
 
 def grad_every_value(params: Params, x: Array, y: Array, activation: Activation) -> tuple[Params, Arrays, Arrays]:
