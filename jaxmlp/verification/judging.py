@@ -38,8 +38,8 @@ def check(f: Functions, variants: list[Arguments], names: list[str], **about: ob
 
     Arguments:
         f: the functions. If they are those of an earlier call, with the same shapes, nothing is compiled.
-        variants: one or more pairs of trees of arrays, with the same values in different dtypes. The programs of a
-            single one are compiled as its caller compiles them, those of several without optimizations, to save time.
+        variants: one or more pairs of trees of arrays, with the same values in different dtypes. If there are several,
+            their programs are compiled without optimizations, which saves time for small networks.
         names: of the leaves.
         **about: fields of the reports.
 

@@ -202,5 +202,5 @@ class Evidence(Point):
         def change(leaf):
             return leaf * (1 + eps * rng.choice([-1, 1], leaf.shape)).astype(leaf.dtype)
 
-        changed = [self.run(take_gradient, self.f, at=jax.tree.map(change, self._arguments)) for _ in range(_SAMPLES)]
+        changed = (self.run(take_gradient, self.f, at=jax.tree.map(change, self._arguments)) for _ in range(_SAMPLES))
         return np.max([distances(results, [self.value, *self.by_hand]) for results in changed], axis=0)
