@@ -199,6 +199,16 @@ def test_a_loss_that_is_not_finite_ends_the_run():
     assert bits(run(state, X, Y, epochs=50, optimizer=sgd())[0]) == bits(state)
 
 
+def test_one_value_that_is_not_finite_is_found_among_thousands():
+    is_finite = jax.jit(epochs._all_finite)
+    largest = np.finfo(np.float32).max
+    for place in (0, 1, 100, 7499, 7500):
+        for value in (np.nan, np.inf, -np.inf, largest):
+            layer = jaxmlp.Layer(np.full((75, 100), -largest), np.zeros((1, 1), np.float32))
+            layer[place // 7500].flat[place % 7500] = value
+            assert is_finite((layer,)) == (value == largest), (place, value)
+
+
 def test_other_hyperparameters_do_not_recompile():
     run(start(), X, Y, TRAIN, VALID, epochs=20, patience=5)
     before = epochs._run.programs.count()

@@ -281,9 +281,10 @@ def end_epoch(state, trained, loss, valid, f, statics, encode, advance):
 
 
 def _all_finite(params: Params) -> Array:
-    # The largest is NaN if any is. One number is checked because `isfinite` of all takes longer to compile.
+    # 0 times a number that is not finite is NaN. One sum takes less time to compile than `isfinite` of all. The largest
+    # value would not do: XLA on a CPU takes it from a library that ignores NaN.
     values = jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(params)])
-    return jnp.isfinite(jnp.max(jnp.abs(values)))
+    return jnp.sum(0 * values) == 0
 
 
 def _refuse_reverse_mode(arguments: object) -> None:
