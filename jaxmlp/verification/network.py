@@ -1,4 +1,4 @@
-"""Verification of the gradients of networks, and autodiff of every value of one."""
+"""Verification of the gradients of networks; autodiff of every value of a network."""
 
 import functools
 from collections.abc import Callable
