@@ -1,4 +1,4 @@
-"""Slopes of a function from its differences, with an estimate of the error, and at a kink; differences of arrays."""
+"""Slopes of a function from differences of its values, at kinks too, and how far arrays differ."""
 
 import numpy as np
 from numpy.typing import ArrayLike

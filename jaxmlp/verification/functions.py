@@ -139,6 +139,7 @@ def _make_scalar(fun: Function, theta: Values, rest: Values) -> tuple[Function, 
 
 
 def _leaves(tree: Values, kind: type[np.inexact]) -> list[Values]:
+    """Return the leaves of a tree whose dtype is of a kind."""
     return [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(jnp.result_type(leaf), kind)]
 
 
@@ -148,7 +149,7 @@ def _random_sum(tree: Values, power: int) -> Function:
     weights = [rng.normal(size=leaf.shape) * (largest(leaf) or 1.0) ** power for leaf in _leaves(tree, np.floating)]
 
     def weigh(tree):
-        pairs = [*zip(_leaves(tree, np.floating), weights, strict=True)]
+        pairs = zip(_leaves(tree, np.floating), weights, strict=True)
         return sum(jnp.sum(leaf * jnp.asarray(w, leaf.dtype)).astype(float) for leaf, w in pairs)
 
     return weigh
